@@ -1,0 +1,1 @@
+"""The numpy twins of the operations: their specification, and what tests compare with."""
