@@ -45,5 +45,4 @@ def _sigmoid(x: Float64Array) -> Float64Array:
     # exp of a negative number only: no overflow, full relative precision on both sides.
     with np.errstate(under="ignore"):
         small = np.exp(-np.abs(x))
-    numerator: Float64Array = np.where(x >= 0, 1.0, small)
-    return numerator / (1 + small)
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1 + small))

@@ -1,0 +1,131 @@
+"""Tolerances of the numeric tests, each with its reason; `assert_close` applies one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """|actual - expected| ≤ atol + rtol·|expected|, element by element."""
+
+    rtol: float
+    atol: float
+
+
+ELEMENTWISE = Tolerance(1e-5, 1e-6)
+"""A few f32 operations in a row: each rounds by 6e-8 relative, and WGSL's exp, sin, cos and
+inverseSqrt may be off by several of those."""
+
+MATMUL = Tolerance(1e-4, 1e-5)
+"""A sum of K f32 products errs by about √K · 6e-8 of the terms' size, 2e-6 at K = 1536; the
+rest is room for sums that cancel."""
+
+REDUCTION = MATMUL
+"""Sums over rows, columns or the vocabulary: the same argument as MATMUL."""
+
+BACKWARD = Tolerance(1e-3, 1e-4)
+"""Several products in a row, each taking in the rounding of the one before, and differences of
+nearly equal numbers (softmax - onehot, dp - delta)."""
+
+F16 = Tolerance(1e-2, 1e-3)
+"""f16 keeps 11 bits: 5e-4 relative a rounding, a few roundings a value, f32 accumulation."""
+
+QUANTIZED_NMSE = 5e-4
+"""Normalised squared error of a product that reads quantized weights, against float64 on the
+same dequantized weights."""
+
+EXACT = Tolerance(0.0, 0.0)
+"""Bit for bit: integer work, dequantization of values that f32 holds, copies."""
+
+FINITE_DIFFERENCE = Tolerance(1e-6, 1e-8)
+"""Hand-written backward against central differences, both in float64 with eps 1e-6: truncation
+and cancellation give about 1e-10 of the loss, on gradients of order 1e-3 to 1."""
+
+GPU_FINITE_DIFFERENCE = Tolerance(1e-2, 1e-3)
+"""Central differences of an f32 loss with eps 5e-3: rounding 1e-7/eps, truncation eps²."""
+
+TWIN_VS_TORCH = Tolerance(1e-9, 1e-10)
+"""The same formula in float64 in two libraries; only the order of summation differs."""
+
+GOLDEN_LOGITS = Tolerance(1e-3, 5e-3)
+"""f32 engine against f32 PyTorch on the real model: thirty layers of rounding; logits are of
+order 10."""
+
+GOLDEN_LOSS_ABS = 1e-3
+"""Mean loss in nats of the real model, engine against PyTorch; what issue 2 demands."""
+
+GOLDEN_STEP_LOSS_REL = 5e-3
+"""Loss of each of ten training steps, engine against PEFT; what issue 2 demands."""
+
+GOLDEN_GRADIENT_NMSE = 1e-6
+"""Gradient of an adapter tensor of the real model, engine in f32 against PyTorch in f32: a
+relative error of 1e-3 in norm after thirty layers of backward."""
+
+REFERENCE_LOSS_ABS = 1e-5
+"""Loss of the real model in float64 numpy against float32 PyTorch: f32's rounding."""
+
+BROWSER_LOSS_ABS = 1e-3
+"""Browser against native host, same step: two compilers of the same shaders."""
+
+
+def nmse(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """Normalised mean squared error, Σ(actual - expected)² / Σ expected² in float64.
+
+    Args:
+        actual: Any shape.
+        expected: Shaped like actual.
+
+    Returns:
+        0 when both are all zeros, infinity when only expected is.
+    """
+    got, wanted = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if got.shape != wanted.shape:
+        raise AssertionError(f"shape is {got.shape}, expected {wanted.shape}")
+    error, power = float(np.sum((got - wanted) ** 2)), float(np.sum(wanted**2))
+    if not np.isfinite(error):
+        return float("inf")
+    if power == 0:
+        return 0.0 if error == 0 else float("inf")
+    return error / power
+
+
+def assert_close(
+    actual: npt.ArrayLike, expected: npt.ArrayLike, tolerance: Tolerance, what: str
+) -> None:
+    """Assert that every element lies within the tolerance; NaN and infinity never do.
+
+    Args:
+        actual: What is tested.
+        expected: Shaped like actual; no broadcasting.
+        tolerance: One of this module's constants.
+        what: Name of the value for the message.
+
+    Raises:
+        AssertionError: With the number of wrong elements, the worst one and where it lies.
+    """
+    got: npt.NDArray[Any] = np.asarray(actual)
+    wanted: npt.NDArray[Any] = np.asarray(expected)
+    if got.shape != wanted.shape:
+        raise AssertionError(f"{what}: shape is {got.shape}, expected {wanted.shape}")
+    got, wanted = got.astype(np.float64), wanted.astype(np.float64)
+    if not np.isfinite(wanted).all():
+        raise AssertionError(f"{what}: the expected values are not finite")
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got - wanted)
+    allowed = tolerance.atol + tolerance.rtol * np.abs(wanted)
+    wrong = ~(error <= allowed)
+    if not wrong.any():
+        return
+    excess = np.where(np.isfinite(error), error - allowed, np.inf)
+    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
+    index = tuple(int(i) for i in worst)
+    raise AssertionError(
+        f"{what}: {int(wrong.sum())} of {wrong.size} elements differ by more than "
+        f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}; worst at {index}: "
+        f"{got[worst]!r}, expected {wanted[worst]!r}; nmse {nmse(got, wanted):.3g}"
+    )
