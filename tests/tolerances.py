@@ -52,6 +52,10 @@ GPU_FINITE_DIFFERENCE = Tolerance(1e-2, 1e-3)
 TWIN_VS_TORCH = Tolerance(1e-9, 1e-10)
 """The same formula in float64 in two libraries; only the order of summation differs."""
 
+TWIN_VS_TRANSFORMERS = Tolerance(1e-4, 1e-4)
+"""transformers computes norms, softmax and rotary angles in float32 even in a float64 model, so
+the twin can be held to f32's rounding only: 6e-5 measured on gradients of up to 10."""
+
 GOLDEN_LOGITS = Tolerance(1e-3, 5e-3)
 """f32 engine against f32 PyTorch on the real model: thirty layers of rounding; logits are of
 order 10."""
