@@ -10,7 +10,7 @@ import pytest
 from app.reference.adamw import adamw, clip_scale
 from app.reference.decoder import ReferenceDecoder
 from tests.reference.tiny_model import LORA, tiny_adapter, tiny_weights
-from tests.tolerances import TWIN_VS_TORCH, TWIN_VS_TRANSFORMERS, nmse, assert_close
+from tests.tolerances import TWIN_VS_TORCH, TWIN_VS_TRANSFORMERS, assert_close
 
 pytestmark = pytest.mark.peft
 
