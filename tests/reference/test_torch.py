@@ -12,7 +12,10 @@ from app.reference.decoder import ReferenceDecoder
 from tests.reference.tiny_model import LORA, tiny_adapter, tiny_weights
 from tests.tolerances import TWIN_VS_TORCH, TWIN_VS_TRANSFORMERS, assert_close
 
-pytestmark = pytest.mark.peft
+pytestmark = [
+    pytest.mark.peft,
+    pytest.mark.filterwarnings("default"),  # transformers and torch deprecate their own parts
+]
 
 TOKENS = np.array([[3, 16, 0, 7, 7, 12, 9], [1, 2, 3, 4, 5, 6, 0]])
 

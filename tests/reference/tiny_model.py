@@ -23,7 +23,7 @@ CONFIG = ModelConfig(
     vocab_size=17,
     max_position_embeddings=64,
     rms_norm_eps=1e-5,
-    rope_theta=10000.0,
+    rope_theta=500.0,
     tie_word_embeddings=True,
     name="tiny",
 )
