@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from app.io.gguf import read_gguf
+from app.io.gguf_types import GgufFile
 from app.io.gguf_writer import TensorData, write_gguf
 from app.io.source import MemorySource
 from app.reference.gguf_blocks import dequantize_blocks, quantize_blocks, unpermute_rows
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-    from pathlib import Path
-
-    from app.io.gguf_types import GgufFile
 
 Result = TypeVar("Result")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +34,7 @@ from app.io.gguf_types import (
     GgufTensor,
     padded,
 )
-
-if TYPE_CHECKING:
-    from app.io.source import ByteSource
+from app.io.source import ByteSource
 
 __all__ = ["GgufFile", "GgufTensor", "model_config_from_gguf", "read_gguf"]
 

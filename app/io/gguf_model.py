@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.config import ModelConfig
 from app.errors import FormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from app.io.gguf_types import GgufFile
+from app.io.gguf_types import GgufFile
 
 MATRIX_TYPES = ("F32", "F16", "Q4_0", "Q4_1", "Q8_0")
 NORM_TYPES = ("F32", "F16")
@@ -71,7 +68,7 @@ def model_config_from_gguf(file: GgufFile) -> ModelConfig:
         rms_norm_eps=numbers.real("attention.layer_norm_rms_epsilon", None, 0.1),
         rope_theta=numbers.real("rope.freq_base", 10000.0, 1e12),
         tie_word_embeddings="output.weight" not in file.tensors,
-        name=str(file.metadata.get("general.name", "")),
+        name=str(_plain(file, "general.name", "")),
     )
     _check_tensors(file, config)
     return config
@@ -104,19 +101,19 @@ class _Numbers:
 
 def _check_kind(file: GgufFile) -> None:
     """Refuse what is not a whole Llama model."""
-    kind = file.metadata.get("general.type", "model")
+    kind = _plain(file, "general.type", "model")
     if kind != "model":
         raise FormatError(
             f"{file.source_name} is a GGUF of type {_short(kind)}, expected a model. Load the base "
             "model here; an adapter is dropped as .safetensors"
         )
-    architecture = file.metadata.get("general.architecture")
+    architecture = _plain(file, "general.architecture", None)
     if architecture != "llama":
         raise FormatError(
             f"{file.source_name} holds a model of architecture {_short(architecture)}, and only "
             "'llama' is supported (SmolLM2, TinyLlama, Llama 2). Choose such a GGUF file"
         )
-    parts = file.metadata.get("split.count", 0)
+    parts = _plain(file, "split.count", 0)
     if parts not in (0, 1):
         raise FormatError(
             f"{file.source_name} is one part of a model split over {_short(parts)} files: merge "
@@ -126,16 +123,19 @@ def _check_kind(file: GgufFile) -> None:
 
 def _check_variant(file: GgufFile, numbers: _Numbers) -> None:
     """Refuse Llama variants whose mathematics are not those of the engine."""
-    scaling = file.metadata.get("llama.rope.scaling.type", "none")
-    linear = file.metadata.get("llama.rope.scale_linear", 1.0)
+    scaling = _plain(file, "llama.rope.scaling.type", "none")
+    linear = _plain(file, "llama.rope.scale_linear", 1.0)
     if scaling != "none" or linear != 1.0 or "rope_freqs.weight" in file.tensors:
-        found = "rope_freqs.weight (Llama 3)" if scaling == "none" and linear == 1.0 else scaling
+        found = f"type {_short(scaling)}, factor {_short(linear)}"
+        if "rope_freqs.weight" in file.tensors:
+            found = "Llama 3's, tensor rope_freqs.weight"
         raise FormatError(
-            f"{file.source_name} stretches its positions (RoPE scaling: {_short(found)}), which "
-            "is not supported: choose a model without RoPE scaling, such as SmolLM2 or TinyLlama"
+            f"{file.source_name} stretches its positions (RoPE scaling: {found}), which is not "
+            "supported: choose a model without RoPE scaling, such as SmolLM2 or TinyLlama"
         )
-    if file.metadata.get("llama.expert_count", 0) != 0:
-        raise numbers.bad("expert_count", file.metadata["llama.expert_count"], "no experts")
+    experts = _plain(file, "llama.expert_count", 0)
+    if experts != 0:
+        raise numbers.bad("expert_count", experts, "no experts")
 
 
 def _vocab_size(file: GgufFile, numbers: _Numbers) -> int:
@@ -198,6 +198,14 @@ def _check_tensors(file: GgufFile, config: ModelConfig) -> None:
             f"{file.source_name}: tensor {extra[0]} does not belong to a plain Llama model "
             f"({len(extra)} such). This variant is not supported: choose another model"
         )
+
+
+def _plain(file: GgufFile, key: str, default: Any) -> Any:
+    """Return a metadata value that must not be an array."""
+    value = file.metadata.get(key, default)
+    if value is not None and not isinstance(value, str | int | float):
+        raise FormatError(f"{file.source_name}: {key} is an array, expected a single value")
+    return value
 
 
 def _short(value: Any) -> str:

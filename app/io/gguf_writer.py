@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +26,6 @@ from app.io.gguf_types import (
     UINT32,
     padded,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _ARRAY_TYPES = {np.dtype("<" + letter): number for number, letter in SCALAR_FORMATS.items()}
 

@@ -7,12 +7,10 @@ that never enters the WASM heap) for `Device.write`, so that weights pass Python
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from app.errors import FormatError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HostBytes = Any
 """A memoryview natively, a JavaScript Uint8Array in the browser; only a device looks inside."""

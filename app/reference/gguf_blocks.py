@@ -13,15 +13,13 @@ Quantization follows ggml's reference rounding to the bit, with the multiply and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from app.errors import FormatError, ShapeError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = {"Q4_0": 18, "Q4_1": 20, "Q8_0": 34}

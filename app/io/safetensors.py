@@ -1,0 +1,238 @@
+"""Read and write safetensors files, more strictly than the reference implementation.
+
+Layout: u64 (little-endian) header length, a JSON header, the tensors' bytes. The header maps
+each name to {"dtype", "shape", "data_offsets"}; `__metadata__` maps strings to strings. The
+tensors must tile the bytes after the header exactly. Beyond the reference, repeated names,
+unknown fields, padding other than trailing spaces and absurd dimensions are refused too.
+Whether the values are finite is for the caller to check.
+Source: github.com/huggingface/safetensors#format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import FormatError
+
+MAX_HEADER_BYTES = 100_000_000
+"""The limit of the reference implementation."""
+
+METADATA_KEY = "__metadata__"
+
+_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_OTHER_DTYPE = re.compile("BOOL|[UI](?:8|16|32|64)|F64|C64|F[468](?:_E[0-9]M[0-9])?")
+"""Dtypes that exist elsewhere, so that the message can tell them from nonsense."""
+
+_WRITE_DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
+_FIELDS = {"dtype", "shape", "data_offsets"}
+_MAX_EXTENT = 1 << 40
+_MAX_DIMENSIONS = 8
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
+_SHALLOW = re.compile(rb"\{[^][{}]*+(?:\{[^][{}]*+(?:\[[^][{}]*+\][^][{}]*+)*+\}[^][{}]*+)*+\} *+")
+"""Brackets of a header without its strings: an object of objects of arrays, no deeper. Checked
+before the JSON parser, whose recursion a hostile header could otherwise drive."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class _Entry(NamedTuple):
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_safetensors(data: bytes) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    """Return the tensors as float32 and the metadata.
+
+    F32 arrays are copies, F16 and BF16 are widened without loss.
+
+    Raises:
+        FormatError: truncated, corrupted, a header that lies about the data, or a dtype other
+            than F32, F16 and BF16.
+    """
+    if len(data) < 8:
+        raise _corrupted(f"it has {len(data)} bytes and the header length alone takes 8")
+    header_size = int.from_bytes(data[:8], "little")
+    if header_size > MAX_HEADER_BYTES:
+        raise _corrupted(f"its header claims {header_size} bytes, the limit is {MAX_HEADER_BYTES}")
+    if header_size > len(data) - 8:
+        raise _corrupted(
+            f"its header claims {header_size} bytes and {len(data) - 8} follow: it is truncated"
+        )
+    header = _parse_header(data[8 : 8 + header_size])
+    metadata = _check_metadata(header.pop(METADATA_KEY, {}))
+    body = memoryview(data)[8 + header_size :]
+    entries = [_check_entry(name, value) for name, value in header.items()]
+    _check_tiling(entries, len(body))
+    tensors = {
+        entry.name: _to_float32(body[entry.begin : entry.end], entry.dtype, entry.shape)
+        for entry in entries
+    }
+    return tensors, metadata
+
+
+def write_safetensors(
+    tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
+) -> bytes:
+    """Return a file with the tensors (float32 or float16) in order of name, and the metadata.
+
+    Raises:
+        FormatError: an array of another dtype, a reserved name, or metadata that is not text.
+    """
+    header: dict[str, Any] = {METADATA_KEY: _check_metadata(dict(metadata))} if metadata else {}
+    parts: list[bytes] = []
+    offset = 0
+    for name in sorted(tensors):
+        array = tensors[name]
+        dtype = _WRITE_DTYPES.get(array.dtype)
+        if dtype is None or name == METADATA_KEY:
+            raise FormatError(
+                f"cannot write tensor {name!r} of dtype {array.dtype}: give float32 or float16, "
+                f"and a name other than {METADATA_KEY}"
+            )
+        raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        span = [offset, offset + len(raw)]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": span}
+        parts.append(raw)
+        offset += len(raw)
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def _corrupted(what: str) -> FormatError:
+    return FormatError(
+        f"the safetensors file is damaged or was written wrongly: {what}. Export or fetch it again"
+    )
+
+
+def _shown(name: str) -> str:
+    """Return a name for a message, cut where the file brings something huge."""
+    text = repr(name)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _parse_header(raw: bytes) -> dict[str, Any]:
+    """Parse the JSON header into a dict, refusing what JSON parsers usually let pass."""
+    if not _SHALLOW.fullmatch(_STRING.sub(b"", raw)):
+        raise _corrupted("its header is not a JSON object of tensor entries")
+    try:
+        header = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique_pairs,
+            parse_int=_parse_size,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+        )
+    except FormatError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise _corrupted(f"its header is not valid JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise _corrupted("its header is not a JSON object")
+    return header
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in unique:
+            raise _corrupted(f"the name {_shown(name)} appears twice in its header")
+        unique[name] = value
+    return unique
+
+
+def _parse_size(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise _corrupted(f"its header holds the number {text[:40]}, expected a size")
+    return int(text)
+
+
+def _refuse_number(text: str) -> None:
+    raise _corrupted(f"its header holds the number {text[:40]}, expected a whole one")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a string that UTF-8 can hold (no lone surrogates from escapes)."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+
+
+def _check_metadata(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise _corrupted(f"its {METADATA_KEY} is not an object of strings")
+    for key, item in value.items():
+        if not (_is_text(key) and _is_text(item)):
+            raise _corrupted(f"its metadata {_shown(str(key))} is not text")
+    return value
+
+
+def _check_entry(name: str, value: Any) -> _Entry:
+    shown = _shown(name)
+    if not _is_text(name):
+        raise _corrupted(f"the name {shown} is not text")
+    if not isinstance(value, dict) or value.keys() != _FIELDS:
+        raise _corrupted(f"the entry of {shown} has not exactly the fields {sorted(_FIELDS)}")
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
+        if isinstance(dtype, str) and _OTHER_DTYPE.fullmatch(dtype):
+            raise FormatError(
+                f"tensor {shown} of the safetensors file has dtype {dtype}, expected F32, F16 or "
+                "BF16: convert it first"
+            )
+        raise _corrupted(f"{shown} has the unknown dtype {_shown(str(dtype))}")
+    if not _are_sizes(shape) or len(shape) > _MAX_DIMENSIONS or _extent(shape) > _MAX_EXTENT:
+        raise _corrupted(f"{shown} has the shape {_shown(str(shape))}")
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        raise _corrupted(f"{shown} has the data_offsets {_shown(str(offsets))}, expected two")
+    begin, end = offsets
+    expected = prod(shape) * _ITEM_BYTES[dtype]
+    if end - begin != expected:
+        raise _corrupted(
+            f"{shown} has shape {tuple(shape)} in {dtype}, which takes {expected} bytes, "
+            f"but its data_offsets span {end - begin}"
+        )
+    return _Entry(name, dtype, tuple(shape), begin, end)
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _extent(shape: list[int]) -> int:
+    """Product of the dimensions, as if none were zero: numpy overflows on huge empty arrays."""
+    return prod(max(size, 1) for size in shape)
+
+
+def _check_tiling(entries: list[_Entry], body_size: int) -> None:
+    """Every byte of the data belongs to exactly one tensor."""
+    position = 0
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != position:
+            kind = "a hole" if entry.begin > position else "an overlap"
+            raise _corrupted(
+                f"there is {kind} before {_shown(entry.name)}: it starts at {entry.begin}, "
+                f"expected {position}"
+            )
+        position = entry.end
+    if position != body_size:
+        kind = "it is truncated" if position > body_size else "there are bytes of no tensor"
+        raise _corrupted(f"its tensors take {position} bytes and {body_size} are there: {kind}")
+
+
+def _to_float32(raw: memoryview, dtype: str, shape: tuple[int, ...]) -> FloatArray:
+    if dtype == "BF16":
+        # bfloat16 is the upper half of a float32.
+        wide = np.frombuffer(raw, dtype="<u2").astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32).reshape(shape)
+    source = np.dtype("<f4") if dtype == "F32" else np.dtype("<f2")
+    return np.frombuffer(raw, dtype=source).astype(np.float32).reshape(shape)
