@@ -1,0 +1,205 @@
+"""Frozen settings of a model, an adapter, a training run and a generation.
+
+Field names are those of HuggingFace `config.json`, PEFT and the command line; the `help`
+metadata of a field is its one-line explanation there and in the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+from app.errors import ConfigError
+
+Schedule = Literal["constant", "linear", "cosine"]
+SCHEDULES: tuple[Schedule, ...] = ("constant", "linear", "cosine")
+
+TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The seven linear projections of a Llama layer, in the order the engine records them."""
+
+MAX_RANK = 256
+MAX_SEQ_LEN = 8192
+
+
+def setting(default: Any, help: str) -> Any:
+    """Return a dataclass field with a default and its explanation."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a decoder, in the names of HuggingFace `config.json`."""
+
+    architecture: str
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool
+    name: str = ""
+
+    def projection_shape(self, module: str) -> tuple[int, int]:
+        """Return (out_features, in_features) of one of `TARGET_MODULES`."""
+        query = self.num_attention_heads * self.head_dim
+        key_value = self.num_key_value_heads * self.head_dim
+        hidden, inner = self.hidden_size, self.intermediate_size
+        return {
+            "q_proj": (query, hidden),
+            "k_proj": (key_value, hidden),
+            "v_proj": (key_value, hidden),
+            "o_proj": (hidden, query),
+            "gate_proj": (inner, hidden),
+            "up_proj": (inner, hidden),
+            "down_proj": (hidden, inner),
+        }[module]
+
+    @property
+    def num_matmul_parameters(self) -> int:
+        """Weights that a token is multiplied with: all projections and the head."""
+        layer = 0
+        for module in TARGET_MODULES:
+            out_features, in_features = self.projection_shape(module)
+            layer += out_features * in_features
+        return layer * self.num_hidden_layers + self.vocab_size * self.hidden_size
+
+
+class _Checked:
+    """Validation and strict construction shared by the settings below."""
+
+    def problems(self) -> list[str]:
+        raise NotImplementedError
+
+    def check(self) -> Self:
+        """Return self, or raise ConfigError that lists every setting out of range."""
+        problems = self.problems()
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return self
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping; unknown keys and bad values are all reported at once."""
+        known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+        unknown = [
+            f"unknown setting {key!r}: choose from {', '.join(sorted(known))}"
+            for key in values
+            if key not in known
+        ]
+        built = cls(**{key: value for key, value in values.items() if key in known})
+        problems = unknown + built.problems()
+        if problems:
+            raise ConfigError("; ".join(problems))
+        return built
+
+
+@dataclass(frozen=True)
+class LoraConfig(_Checked):
+    """A plain LoRA adapter: y += (alpha / rank) · B·A·x on the target modules."""
+
+    rank: int = setting(4, "Width of the low-rank update; more learns more and costs more.")
+    alpha: float = setting(8, "Strength of the update: its scale is alpha / rank.")
+    target_modules: tuple[str, ...] = setting(
+        TARGET_MODULES, "Which projections of every layer get an adapter."
+    )
+
+    @property
+    def scaling(self) -> float:
+        """alpha / rank."""
+        return self.alpha / self.rank
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each setting out of range."""
+        found = []
+        if not (isinstance(self.rank, int) and 1 <= self.rank <= MAX_RANK):
+            found.append(f"rank is {self.rank}: give a whole number from 1 to {MAX_RANK}")
+        if not 0 < self.alpha < 1e6:
+            found.append(f"alpha is {self.alpha}: give a number above 0")
+        wrong = [name for name in self.target_modules if name not in TARGET_MODULES]
+        if wrong or not self.target_modules:
+            found.append(
+                f"target_modules has {wrong or 'nothing'}: choose from {', '.join(TARGET_MODULES)}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Checked):
+    """Settings of one training run."""
+
+    max_seq_len: int = setting(256, "Tokens in a window; a window is what the model sees at once.")
+    micro_batch_size: int = setting(4, "Windows computed together.")
+    gradient_accumulation_steps: int = setting(1, "Micro-batches summed before each update.")
+    steps: int | None = setting(None, "Updates to make; leave empty to go by epochs.")
+    epochs: float = setting(1.0, "Passes over the corpus, where steps is empty.")
+    learning_rate: float = setting(1e-3, "Size of an update at its largest.")
+    schedule: Schedule = setting("constant", "How the learning rate changes over the run.")
+    warmup_steps: int = setting(0, "Updates over which the learning rate rises from zero.")
+    weight_decay: float = setting(0.0, "Pull of the adapter towards zero (decoupled, AdamW).")
+    max_grad_norm: float = setting(1.0, "Gradients longer than this are scaled down; 0 is off.")
+    eval_fraction: float = setting(0.05, "Share of the windows kept for evaluation.")
+    seed: int = setting(0, "Start of the random numbers; same seed, same run.")
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each setting out of range."""
+        found = []
+        whole = (
+            ("max_seq_len", 2, MAX_SEQ_LEN),
+            ("micro_batch_size", 1, 1024),
+            ("gradient_accumulation_steps", 1, 4096),
+            ("warmup_steps", 0, 10**9),
+            ("seed", 0, 2**32 - 1),
+        )
+        for name, low, high in whole:
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                found.append(f"{name} is {value}: give a whole number from {low} to {high}")
+        if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
+            found.append(f"steps is {self.steps}: give a whole number from 1")
+        if not self.epochs > 0:
+            found.append(f"epochs is {self.epochs}: give a number above 0")
+        if not 0 < self.learning_rate <= 10:
+            found.append(f"learning_rate is {self.learning_rate}: give a number above 0, up to 10")
+        if self.schedule not in SCHEDULES:
+            found.append(f"schedule is {self.schedule!r}: choose from {', '.join(SCHEDULES)}")
+        if not 0 <= self.weight_decay <= 10:
+            found.append(f"weight_decay is {self.weight_decay}: give a number from 0 to 10")
+        if not 0 <= self.max_grad_norm < float("inf"):
+            found.append(f"max_grad_norm is {self.max_grad_norm}: give 0 (off) or a number above")
+        if not 0 <= self.eval_fraction < 1:
+            found.append(f"eval_fraction is {self.eval_fraction}: give 0 or a share below 1")
+        return found
+
+
+@dataclass(frozen=True)
+class GenerationConfig(_Checked):
+    """Settings of one answer."""
+
+    max_new_tokens: int = setting(128, "Longest answer, in tokens.")
+    temperature: float = setting(0.7, "0 always takes the likeliest token; higher is freer.")
+    top_k: int = setting(0, "Choose among this many likeliest tokens; 0 is all.")
+    top_p: float = setting(0.95, "Choose among the likeliest tokens that sum to this share.")
+    repetition_penalty: float = setting(1.0, "Above 1 makes tokens already said less likely.")
+    seed: int = setting(0, "Start of the random numbers; same seed, same answer.")
+    stop_token_ids: tuple[int, ...] = setting((), "Tokens that end the answer.")
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each setting out of range."""
+        found = []
+        if not (isinstance(self.max_new_tokens, int) and self.max_new_tokens >= 1):
+            found.append(f"max_new_tokens is {self.max_new_tokens}: give a whole number from 1")
+        if not 0 <= self.temperature <= 10:
+            found.append(f"temperature is {self.temperature}: give a number from 0 to 10")
+        if not (isinstance(self.top_k, int) and self.top_k >= 0):
+            found.append(f"top_k is {self.top_k}: give 0 (all) or a whole number")
+        if not 0 < self.top_p <= 1:
+            found.append(f"top_p is {self.top_p}: give a share above 0, up to 1")
+        if not 0 < self.repetition_penalty <= 10:
+            found.append(f"repetition_penalty is {self.repetition_penalty}: give 1 (off) to 10")
+        return found

@@ -1,0 +1,1 @@
+"""One GPU layer over two hosts: devices, recorded graphs, memory plans."""

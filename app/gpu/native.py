@@ -1,0 +1,289 @@
+"""The native host: WebGPU through wgpu-py (Vulkan, Metal or Direct3D 12)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
+from app.gpu.device import (
+    AdapterInfo,
+    Buffer,
+    Control,
+    Dispatch,
+    KernelSource,
+    Limits,
+    Pipeline,
+    split_points,
+)
+
+os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else EGL complains on stderr
+
+import wgpu
+from wgpu.backends.wgpu_native import extras
+
+WANTED_FEATURES = ("shader-f16", "subgroup", "timestamp-query")
+FIRST_GUESS_FLOPS_PER_MS = {True: 5e6, False: 3e8}
+"""Before anything was measured: a software adapter, a GPU."""
+
+_STORAGE = (
+    wgpu.BufferUsage.STORAGE
+    | wgpu.BufferUsage.UNIFORM
+    | wgpu.BufferUsage.COPY_SRC
+    | wgpu.BufferUsage.COPY_DST
+)
+
+
+@dataclass
+class NativeProgram:
+    """Bind groups and grids in replay order."""
+
+    steps: list[tuple[Any, Any, tuple[int, int, int]]]
+    costs: list[float]
+
+    @property
+    def num_dispatches(self) -> int:
+        """Dispatches of one replay."""
+        return len(self.steps)
+
+    @property
+    def flops(self) -> float:
+        """Estimated floating-point operations of one replay."""
+        return sum(self.costs)
+
+
+class NativeReadback:
+    """A staging buffer that a copy was queued into."""
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+
+    async def result(self) -> bytes:
+        """Wait for the GPU and return the bytes."""
+        with translated("readback"):
+            self._buffer.map_sync(wgpu.MapMode.READ)
+            data = bytes(self._buffer.read_mapped())
+            self._buffer.unmap()
+            self._buffer.destroy()
+        return data
+
+
+class translated:  # noqa: N801 - reads as a clause: `with translated("label"):`
+    """Turn wgpu's errors into ours, with the label of what was running."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, wgpu.GPUOutOfMemoryError):
+            raise OutOfGpuMemoryError(f"{self._label}: the GPU is out of memory") from error
+        if isinstance(error, wgpu.GPUError):
+            text = str(error).strip()
+            lost = "lost" in text.lower()
+            raise (DeviceLostError if lost else GpuError)(f"{self._label}: {text}") from error
+
+
+class NativeDevice:
+    """A wgpu-py device behind `app.gpu.device.Device`."""
+
+    def __init__(self, adapter: Any) -> None:
+        info, limits = adapter.info, adapter.limits
+        is_software = info["adapter_type"] == "CPU"
+        self.info = AdapterInfo(info["device"], info["vendor"], info["backend_type"], is_software)
+        self.features = frozenset(f for f in WANTED_FEATURES if f in adapter.features)
+        wanted = {
+            name: limits[name]
+            for name in (
+                "max-buffer-size",
+                "max-storage-buffer-binding-size",
+                "max-storage-buffers-per-shader-stage",
+                "max-compute-workgroup-storage-size",
+                "max-compute-invocations-per-workgroup",
+                "max-compute-workgroup-size-x",
+            )
+        }
+        self.limits = Limits(
+            max_buffer_bytes=limits["max-buffer-size"],
+            max_binding_bytes=limits["max-storage-buffer-binding-size"],
+            max_storage_buffers=limits["max-storage-buffers-per-shader-stage"],
+            max_workgroup_storage_bytes=limits["max-compute-workgroup-storage-size"],
+            max_invocations=limits["max-compute-invocations-per-workgroup"],
+            max_workgroups=limits["max-compute-workgroups-per-dimension"],
+        )
+        with translated("device"):
+            self._device = adapter.request_device_sync(
+                required_features=list(self.features), required_limits=wanted
+            )
+        self._queue = self._device.queue
+        self._pipelines: dict[KernelSource, Pipeline] = {}
+        self._layouts: dict[int, Any] = {}
+        self.allocated_bytes = 0
+        self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[is_software]
+        self._fence_buffer = self._device.create_buffer(size=4, usage=_STORAGE, label="fence")
+
+    def create_buffer(self, size_bytes: int, label: str) -> Buffer:
+        """Return a zeroed storage buffer."""
+        if size_bytes > self.limits.max_buffer_bytes:
+            raise OutOfGpuMemoryError(
+                f"{label} needs {size_bytes} bytes but {self.info.name} allows buffers of at most "
+                f"{self.limits.max_buffer_bytes}: use a smaller model, window or batch"
+            )
+        with translated(label):
+            buffer = self._device.create_buffer(size=size_bytes, usage=_STORAGE, label=label)
+        self.allocated_bytes += size_bytes
+        return buffer
+
+    def destroy_buffer(self, buffer: Buffer) -> None:
+        """Free a buffer now."""
+        self.allocated_bytes -= buffer.size
+        buffer.destroy()
+
+    def write(self, buffer: Buffer, offset_bytes: int, data: Any) -> None:
+        """Queue a write."""
+        view = memoryview(data).cast("B")
+        if view.nbytes % 4:
+            data = bytes(view) + bytes(-view.nbytes % 4)
+        with translated(f"write to {buffer.label}"):
+            self._queue.write_buffer(buffer, offset_bytes, data)
+
+    async def read(self, buffer: Buffer, offset_bytes: int, size_bytes: int) -> bytes:
+        """Wait for the GPU and return a slice of a buffer."""
+        return await self.stage(buffer, offset_bytes, size_bytes).result()
+
+    def stage(self, buffer: Buffer, offset_bytes: int, size_bytes: int) -> NativeReadback:
+        """Queue a copy into a staging buffer."""
+        with translated(f"copy of {buffer.label}"):
+            staging = self._device.create_buffer(
+                size=size_bytes, usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
+            )
+            encoder = self._device.create_command_encoder()
+            encoder.copy_buffer_to_buffer(buffer, offset_bytes, staging, 0, size_bytes)
+            self._queue.submit([encoder.finish()])
+        return NativeReadback(staging)
+
+    async def compile(
+        self, kernels: Sequence[KernelSource], on_progress: Callable[[int, int], None] | None = None
+    ) -> list[Pipeline]:
+        """Compile kernels; each distinct one only once per device."""
+        for index, kernel in enumerate(kernels):
+            if kernel not in self._pipelines:
+                with translated(f"kernel {kernel.label}"):
+                    self._pipelines[kernel] = self._compile_one(kernel)
+            if on_progress:
+                on_progress(index + 1, len(kernels))
+            await asyncio.sleep(0)
+        return [self._pipelines[kernel] for kernel in kernels]
+
+    def _compile_one(self, kernel: KernelSource) -> Pipeline:
+        module = self._device.create_shader_module(code=kernel.code, label=kernel.label)
+        return self._device.create_compute_pipeline(
+            layout="auto",
+            label=kernel.label,
+            compute={
+                "module": module,
+                "entry_point": kernel.entry_point,
+                "constants": dict(kernel.constants),
+            },
+        )
+
+    def create_program(self, dispatches: Sequence[Dispatch]) -> NativeProgram:
+        """Make the bind groups of a program."""
+        steps = []
+        for dispatch in dispatches:
+            with translated(dispatch.label):
+                layout = self._layouts.get(id(dispatch.pipeline))
+                if layout is None:
+                    layout = dispatch.pipeline.get_bind_group_layout(0)
+                    self._layouts[id(dispatch.pipeline)] = layout
+                group = self._device.create_bind_group(
+                    layout=layout,
+                    label=dispatch.label,
+                    entries=[
+                        {
+                            "binding": index,
+                            "resource": {
+                                "buffer": binding.buffer,
+                                "offset": binding.offset_bytes,
+                                "size": binding.size_bytes,
+                            },
+                        }
+                        for index, binding in enumerate(dispatch.bindings)
+                    ],
+                )
+            steps.append((dispatch.pipeline, group, dispatch.workgroups))
+        return NativeProgram(steps, [dispatch.flops for dispatch in dispatches])
+
+    async def run(self, program: NativeProgram, control: Control | None = None) -> bool:
+        """Replay a program; at most two submits are in flight."""
+        start, started_at = 0, time.perf_counter()
+        in_flight: deque[NativeReadback] = deque()
+        for end in split_points(program.costs, self.flops_per_ms):
+            if control is not None:
+                await control.wait_while_paused()
+                if control.stopped:
+                    return False
+            with translated("submit"):
+                encoder = self._device.create_command_encoder()
+                compute = encoder.begin_compute_pass()
+                for pipeline, group, workgroups in program.steps[start:end]:
+                    compute.set_pipeline(pipeline)
+                    compute.set_bind_group(0, group)
+                    compute.dispatch_workgroups(*workgroups)
+                compute.end()
+                self._queue.submit([encoder.finish()])
+            in_flight.append(self._fence())
+            if len(in_flight) > 2:
+                await in_flight.popleft().result()
+            start = end
+            await asyncio.sleep(0)
+        if len(program.costs) > 16:
+            await self.wait()
+            elapsed_ms = (time.perf_counter() - started_at) * 1e3
+            self.flops_per_ms = max(1e5, program.flops / elapsed_ms)
+        return True
+
+    async def wait(self) -> None:
+        """Return when everything that was submitted has run."""
+        await self._fence().result()
+
+    def _fence(self) -> NativeReadback:
+        """Queue a small copy: it can be read once all before it has run.
+
+        wgpu-py 0.32's own onSubmittedWorkDone fails (its callback has an outdated signature).
+        """
+        return self.stage(self._fence_buffer, 0, 4)
+
+    def destroy(self) -> None:
+        """Give the device and all its buffers back."""
+        self._device.destroy()
+
+
+async def open_native_device() -> NativeDevice:
+    """Return the machine's best WebGPU device.
+
+    Raises:
+        NoAdapterError: no driver was found; says which to install.
+    """
+    _choose_backend()
+    try:
+        adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
+    except (RuntimeError, wgpu.GPUError) as error:
+        raise NoAdapterError(
+            "no WebGPU adapter was found: install a Vulkan driver "
+            "(on Debian: mesa-vulkan-drivers gives a software one)"
+        ) from error
+    return NativeDevice(adapter)
+
+
+def _choose_backend() -> None:
+    """Ask for the modern backends only: probing OpenGL prints warnings and is never chosen."""
+    extras.set_instance_extras(backends=["Vulkan", "Metal", "DX12"])

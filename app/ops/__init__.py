@@ -1,0 +1,1 @@
+"""One file per operation: records its forward and backward into a graph."""

@@ -1,0 +1,175 @@
+"""Causal grouped-query attention, forward and backward, without storing scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.errors import ShapeError
+from app.gpu.graph import Graph, Tensor, ceil_div
+from app.gpu.kernels import Kernel
+
+HEAD_DIMS = (16, 32, 64, 96, 128)
+"""Sizes with a prelude wgsl/lib/head_dim_*.wgsl."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Shape of an attention layer."""
+
+    num_heads: int
+    num_key_value_heads: int
+    head_dim: int
+
+    @property
+    def prelude(self) -> str:
+        """Stem of the WGSL prelude; raises ShapeError for a size that has none."""
+        if self.head_dim not in HEAD_DIMS:
+            raise ShapeError(
+                f"head_dim is {self.head_dim}: the attention kernels come for "
+                f"{', '.join(map(str, HEAD_DIMS))}"
+            )
+        return f"head_dim_{self.head_dim}"
+
+    @property
+    def width(self) -> int:
+        """Columns of queries, keys and values side by side."""
+        return (self.num_heads + 2 * self.num_key_value_heads) * self.head_dim
+
+    @property
+    def quads(self) -> tuple[int, int, int]:
+        """vec4s of a qkv row, and where its keys and its values begin."""
+        per_head = self.head_dim // 4
+        k_offset = self.num_heads * per_head
+        return self.width // 4, k_offset, k_offset + self.num_key_value_heads * per_head
+
+
+def attention(
+    graph: Graph,
+    qkv: Tensor,
+    positions: Tensor,
+    heads: Heads,
+    *,
+    num_sequences: int,
+    cache: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Record o = softmax(q·kᵀ/√D, causal)·v for every head.
+
+    Args:
+        graph: Where to record.
+        qkv: (num_sequences · queries, heads.width), rotated.
+        positions: (rows,), u32: a query sees the keys 0..position of its sequence.
+        heads: Shape of the layer.
+        num_sequences: B; the rows are B sequences of equal length.
+        cache: Keys and values, (room, HK · D) each, instead of those in qkv; B is 1 then.
+
+    Returns:
+        o, (rows, H · D), and logsumexp, (rows, H), which the backward needs.
+
+    Raises:
+        ShapeError: rows do not divide into the sequences, or head_dim has no kernel.
+
+    Reference: app.reference.attention; arXiv:2205.14135.
+    """
+    rows, queries = _queries(qkv, heads, num_sequences)
+    stride, k_offset, v_offset = heads.quads
+    keys, k, v, key_stride = queries, qkv, qkv, stride
+    if cache is not None:
+        k, v = cache
+        keys, key_stride, k_offset, v_offset = k.shape[0], k.shape[1] // 4, 0, 0
+    o = graph.empty("attention", rows, heads.num_heads * heads.head_dim)
+    logsumexp = graph.empty("logsumexp", rows, heads.num_heads)
+    lanes = graph.tuning.attention_lanes
+    graph.dispatch(
+        Kernel("attention", (heads.prelude,), (("LANES", lanes),)),
+        (positions, qkv, k, v, o, logsumexp),
+        (ceil_div(queries, lanes), heads.num_heads, num_sequences),
+        (
+            queries,
+            keys,
+            heads.num_heads,
+            heads.num_heads // heads.num_key_value_heads,
+            stride,
+            key_stride,
+            k_offset,
+            key_stride,
+            v_offset,
+            heads.head_dim**-0.5,
+        ),
+        flops=2.0 * rows * keys * heads.num_heads * heads.head_dim * SLOWDOWN,
+    )
+    return o, logsumexp
+
+
+SLOWDOWN = 4.0
+"""Attention runs at about a quarter of a product's rate; only submit sizes depend on it."""
+
+
+def attention_backward(
+    graph: Graph,
+    d_o: Tensor,
+    qkv: Tensor,
+    o: Tensor,
+    logsumexp: Tensor,
+    positions: Tensor,
+    heads: Heads,
+    *,
+    num_sequences: int,
+) -> Tensor:
+    """Record the gradients of queries, keys and values.
+
+    Args:
+        graph: Where to record.
+        d_o: (rows, H · D).
+        qkv: (rows, heads.width), as in the forward.
+        o: (rows, H · D) from `attention`.
+        logsumexp: (rows, H) from `attention`.
+        positions: (rows,), u32.
+        heads: Shape of the layer.
+        num_sequences: B.
+
+    Returns:
+        d_qkv, shaped like qkv; still to be rotated back.
+
+    Raises:
+        ShapeError: as `attention`.
+
+    Reference: app.reference.attention; arXiv:2307.08691.
+    """
+    rows, queries = _queries(qkv, heads, num_sequences)
+    d_qkv = graph.empty("attention_gradient", rows, heads.width)
+    delta = graph.empty("delta", rows, heads.num_heads)
+    lanes = graph.tuning.attention_lanes
+    params = (
+        queries,
+        heads.num_heads,
+        heads.num_heads // heads.num_key_value_heads,
+        *heads.quads,
+        heads.head_dim**-0.5,
+    )
+    work = float(rows * queries * heads.num_heads * heads.head_dim) * SLOWDOWN
+    constants = (("LANES", lanes),)
+    graph.dispatch(
+        Kernel("attention_backward_query", (heads.prelude,), constants),
+        (positions, qkv, o, d_o, logsumexp, d_qkv, delta),
+        (ceil_div(queries, lanes), heads.num_heads, num_sequences),
+        params,
+        flops=3.0 * work,
+    )
+    graph.dispatch(
+        Kernel("attention_backward_key", (heads.prelude,), constants),
+        (positions, qkv, d_o, logsumexp, delta, d_qkv),
+        (ceil_div(queries, lanes), heads.num_key_value_heads, num_sequences),
+        params,
+        flops=4.0 * work,
+    )
+    return d_qkv
+
+
+def _queries(qkv: Tensor, heads: Heads, num_sequences: int) -> tuple[int, int]:
+    rows, columns = qkv.shape
+    if columns != heads.width or rows % num_sequences:
+        raise ShapeError(
+            f"qkv is {qkv.shape} but {num_sequences} equal sequences of {heads.width} "
+            "columns are needed"
+        )
+    return rows, rows // num_sequences

@@ -1,0 +1,112 @@
+"""The head and its loss, in chunks of rows, with the gradient computed in the forward."""
+
+from __future__ import annotations
+
+from app.errors import ShapeError
+from app.gpu.graph import Graph, Tensor
+from app.gpu.kernels import Kernel
+from app.ops.linear import linear, linear_backward
+from app.ops.matrix import Matrix
+
+
+def cross_entropy(
+    graph: Graph,
+    logits: Tensor,
+    targets: Tensor,
+    normalizer: Tensor,
+    *,
+    vocab_size: int,
+    first_row: int = 0,
+    wants_gradient: bool = True,
+) -> Tensor:
+    """Record losses = (logsumexp(z) − z[target]) · normalizer; z becomes its gradient.
+
+    Args:
+        graph: Where to record.
+        logits: (rows, stride), stride ≥ vocab_size; overwritten with the gradient.
+        targets: (all rows,), i32; negative ones are ignored.
+        normalizer: (1,), f32: 1 / predicted tokens of the step.
+        vocab_size: Columns that count.
+        first_row: Which of the targets belongs to the first row of logits.
+        wants_gradient: False leaves the logits as they are.
+
+    Returns:
+        losses, (rows,), f32; zero where the target is ignored.
+
+    Raises:
+        ShapeError: there are fewer targets than rows.
+
+    Reference: app.reference.cross_entropy.
+    """
+    rows, stride = logits.shape
+    if targets.size < first_row + rows:
+        raise ShapeError(
+            f"{targets.size} targets for rows {first_row} to {first_row + rows}: give one a row"
+        )
+    losses = graph.empty("losses", rows)
+    graph.dispatch(
+        Kernel("cross_entropy"),
+        (targets, normalizer, logits, losses),
+        (rows, 1, 1),
+        (vocab_size, stride, first_row, int(wants_gradient)),
+        flops=60.0 * logits.size,
+    )
+    return losses
+
+
+def accumulate_loss(graph: Graph, losses: Tensor, total: Tensor) -> None:
+    """Record total[0] += Σ losses, in a fixed order."""
+    graph.dispatch(
+        Kernel("accumulate_loss"), (losses, total), (1, 1, 1), (losses.size,), flops=losses.size
+    )
+
+
+def head_loss(
+    graph: Graph,
+    hidden: Tensor,
+    head: Matrix,
+    targets: Tensor,
+    normalizer: Tensor,
+    total: Tensor,
+    *,
+    chunk_rows: int,
+    wants_gradient: bool = True,
+) -> Tensor | None:
+    """Record logits, loss and the gradient of the hidden states, a chunk of rows at a time.
+
+    Only chunk_rows · vocab_size logits exist at once. A frozen head needs no gradient of its
+    own, so two products a chunk are all.
+
+    Args:
+        graph: Where to record.
+        hidden: (rows, hidden_size), normed.
+        head: (vocab_size, hidden_size), packed.
+        targets: (rows,), i32; negative ones are ignored.
+        normalizer: (1,), f32: 1 / predicted tokens of the step.
+        total: (1,), f32: the sum of losses is added.
+        chunk_rows: Rows of a chunk, a multiple of 8.
+        wants_gradient: False for evaluation.
+
+    Returns:
+        d_hidden, (rows, hidden_size), or None.
+
+    Reference: app.reference.cross_entropy.
+    """
+    rows, columns = hidden.shape
+    d_hidden = graph.empty("head_gradient", rows, columns) if wants_gradient else None
+    for start in range(0, rows, chunk_rows):
+        stop = min(start + chunk_rows, rows)
+        logits = linear(graph, hidden.rows(start, stop), head, label="logits")
+        losses = cross_entropy(
+            graph,
+            logits,
+            targets,
+            normalizer,
+            vocab_size=head.num_rows,
+            first_row=start,
+            wants_gradient=wants_gradient,
+        )
+        accumulate_loss(graph, losses, total)
+        if d_hidden is not None:
+            linear_backward(graph, logits, head, out=d_hidden.rows(start, stop))
+    return d_hidden

@@ -1,0 +1,166 @@
+"""Product with a frozen matrix and its low-rank adapter, forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.errors import ShapeError
+from app.gpu.graph import Graph, Tensor, ceil_div
+from app.gpu.kernels import Kernel
+from app.ops.matrix import Matrix
+
+ROWS = 8
+"""Rows of x that an invocation owns (wgsl/linear.wgsl)."""
+
+MAX_VECTOR_ROWS = 2
+"""Up to this many rows the matrix-vector kernel is used."""
+
+NO_BOUND = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """The low-rank side of a product: adapters of the modules stacked in one matrix.
+
+    Attributes:
+        rank: Rank of each module.
+        bounds: Rows of the stacked matrix before each module after the first.
+        lora_a: (modules · rank, in) stacked A matrices.
+        lora_b: (out, rank) stacked B matrices.
+    """
+
+    rank: int
+    bounds: tuple[int, ...]
+    lora_a: Tensor
+    lora_b: Tensor
+
+    @property
+    def num_modules(self) -> int:
+        """How many modules are stacked; at most three."""
+        return len(self.bounds) + 1
+
+    @property
+    def bound_params(self) -> tuple[int, int]:
+        """The two bounds as the shaders take them."""
+        first, second = (*self.bounds, NO_BOUND, NO_BOUND)[:2]
+        return first, second
+
+
+def linear(
+    graph: Graph,
+    x: Tensor,
+    weight: Matrix,
+    *,
+    low_rank: LowRank | None = None,
+    hidden: Tensor | None = None,
+    residual: Tensor | None = None,
+    label: str = "linear",
+) -> Tensor:
+    """Record y = x·Wᵀ + hidden·Bᵀ (+ residual).
+
+    Args:
+        graph: Where to record.
+        x: (rows, in_features), f32.
+        weight: (out_features, in_features), packed.
+        low_rank: Adapter of the modules stacked in `weight`.
+        hidden: (rows, modules · rank) = scaling·x·Aᵀ, from `lora_hidden`.
+        residual: (rows, out_features), added.
+        label: Name of the result.
+
+    Returns:
+        y, (rows, weight.stride): padded columns are zero-weight products.
+
+    Raises:
+        ShapeError: x does not fit the matrix.
+
+    Reference: app.reference.linear.
+    """
+    rows = _check(x, weight.num_columns, "x", weight)
+    y = graph.empty(label, rows, weight.stride)
+    rank, modules, bounds = 0, 1, (NO_BOUND, NO_BOUND)
+    b = h = x
+    if low_rank is not None and hidden is not None:
+        rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
+        b, h = low_rank.lora_b, hidden
+    params = (
+        rows,
+        weight.stride // 4,
+        weight.num_columns // 8,
+        rank,
+        modules,
+        *bounds,
+        int(residual is not None),
+    )
+    tuning = graph.tuning
+    if rows <= MAX_VECTOR_ROWS:
+        lanes, slices = tuning.vector_lanes, tuning.vector_slices
+        constants: tuple[tuple[str, float], ...] = (("LANES", lanes), ("SLICES", slices))
+        kernel = Kernel("linear_vector", (weight.prelude,), constants)
+        grid = (ceil_div(weight.stride // 4, lanes), rows, 1)
+    else:
+        lanes = tuning.linear_lanes
+        kernel = Kernel("linear", (weight.prelude,), (("LANES", lanes),))
+        grid = (ceil_div(weight.stride // 8, lanes), ceil_div(rows, ROWS), 1)
+    graph.dispatch(
+        kernel,
+        (*weight.bindings, x, h, b, residual or x, y),
+        grid,
+        params,
+        flops=2.0 * rows * weight.stride * (weight.num_columns + rank),
+    )
+    return y
+
+
+def linear_backward(
+    graph: Graph,
+    dy: Tensor,
+    weight: Matrix,
+    *,
+    low_rank: LowRank | None = None,
+    d_hidden: Tensor | None = None,
+    out: Tensor | None = None,
+    label: str = "dx",
+) -> Tensor:
+    """Record dx = dy·W + d_hidden·A.
+
+    Args:
+        graph: Where to record.
+        dy: (rows, weight.stride), f32.
+        weight: (out_features, in_features), packed; the buffer the forward reads.
+        low_rank: Adapter of the modules stacked in `weight`.
+        d_hidden: (rows, modules · rank) = scaling·dy·B, from `lora_hidden_backward`.
+        out: Where to write instead of a new tensor: (rows, in_features).
+        label: Name of the result.
+
+    Returns:
+        dx, (rows, in_features), f32.
+
+    Raises:
+        ShapeError: dy does not fit the matrix.
+
+    Reference: app.reference.linear.
+    """
+    rows = _check(dy, weight.stride, "dy", weight)
+    dx = out or graph.empty(label, rows, weight.num_columns)
+    ranks, a, g = 0, dy, dy
+    if low_rank is not None and d_hidden is not None:
+        ranks, a, g = low_rank.rank * low_rank.num_modules, low_rank.lora_a, d_hidden
+    lanes = graph.tuning.linear_lanes
+    octets = weight.num_columns // 8
+    graph.dispatch(
+        Kernel("linear_backward", (weight.prelude,), (("LANES", lanes),)),
+        (*weight.bindings, dy, g, a, dx),
+        (ceil_div(octets, 2 * lanes), ceil_div(rows, ROWS), 1),
+        (rows, weight.stride // 4, octets, ranks),
+        flops=2.0 * rows * weight.num_columns * (weight.stride + ranks),
+    )
+    return dx
+
+
+def _check(x: Tensor, columns: int, name: str, weight: Matrix) -> int:
+    if len(x.shape) != 2 or x.shape[1] != columns:
+        raise ShapeError(
+            f"{name} has shape {x.shape} but {weight.words.storage.label} "
+            f"({weight.num_rows}, {weight.num_columns}) needs (rows, {columns})"
+        )
+    return x.shape[0]

@@ -1,0 +1,1 @@
+"""Training runs: optimizer, schedules, the step loop, evaluation."""

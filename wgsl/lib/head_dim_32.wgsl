@@ -1,0 +1,3 @@
+// Prelude: size of an attention head. Register arrays need a constant, not an override.
+
+const HEAD_QUADS = 8u;   // D / 4

@@ -1,0 +1,91 @@
+// repack — bring GGUF blocks of 32 weights into the engine's layout (lib/weights_*.wgsl)
+// blocks: raw bytes of whole rows · → words, scales. TYPE: 0 Q4_0 · 1 Q4_1 · 2 Q8_0 · 3 F16 · 4 F32
+// Q4_0 d·(q − 8) becomes scale d, min −8·d, which is exact in f16 unless it overflows.
+// Dispatch grid_1d(rows · K/32, 64): one invocation a block of one row.
+// Rows of a llama GGUF's q and k are permuted for interleaved RoPE; where head_dim is not 0 they
+// are put back in HuggingFace order: pair (2i, 2i + 1) of a head becomes (i, i + D/2).
+// Source: ggml-quants.c's block layouts; research in docs/formats.md.
+
+@group(0) @binding(0) var<storage, read> blocks: array<u32>;
+@group(0) @binding(1) var<storage, read_write> words: array<u32>;
+@group(0) @binding(2) var<storage, read_write> scales: array<u32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+struct Params {
+  rows: u32,          // in this chunk
+  first_row: u32,     // of the source tensor
+  groups: u32,        // K / 32
+  stride: u32,        // N of the destination, in rows
+  offset: u32,        // row of the destination where the tensor starts
+  head_dim: u32,      // 0: rows stay in order
+}
+
+override TYPE: u32 = 1;
+
+const Q4_0 = 0u;
+const Q4_1 = 1u;
+const Q8_0 = 2u;
+const F16 = 3u;
+
+// Four bytes from any even byte address.
+fn load(byte: u32) -> u32 {
+  let word = byte >> 2u;
+  if ((byte & 2u) == 0u) { return blocks[word]; }
+  return (blocks[word] >> 16u) | (blocks[word + 1u] << 16u);
+}
+
+// Nibbles of four consecutive bytes of a GGUF block, `high` ones or low ones, as four bytes.
+fn nibbles(bytes: u32, high: bool) -> u32 {
+  return select(bytes, bytes >> 4u, high) & 0x0F0F0F0Fu;
+}
+
+fn repack_int4(source: u32, column: u32, group: u32, head_bytes: u32) {
+  for (var octet = 0u; octet < 4u; octet++) {
+    // Byte j holds element j low and j + 16 high: octets 0 and 1 are low nibbles, 2 and 3 high.
+    let at = source + head_bytes + 8u * (octet & 1u);
+    let high = octet >= 2u;
+    let word = nibbles(load(at), high) | (nibbles(load(at + 4u), high) << 4u);
+    words[(4u * group + octet) * params.stride + column] = word;
+  }
+}
+
+@compute @workgroup_size(64)
+fn repack(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
+) {
+  let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+  let row = index / params.groups;
+  if (row >= params.rows) { return; }
+  let group = index % params.groups;
+  var source_row = params.first_row + row;
+  if (params.head_dim > 0u) {
+    let i = source_row % params.head_dim;
+    source_row += (i / 2u) + (i % 2u) * (params.head_dim / 2u) - i;
+  }
+  let column = params.offset + source_row;
+  let at = group * params.stride + column;
+  if (TYPE == Q4_0) {
+    let source = index * 18u;
+    let d = unpack2x16float(load(source) & 0xFFFFu).x;
+    scales[at] = pack2x16float(vec2f(d, -8.0 * d));
+    repack_int4(source, column, group, 2u);
+  } else if (TYPE == Q4_1) {
+    scales[at] = blocks[index * 5u];
+    repack_int4(index * 20u, column, group, 4u);
+  } else if (TYPE == Q8_0) {
+    scales[at] = load(index * 34u) & 0xFFFFu;
+    for (var i = 0u; i < 8u; i++) {
+      words[(8u * group + i) * params.stride + column] = load(index * 34u + 2u + 4u * i);
+    }
+  } else if (TYPE == F16) {
+    for (var i = 0u; i < 16u; i++) {
+      words[(16u * group + i) * params.stride + column] = blocks[index * 16u + i];
+    }
+  } else {
+    for (var i = 0u; i < 32u; i++) {
+      words[(32u * group + i) * params.stride + column] = blocks[index * 32u + i];
+    }
+  }
+}
