@@ -1,0 +1,2 @@
+// build.py puts the real file here in dist/.
+export { default } from "uplot";

@@ -1,0 +1,1 @@
+"""What build.py is made of; plain Python without third-party packages."""
