@@ -1,0 +1,49 @@
+// @ts-check
+/** Put the page together: mount the parts, look for a GPU, start the worker. */
+
+import { Studio } from './api.js';
+import { checkGpu } from './gpu-check.js';
+import { isRunning, update } from './store.js';
+import { loadAdapter, mountAdapter } from './ui/adapter.js';
+import { mountChart } from './ui/chart.js';
+import { mountChat } from './ui/chat.js';
+import { mountCorpus, useCorpusFile } from './ui/corpus.js';
+import { mountDrops } from './ui/drops.js';
+import { mountEvaluate } from './ui/evaluate.js';
+import { mountMessages, showError } from './ui/messages.js';
+import { loadFirstModel, loadModelFile, mountModel } from './ui/model.js';
+import { mountPlan } from './ui/plan.js';
+import { mountRun } from './ui/run.js';
+import { mountStatus } from './ui/status.js';
+import { showNoGpu } from './ui/support.js';
+
+const studio = new Studio();
+
+mountMessages();
+mountStatus(studio);
+mountModel(studio);
+mountCorpus(studio);
+mountPlan(studio);
+mountRun(studio);
+mountEvaluate(studio);
+mountAdapter(studio);
+mountChat(studio);
+mountDrops({
+  corpus: useCorpusFile,
+  model: (file) => loadModelFile(studio, file),
+  adapter: (files) => void loadAdapter(studio, files),
+});
+mountChart().catch(() => showError('The chart could not be fetched: training works without it. Reload the page to try again.'));
+
+addEventListener('beforeunload', (event) => {
+  if (isRunning()) event.preventDefault();
+});
+
+const support = await checkGpu();
+if (support.ok) {
+  if (support.isFallback) update({ gpuText: 'software adapter (slow)' });
+  studio.start();
+  loadFirstModel(studio);
+} else {
+  showNoGpu(support);
+}

@@ -1,0 +1,58 @@
+// @ts-check
+/**
+ * Where models come from: a file of the person's, or an address. What is fetched is kept in
+ * the browser's private file system, so the next visit needs no network, and what was fetched
+ * half is continued.
+ */
+
+import { manifest } from './manifest.js';
+import { download } from './download.js';
+
+/** @import {ModelSource} from './types.js' */
+/** @typedef {{name: string, loaded: number, total: number}} Progress */
+/** @typedef {{blob: Blob, name: string}} OpenedModel */
+/** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
+
+const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
+
+/** @type {{key: string, abort: AbortController, opened: Promise<OpenedModel>}|null} */
+let current = null;
+
+/** @param {ModelSource} source @returns {Promise<Wanted>} */
+async function locate(source) {
+  if (source.kind === 'file') throw new Error('a chosen file is not fetched');
+  const base = new URL('./', import.meta.url);
+  const url = source.kind === 'bundled' ? new URL(BUNDLED, base) : new URL(source.url, base);
+  const { files } = await manifest();
+  const known = url.href.startsWith(base.href) ? files[url.href.slice(base.href.length)] : undefined;
+  const name = decodeURIComponent(url.pathname.split('/').at(-1) ?? '') || url.host;
+  return { url, name, size: known?.size ?? 0, sha256: known?.sha256 ?? '' };
+}
+
+/**
+ * Open a model as a Blob, fetching it where needed. Asking for another one gives up the one
+ * being fetched (what has arrived is kept); asking for the same one again shares it.
+ *
+ * @param {ModelSource} source
+ * @param {(progress: Progress) => void} onProgress
+ * @returns {Promise<OpenedModel>}
+ */
+export function openModel(source, onProgress) {
+  if (source.kind === 'file') {
+    current?.abort.abort();
+    current = null;
+    return Promise.resolve({ blob: source.file, name: source.file.name });
+  }
+  const key = source.kind === 'url' ? source.url : 'bundled';
+  if (current?.key === key) return current.opened;
+  current?.abort.abort();
+  const abort = new AbortController();
+  const opened = locate(source).then((wanted) => download(wanted, abort.signal, onProgress));
+  const mine = { key, abort, opened };
+  current = mine;
+  const forget = () => {
+    if (current === mine) current = null;
+  };
+  opened.then(forget, forget);
+  return opened;
+}

@@ -1,0 +1,76 @@
+// @ts-check
+/**
+ * What the page knows, and who wants to hear of it. Changes are gathered and told once a
+ * frame, so a fast run never asks for more layout than the screen can show.
+ */
+
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Plan, Run, Adapter, Evaluation} from './types.js' */
+
+/**
+ * @typedef {object} State
+ * @property {boolean} supported WebGPU was found
+ * @property {Status} status
+ * @property {Boot|null} boot
+ * @property {Gpu|null} gpu
+ * @property {string} gpuText
+ * @property {ModelProgress|null} modelProgress
+ * @property {ModelInfo|null} model
+ * @property {number} corpusVersion counts up whenever the text changes
+ * @property {boolean} hasCorpus
+ * @property {Count|null} count
+ * @property {Field[]} fields
+ * @property {Plan|null} plan
+ * @property {Run|null} run
+ * @property {Adapter|null} adapter
+ * @property {boolean} useLora
+ * @property {number|null} allocatedBytes
+ * @property {Evaluation|null} evaluation
+ * @property {string} evaluating
+ * @property {string} question what the sample suggests to ask
+ */
+
+/** @type {State} */
+export const state = {
+  supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], plan: null, run: null,
+  adapter: null, useLora: false, allocatedBytes: null, evaluation: null, evaluating: '', question: '',
+};
+
+/** @type {{keys: Set<string>, render: () => void}[]} */
+const watchers = [];
+/** @type {Set<string>} */
+const changed = new Set();
+let scheduled = false;
+
+function tell() {
+  scheduled = false;
+  const keys = new Set(changed);
+  changed.clear();
+  for (const watcher of watchers) {
+    if ([...watcher.keys].some((key) => keys.has(key))) watcher.render();
+  }
+}
+
+/** @param {Partial<State>} patch */
+export function update(patch) {
+  Object.assign(state, patch);
+  for (const key of Object.keys(patch)) changed.add(key);
+  if (scheduled) return;
+  scheduled = true;
+  // A hidden tab gets no animation frames, but its status should still be true.
+  if (document.hidden) setTimeout(tell, 200);
+  else requestAnimationFrame(tell);
+}
+
+/**
+ * Call `render` now and after every frame in which one of `keys` changed.
+ * @param {(keyof State)[]} keys
+ * @param {() => void} render
+ */
+export function watch(keys, render) {
+  watchers.push({ keys: new Set(keys), render });
+  render();
+}
+
+/** A run is on, also while it is paused or being prepared. */
+export const isRunning = () => state.run !== null && state.run.done === null && !state.run.failed;

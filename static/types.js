@@ -1,0 +1,41 @@
+// @ts-check
+/**
+ * Shapes of what passes between the page and its worker; `app/studio/protocol.py` is the
+ * other half. Nothing here runs.
+ *
+ * @typedef {'booting'|'loading'|'ready'|'training'|'paused'|'generating'|'error'} Status
+ *
+ * @typedef {{text: string, loaded_bytes: number, total_bytes: number}} Boot
+ * @typedef {{name: string, backend: string, is_software: boolean, features: string[]}} Gpu
+ * @typedef {{name: string, stage: 'download'|'gpu', loaded_bytes: number, total_bytes: number}} ModelProgress
+ * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
+ *   vocab_size: number, max_context: number, weights_bytes: number, gflops: number}} ModelInfo
+ *
+ * @typedef {{text: string}|{file: Blob, name: string}} Corpus
+ * @typedef {{num_characters: number, num_tokens: number, stale?: boolean}} Count
+ * @typedef {string|number|boolean|string[]|null} Setting
+ * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules',
+ *   choices: string[], default: Setting, optional: boolean}} Field
+ * @typedef {{settings: Record<string, Setting>, suggested: Record<string, Setting>, problem: string,
+ *   num_steps: number, num_tokens: number, num_eval_tokens: number, tokens_per_step: number,
+ *   seconds: number, bytes: Record<string, number>, total_bytes: number}} Plan
+ *
+ * @typedef {{step: number, loss: number, grad_norm: number, learning_rate: number, num_tokens: number,
+ *   tokens_per_second: number, skipped: boolean, seconds: number}} Step
+ * @typedef {{steps: number, stopped: boolean, num_tokens: number, num_skipped: number,
+ *   seconds: number, first_loss: number, final_loss: number}} TrainDone
+ * @typedef {{numSteps: number, steps: Step[], phase: string, fraction: number|null,
+ *   done: TrainDone|null, failed: boolean}} Run
+ *
+ * @typedef {{rank: number, alpha: number, num_parameters: number, origin: 'trained'|'loaded',
+ *   name: string, steps: number}} Adapter
+ * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
+ * @typedef {{base: Score, lora: Score|null, held_out: boolean, shortened: boolean, stopped: boolean}} Evaluation
+ *
+ * @typedef {{role: 'user'|'assistant'|'system', content: string}} Message
+ * @typedef {{text: string, stop_reason: 'stop'|'length'|'stopped', num_tokens: number,
+ *   tokens_per_second: number, prefill_seconds: number, num_dropped: number}} Answer
+ *
+ * @typedef {{kind: 'bundled'}|{kind: 'url', url: string}|{kind: 'file', file: File}} ModelSource
+ */
+export {};

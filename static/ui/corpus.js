@@ -1,0 +1,134 @@
+// @ts-check
+/** The text to learn from: typed, pasted, chosen, dropped, or a sample. */
+
+import { state, update, watch } from '../store.js';
+import { button, debounce, element, input, make, setText, textarea } from './dom.js';
+import { formatBytes, formatCount } from './format.js';
+import { clearError, showError, showFailure } from './messages.js';
+
+/** @import {Studio} from '../api.js' */
+/** @import {Corpus, Count} from '../types.js' */
+
+/** The same limit as app.text.corpus has; told here before anything is read. */
+export const MAX_CORPUS_BYTES = 20_000_000;
+/** A textarea of more than this makes typing stutter: longer texts are kept as a file. */
+const MAX_TYPED_CHARACTERS = 400_000;
+const COUNT_AFTER_MS = 350;
+
+/** @type {File|null} */
+let file = null;
+
+/** @returns {Corpus} */
+export const currentCorpus = () => (file ? { file, name: file.name } : { text: textarea('corpus-text').value });
+
+function changed() {
+  const hasCorpus = file !== null || textarea('corpus-text').value.trim() !== '';
+  update({ corpusVersion: state.corpusVersion + 1, hasCorpus, count: null });
+}
+
+/** @param {File} chosen */
+export function useCorpusFile(chosen) {
+  if (chosen.size > MAX_CORPUS_BYTES) {
+    showError(`${chosen.name} has ${formatBytes(chosen.size)}, and ${formatBytes(MAX_CORPUS_BYTES)} is the most that is read here: cut out the part that matters most.`);
+    return;
+  }
+  clearError();
+  file = chosen;
+  setText(element('corpus-chip-name'), `${chosen.name} · ${formatBytes(chosen.size)}`);
+  element('corpus-chip').hidden = false;
+  changed();
+}
+
+function removeFile() {
+  file = null;
+  element('corpus-chip').hidden = true;
+  changed();
+}
+
+/**
+ * Put a text into the box, as if it had been typed.
+ * @param {string} text
+ */
+function useText(text) {
+  textarea('corpus-text').value = text;
+  removeFile();
+}
+
+/** @param {ClipboardEvent} event */
+function keepLongPasteAside(event) {
+  const text = event.clipboardData?.getData('text/plain') ?? '';
+  if (text.length <= MAX_TYPED_CHARACTERS) return;
+  event.preventDefault();
+  useCorpusFile(new File([text], 'pasted text', { type: 'text/plain' }));
+}
+
+async function mountSamples() {
+  const place = element('samples');
+  try {
+    const response = await fetch(new URL('../samples/index.json', import.meta.url));
+    if (!response.ok) return;
+    /** @type {{title: string, file: string, description: string, question: string}[]} */
+    const samples = await response.json();
+    const links = samples.map((sample) => {
+      const link = make('button', { type: 'button', class: 'link', title: sample.description, text: sample.title });
+      link.dataset['sample'] = sample.file;
+      link.addEventListener('click', async () => {
+        const text = await fetch(new URL(`../samples/${sample.file}`, import.meta.url));
+        if (!text.ok) return showError(`The sample could not be fetched (${text.status}): check the connection and try again.`);
+        clearError();
+        useText(await text.text());
+        update({ question: sample.question });
+      });
+      return link;
+    });
+    if (links.length) place.append('or try a sample:', ...links);
+  } catch (error) {
+    console.warn('samples are not available', error);
+  }
+}
+
+/** @param {Studio} studio */
+async function count(studio) {
+  if (!state.model || !state.hasCorpus) return;
+  const version = state.corpusVersion;
+  try {
+    /** @type {Count} */
+    const result = await studio.request('count-tokens', { corpus: currentCorpus() });
+    if (version === state.corpusVersion && !result.stale) update({ count: result });
+  } catch (error) {
+    if (version === state.corpusVersion) showFailure(error);
+  }
+}
+
+function describe() {
+  if (!state.hasCorpus) return '–';
+  if (state.count) return `${formatCount(state.count.num_tokens)} tokens`;
+  return state.model ? 'counting…' : 'counted once the model is loaded';
+}
+
+/** @param {Studio} studio */
+export function mountCorpus(studio) {
+  const box = textarea('corpus-text');
+  box.addEventListener('input', () => {
+    update({ question: '' });
+    removeFile();
+  });
+  box.addEventListener('paste', keepLongPasteAside);
+  input('corpus-file').addEventListener('change', () => {
+    const chosen = input('corpus-file').files?.[0];
+    if (chosen) useCorpusFile(chosen);
+    input('corpus-file').value = '';
+  });
+  button('corpus-chip-remove').addEventListener('click', removeFile);
+
+  watch(['corpusVersion', 'model'], debounce(COUNT_AFTER_MS, () => void count(studio)));
+  watch(['count', 'hasCorpus', 'model'], () => {
+    const node = element('corpus-count');
+    setText(node, describe());
+    if (state.count) node.dataset['value'] = String(state.count.num_tokens);
+    else delete node.dataset['value'];
+  });
+  // A reload may bring back what was typed before.
+  if (box.value) changed();
+  void mountSamples();
+}

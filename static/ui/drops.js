@@ -1,0 +1,63 @@
+// @ts-check
+/** The whole page takes files: text to learn from, an adapter, a model. */
+
+import { element } from './dom.js';
+import { showError } from './messages.js';
+
+const TEXT = /\.(txt|text|md|markdown|csv|tsv|json|jsonl|html?|tex|rst|org|log)$/i;
+const ADAPTER_CONFIG = /^adapter_config.*\.json$/i;
+
+/**
+ * @typedef {object} Targets
+ * @property {(file: File) => void} corpus
+ * @property {(files: File[]) => void} adapter the .safetensors and, where given, its config
+ * @property {(file: File) => void} model
+ */
+
+/**
+ * Send files where they belong, by their names.
+ * @param {File[]} files
+ * @param {Targets} targets
+ */
+export function sortFiles(files, targets) {
+  const adapter = files.filter((file) => /\.safetensors$/i.test(file.name));
+  const configs = files.filter((file) => ADAPTER_CONFIG.test(file.name));
+  const model = files.find((file) => /\.gguf$/i.test(file.name));
+  const text = files.find((file) => !configs.includes(file) && (TEXT.test(file.name) || file.type.startsWith('text/')));
+  if (adapter.length) targets.adapter([...adapter, ...configs]);
+  else if (model) targets.model(model);
+  else if (text) targets.corpus(text);
+  else if (configs.length) showError('That is only the description of an adapter: drop adapter_model.safetensors together with it.');
+  else if (files[0]) showError(`${files[0].name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter or a .gguf model.`);
+}
+
+/** @param {Targets} targets */
+export function mountDrops(targets) {
+  const veil = element('drop-veil');
+  let depth = 0;
+  /** @param {DragEvent} event */
+  const carriesFiles = (event) => event.dataTransfer?.types.includes('Files') ?? false;
+
+  addEventListener('dragenter', (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    depth += 1;
+    veil.hidden = false;
+  });
+  addEventListener('dragover', (event) => {
+    if (carriesFiles(event)) event.preventDefault();
+  });
+  addEventListener('dragleave', (event) => {
+    if (!carriesFiles(event)) return;
+    depth = Math.max(0, depth - 1);
+    veil.hidden = depth === 0;
+  });
+  addEventListener('drop', (event) => {
+    depth = 0;
+    veil.hidden = true;
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (!files.length) return;
+    event.preventDefault();
+    sortFiles(files, targets);
+  });
+}

@@ -1,0 +1,47 @@
+// @ts-check
+/** The one place where errors are shown, and the quiet voice for screen readers. */
+
+import { button, element, setText } from './dom.js';
+
+const ANNOUNCE_EVERY_MS = 5_000;
+
+/**
+ * Show one sentence of what went wrong and what to do.
+ * @param {string} sentence
+ */
+export function showError(sentence) {
+  setText(element('error-text'), sentence);
+  element('error').hidden = false;
+}
+
+/** @param {unknown} error */
+export function showFailure(error) {
+  showError(error instanceof Error ? error.message : String(error));
+}
+
+export function clearError() {
+  element('error').hidden = true;
+}
+
+let spokenAt = -ANNOUNCE_EVERY_MS;
+let pending = '';
+let timer = 0;
+
+/**
+ * Say something to screen readers, at most every five seconds; the latest wins.
+ * @param {string} sentence
+ */
+export function announce(sentence) {
+  pending = sentence;
+  if (timer) return;
+  const wait = Math.max(0, spokenAt + ANNOUNCE_EVERY_MS - performance.now());
+  timer = setTimeout(() => {
+    timer = 0;
+    spokenAt = performance.now();
+    setText(element('announce'), pending);
+  }, wait);
+}
+
+export function mountMessages() {
+  button('error-dismiss').addEventListener('click', clearError);
+}

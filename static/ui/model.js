@@ -1,0 +1,124 @@
+// @ts-check
+/** Choosing and loading a model, and what is known of it. */
+
+import { state, update, watch } from '../store.js';
+import { byId, element, input, make, setProgress, setText } from './dom.js';
+import { formatBytes, formatCount, formatParameters } from './format.js';
+import { clearError, showError, showFailure } from './messages.js';
+
+/** @import {Studio} from '../api.js' */
+/** @import {ModelSource} from '../types.js' */
+
+const BUNDLED = { kind: /** @type {const} */ ('bundled') };
+
+/** @type {Map<string, ModelSource>} option value → where its bytes are */
+const sources = new Map();
+let latest = 0;
+let loadedOption = '';
+
+/** @param {string} value @param {string} label @param {ModelSource} source */
+function addOption(value, label, source) {
+  const select = byId('model-select', HTMLSelectElement);
+  if (!sources.has(value)) select.append(make('option', { value, text: label }));
+  sources.set(value, source);
+  select.value = value;
+}
+
+/** @param {Studio} studio @param {string} option */
+async function load(studio, option) {
+  const source = sources.get(option);
+  if (!source) return;
+  const turn = ++latest;
+  clearError();
+  try {
+    await studio.request('load-model', { source });
+    loadedOption = option;
+  } catch (error) {
+    if (turn !== latest) return;
+    update({ modelProgress: null });
+    showFailure(error);
+    if (loadedOption) byId('model-select', HTMLSelectElement).value = loadedOption;
+  }
+}
+
+/** @param {Studio} studio @param {File} file */
+export function loadModelFile(studio, file) {
+  const value = `file:${file.name}:${file.size}`;
+  addOption(value, `${file.name} (${formatBytes(file.size)}, this computer)`, { kind: 'file', file });
+  void load(studio, value);
+}
+
+/** @param {Studio} studio @param {string} address */
+function loadModelUrl(studio, address) {
+  let url;
+  try {
+    url = new URL(address, location.href);
+  } catch {
+    showError(`“${address}” is not an address: give one that begins with https:// and ends in .gguf.`);
+    return;
+  }
+  addOption(`url:${url.href}`, url.pathname.split('/').at(-1) || url.host, { kind: 'url', url: url.href });
+  void load(studio, `url:${url.href}`);
+}
+
+function describe() {
+  const { boot, model, modelProgress: progress, supported } = state;
+  if (!supported) return { text: 'Needs a GPU: see above.', fraction: undefined };
+  if (progress) {
+    const share = progress.total_bytes ? progress.loaded_bytes / progress.total_bytes : null;
+    const verb = progress.stage === 'download' ? 'Fetching' : 'To the GPU:';
+    const size = progress.total_bytes ? ` of ${formatBytes(progress.total_bytes)}` : '';
+    return { text: `${verb} ${formatBytes(progress.loaded_bytes)}${size}`, fraction: share };
+  }
+  if (model) {
+    const parts = [`${formatParameters(model.num_parameters)} parameters`, `${model.num_layers} layers`,
+      `${formatBytes(model.weights_bytes)} on the GPU`, `context ${formatCount(model.max_context)}`];
+    return { text: parts.join(' · '), fraction: undefined };
+  }
+  if (boot && state.status === 'booting') {
+    return { text: boot.text, fraction: boot.total_bytes ? boot.loaded_bytes / boot.total_bytes : null };
+  }
+  if (state.status === 'error') return { text: 'No model is loaded. Choose another one.', fraction: undefined };
+  return { text: state.status === 'ready' ? 'Choose a model.' : 'Starting…', fraction: state.status === 'ready' ? undefined : null };
+}
+
+/** @param {Studio} studio */
+export function mountModel(studio) {
+  studio.on('model-progress', (progress) => update({ modelProgress: progress }));
+  studio.on('model', (model) => update({ model, modelProgress: null }));
+
+  addOption('bundled', 'SmolLM2-135M-Instruct (Q4_1)', BUNDLED);
+  const select = byId('model-select', HTMLSelectElement);
+  select.addEventListener('change', () => void load(studio, select.value));
+
+  byId('model-url-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const address = input('model-url').value.trim();
+    if (address) loadModelUrl(studio, address);
+    else showError('There is no address to load from: paste one that ends in .gguf.');
+  });
+  input('model-file').addEventListener('change', () => {
+    const file = input('model-file').files?.[0];
+    if (file) loadModelFile(studio, file);
+    input('model-file').value = '';
+  });
+  watch(['boot', 'model', 'modelProgress', 'status', 'supported'], () => {
+    const { text, fraction } = describe();
+    setText(element('model-text'), text);
+    const bar = byId('model-progress', HTMLProgressElement);
+    bar.hidden = fraction === undefined;
+    if (fraction !== undefined) setProgress(bar, fraction);
+  });
+}
+
+/**
+ * Load what the page opens with: the bundled model, or the one of this site that the
+ * address names after #model=; #model=none loads nothing.
+ * @param {Studio} studio
+ */
+export function loadFirstModel(studio) {
+  const wanted = new URLSearchParams(location.hash.slice(1)).get('model');
+  if (wanted === 'none') return;
+  if (wanted && new URL(wanted, location.href).origin === location.origin) loadModelUrl(studio, wanted);
+  else void load(studio, 'bundled');
+}

@@ -1,0 +1,122 @@
+// @ts-check
+/** The form inside the plan dialog: built from the settings that Python describes. */
+
+import { state } from '../store.js';
+import { make } from './dom.js';
+import { formatBytes, formatCount } from './format.js';
+
+/** @import {Field, Plan, Setting} from '../types.js' */
+
+/** @type {Record<string, string[]>} */
+const MODULES = {
+  'All seven projections': ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+  'Attention only': ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+  'Query and value only': ['q_proj', 'v_proj'],
+  'Feed-forward only': ['gate_proj', 'up_proj', 'down_proj'],
+};
+
+/** @param {Setting|undefined} value */
+const asText = (value) => (Array.isArray(value) ? value.join(',') : value === null || value === undefined ? '' : String(value));
+
+/** @param {Field} field @param {string} id */
+function control(field, id) {
+  if (field.kind === 'choice' || field.kind === 'modules') {
+    const options = field.kind === 'modules'
+      ? Object.entries(MODULES).map(([text, names]) => make('option', { value: names.join(','), text }))
+      : field.choices.map((choice) => make('option', { value: choice, text: choice }));
+    return make('select', { id }, ...options);
+  }
+  return make('input', {
+    id, type: 'text', inputmode: field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false',
+  });
+}
+
+/**
+ * @param {Field} field
+ * @param {string} text as typed
+ * @returns {Setting|undefined} undefined: back to the suggestion
+ */
+function parse(field, text) {
+  if (field.kind === 'modules') return text.split(',');
+  if (field.kind === 'choice') return text;
+  const trimmed = text.trim();
+  if (trimmed === '') return field.optional ? null : undefined;
+  const number = Number(trimmed);
+  // What is no number goes to Python as it is: its refusal names the field.
+  return Number.isNaN(number) ? trimmed : number;
+}
+
+/**
+ * Build the fields once, when Python has described them.
+ * @param {HTMLElement} place
+ * @param {{onEdit: (name: string, value: Setting|undefined) => void, onKeep: (keep: boolean) => void}} handlers
+ */
+export function buildFields(place, { onEdit, onKeep }) {
+  if (state.fields.length === 0) {
+    place.replaceChildren(make('p', { class: 'hint', text: 'The settings appear here once Python has started.' }));
+    return;
+  }
+  const keep = make('input', { id: 'keep-adapter', type: 'checkbox' });
+  keep.addEventListener('change', () => onKeep(keep.checked));
+  const keepRow = make('label', { class: 'field check', id: 'keep-adapter-row' }, keep,
+    make('span', { text: 'Continue from the current adapter' }),
+    make('small', { text: 'Otherwise a new run starts from a fresh one. Rank, alpha and projections stay as they are.' }));
+  const rows = state.fields.map((field) => {
+    const id = `setting-${field.name}`;
+    const node = control(field, id);
+    node.dataset['setting'] = field.name;
+    node.addEventListener('change', () => onEdit(field.name, parse(field, node.value)));
+    return make('label', { class: 'field', for: id }, make('span', { text: field.label }), node, make('small', { text: field.help }));
+  });
+  place.replaceChildren(keepRow, ...rows);
+}
+
+/**
+ * Fill the fields with what a run would use.
+ * @param {HTMLElement} place
+ * @param {Plan|null} plan
+ * @param {Record<string, Setting>} edits
+ */
+export function showPlanIn(place, plan, edits) {
+  for (const field of state.fields) {
+    const node = place.querySelector(`[data-setting="${field.name}"]`);
+    if (!(node instanceof HTMLInputElement || node instanceof HTMLSelectElement) || node === document.activeElement) continue;
+    const edited = Object.hasOwn(edits, field.name);
+    node.value = asText(edited ? edits[field.name] : (plan?.settings[field.name] ?? field.default));
+    if (node instanceof HTMLInputElement) node.placeholder = field.optional ? 'by epochs' : asText(plan?.suggested[field.name] ?? field.default);
+  }
+  const keep = place.querySelector('#keep-adapter');
+  if (keep instanceof HTMLInputElement) keep.disabled = state.adapter === null;
+}
+
+/** @type {Record<string, string>} */
+const PART_NAMES = {
+  weights: 'Model weights', adapter: 'Adapter', gradients: 'Gradients', optimizer: 'Optimizer',
+  activations: 'Activations', scratch: 'Working space', head: 'Head and loss', readback: 'Read-back',
+};
+
+/**
+ * The two small tables beside the fields: the run in numbers, and every byte of memory.
+ * @param {HTMLElement} place
+ * @param {Plan|null} plan
+ */
+export function renderParts(place, plan) {
+  if (!plan || plan.problem) {
+    place.replaceChildren(make('p', { class: 'hint', text: plan?.problem || 'Add some text, and this run is laid out here: steps, tokens, and GPU memory to the byte.' }));
+    return;
+  }
+  /** @param {string} name @param {string} value */
+  const row = (name, value) => make('tr', {}, make('th', { scope: 'row', text: name }), make('td', { text: value }));
+  const run = [
+    row('Tokens to learn from', formatCount(plan.num_tokens)),
+    row('Kept for evaluation', formatCount(plan.num_eval_tokens)),
+    row('Tokens in a step', formatCount(plan.tokens_per_step)),
+    row('Steps', formatCount(plan.num_steps)),
+  ];
+  const parts = Object.entries(plan.bytes).map(([name, bytes]) => {
+    const label = PART_NAMES[name] ?? name.replaceAll('_', ' ');
+    return row(label.charAt(0).toUpperCase() + label.slice(1), formatBytes(bytes));
+  });
+  parts.push(row('Total', formatBytes(plan.total_bytes)));
+  place.replaceChildren(make('h3', { text: 'This run' }), make('table', {}, ...run), make('h3', { text: 'GPU memory, exactly' }), make('table', {}, ...parts));
+}

@@ -1,0 +1,86 @@
+// @ts-check
+/** The plan of the next run: settings, exact memory, estimated time. */
+
+import { isRunning, state, update, watch } from '../store.js';
+import { currentCorpus } from './corpus.js';
+import { button, byId, debounce, element, setNumber, setText } from './dom.js';
+import { formatBytes, formatCount, formatEta } from './format.js';
+import { buildFields, renderParts, showPlanIn } from './plan-form.js';
+
+/** @import {Studio} from '../api.js' */
+/** @import {Plan, Setting} from '../types.js' */
+
+/** @type {Record<string, Setting>} what the person changed; the rest is suggested */
+let edits = {};
+let keepAdapter = false;
+let planning = 0;
+
+/** What a run is asked for: the same words go to `plan`, `train` and `evaluate`. */
+export const runRequest = () => ({ corpus: currentCorpus(), edits, keep_adapter: keepAdapter && state.adapter !== null });
+
+/** @param {Studio} studio */
+async function plan(studio) {
+  if (isRunning() || !state.model) return;
+  const turn = ++planning;
+  if (!state.hasCorpus) {
+    update({ plan: null });
+    return;
+  }
+  try {
+    /** @type {Plan} */
+    const result = await studio.request('plan', runRequest());
+    if (turn === planning && !isRunning()) update({ plan: result });
+  } catch {
+    // The text itself is at fault; counting it has said so already.
+    if (turn === planning) update({ plan: null });
+  }
+}
+
+/** @param {Studio} studio */
+export function mountPlan(studio) {
+  const dialog = byId('plan-dialog', HTMLDialogElement);
+  const replan = debounce(200, () => void plan(studio));
+  const changed = () => {
+    edits = { ...edits };
+    replan();
+  };
+
+  watch(['fields'], () => {
+    buildFields(element('plan-fields'), {
+      /** @param {string} name @param {Setting|undefined} value */
+      onEdit(name, value) {
+        if (value === undefined) delete edits[name];
+        else edits[name] = value;
+        changed();
+      },
+      /** @param {boolean} keep */
+      onKeep(keep) {
+        keepAdapter = keep;
+        changed();
+      },
+    });
+    showPlanIn(element('plan-fields'), state.plan, edits);
+  });
+  watch(['plan', 'adapter', 'run'], () => {
+    const { plan: current } = state;
+    const feasible = current && !current.problem ? current : null;
+    setNumber(element('plan-eta'), feasible?.seconds, (value) => `≈ ${formatEta(value)}`);
+    setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
+    setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
+    setText(element('plan-note'), current?.problem ?? '');
+    showPlanIn(element('plan-fields'), current, edits);
+    renderParts(element('plan-parts'), current);
+  });
+  watch(['corpusVersion', 'model', 'adapter', 'status'], replan);
+
+  button('plan-open').addEventListener('click', () => dialog.showModal());
+  button('plan-reset').addEventListener('click', () => {
+    edits = {};
+    showPlanIn(element('plan-fields'), state.plan, edits);
+    replan();
+  });
+  byId('plan-form', HTMLFormElement).addEventListener('keydown', (event) => {
+    // Enter in a field means “use this”, not “close the dialog”.
+    if (event.key === 'Enter' && event.target instanceof HTMLInputElement) event.preventDefault();
+  });
+}

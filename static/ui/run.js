@@ -1,0 +1,136 @@
+// @ts-check
+/** Train, pause, stop; the figures of the run; its summary. */
+
+import { isRunning, state, update, watch } from '../store.js';
+import { downloadAdapter } from './adapter.js';
+import { button, byId, element, setNumber, setProgress, setText, textarea } from './dom.js';
+import { formatCount, formatDuration, formatEta, formatLoss, formatRate } from './format.js';
+import { clearError, showFailure } from './messages.js';
+import { runRequest } from './plan.js';
+
+/** @import {Studio} from '../api.js' */
+/** @import {Run, Step} from '../types.js' */
+
+/** The time left follows the last steps of this run only, so that it is right after a pause. */
+const RATE_STEPS = 20;
+
+let stopping = false;
+
+/** @param {Partial<Run>} patch */
+function change(patch) {
+  if (state.run) update({ run: { ...state.run, ...patch } });
+}
+
+/** @param {Studio} studio */
+async function train(studio) {
+  clearError();
+  stopping = false;
+  const before = state.run;
+  update({ run: { numSteps: 0, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false } });
+  try {
+    const done = await studio.request('train', runRequest());
+    change({ done, phase: '' });
+    if (state.adapter) update({ useLora: true });
+  } catch (error) {
+    if (state.run?.steps.length) change({ failed: true, phase: 'The run ended early' });
+    else update({ run: before });
+    showFailure(error);
+  }
+}
+
+/** @param {Run} run @returns {number|null} seconds still to go */
+function timeLeft({ steps, numSteps, done }) {
+  const last = steps.at(-1);
+  if (!last || done || !isRunning()) return null;
+  const recent = steps.slice(-RATE_STEPS);
+  const each = recent.reduce((sum, step) => sum + step.seconds, 0) / recent.length;
+  return Math.max(0, numSteps - last.step) * each;
+}
+
+function hint() {
+  if (!state.supported) return 'Training needs a GPU: see above.';
+  if (isRunning()) return '';
+  if (!state.model) return 'The model has to load first.';
+  if (!state.hasCorpus) return 'Add some text, or try a sample.';
+  return state.plan?.problem ?? '';
+}
+
+function renderButtons() {
+  const { status } = state;
+  const running = isRunning();
+  const idle = state.model !== null && !running && (status === 'ready' || status === 'error');
+  button('train').disabled = !idle;
+  button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
+  setText(button('pause'), status === 'paused' ? 'Resume' : 'Pause');
+  button('stop').disabled = !running || stopping;
+  setText(button('stop'), stopping && running ? 'Stopping…' : 'Stop');
+  setText(element('train-hint'), hint());
+}
+
+/** @param {Run|null} run */
+function renderFigures(run) {
+  const last = run?.steps.at(-1);
+  setNumber(element('step'), last?.step, formatCount);
+  setText(element('step-total'), last && run?.numSteps ? `/ ${formatCount(run.numSteps)}` : '');
+  setNumber(element('loss'), last?.loss, formatLoss);
+  setNumber(element('tokens'), last?.num_tokens, formatCount);
+  setNumber(element('throughput'), last?.tokens_per_second, formatRate);
+  const left = run ? timeLeft(run) : null;
+  setNumber(element('eta'), left, formatEta);
+  setNumber(element('foot-eta'), left, formatEta);
+  const bar = byId('run-progress', HTMLProgressElement);
+  if (run && !last && isRunning()) setProgress(bar, run.fraction);
+  else setProgress(bar, last && run?.numSteps ? last.step / run.numSteps : 0);
+  const phase = run && !run.done && last && !run.failed ? (state.status === 'paused' ? 'Paused: you can chat meanwhile' : '') : (run?.phase ?? '');
+  setText(element('phase'), phase);
+  const skipped = run?.steps.filter((step) => step.skipped).length ?? 0;
+  element('skipped').hidden = skipped === 0;
+  setText(element('skipped'), `${skipped} ${skipped === 1 ? 'step' : 'steps'} skipped: the loss was not a number`);
+}
+
+/** @param {Run|null} run */
+function renderFinish(run) {
+  const done = run?.done;
+  element('finish').hidden = !done || !state.adapter;
+  if (!run || !done) return;
+  setText(element('finish-title'), done.stopped ? 'Stopped.' : 'Finished.');
+  const first = run.steps.find((step) => !step.skipped);
+  const change = first && run.steps.length > 1 ? `Loss ${formatLoss(first.loss)} → ${formatLoss(done.final_loss)}` : `Loss ${formatLoss(done.final_loss)}`;
+  const steps = `${formatCount(done.steps)} ${done.steps === 1 ? 'step' : 'steps'}`;
+  setText(element('finish-text'), `${change} in ${steps}, ${formatDuration(done.seconds)}.`);
+}
+
+/** @param {Studio} studio */
+export function mountRun(studio) {
+  studio.on('preparing', ({ stage, fraction }) => change({ phase: stage, fraction }));
+  studio.on('plan', (plan) => {
+    update({ plan });
+    change({ numSteps: plan.num_steps });
+  });
+  studio.on('step', (/** @type {Step} */ step) => {
+    if (!state.run) return;
+    state.run.steps.push(step);
+    update({ run: state.run });
+  });
+
+  button('train').addEventListener('click', () => void train(studio));
+  button('pause').addEventListener('click', () => {
+    studio.request(state.status === 'paused' ? 'resume' : 'pause').catch(showFailure);
+  });
+  button('stop').addEventListener('click', () => {
+    stopping = true;
+    renderButtons();
+    studio.request('stop').catch(showFailure);
+  });
+  button('finish-chat').addEventListener('click', () => {
+    update({ useLora: true });
+    const box = textarea('chat-input');
+    if (!box.value && state.question) box.value = state.question;
+    box.focus();
+  });
+  button('finish-download').addEventListener('click', () => void downloadAdapter(studio));
+
+  watch(['status', 'model', 'run', 'hasCorpus', 'plan', 'supported'], renderButtons);
+  watch(['run', 'status'], () => renderFigures(state.run));
+  watch(['run', 'adapter'], () => renderFinish(state.run));
+}

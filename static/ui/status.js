@@ -1,0 +1,45 @@
+// @ts-check
+/** Status pill, footer facts, and what they tell screen readers. */
+
+import { state, update, watch } from '../store.js';
+import { element, setNumber, setText } from './dom.js';
+import { formatBytes, formatCount, formatLoss } from './format.js';
+import { announce, showError } from './messages.js';
+
+/** @import {Studio} from '../api.js' */
+
+/** @param {Studio} studio */
+export function mountStatus(studio) {
+  studio.on('status', ({ status }) => update({ status }));
+  studio.on('boot', (boot) => update({ boot }));
+  studio.on('memory', ({ allocated_bytes }) => update({ allocatedBytes: allocated_bytes }));
+  studio.on('error', ({ message }) => showError(message));
+  studio.on('settings', ({ fields }) => update({ fields }));
+  studio.on('gpu', (gpu) => update({
+    gpu, gpuText: gpu.is_software ? `${gpu.name} (software, slow)` : gpu.name,
+  }));
+
+  const word = document.querySelector('[data-testid=status]');
+  watch(['status'], () => {
+    if (word instanceof HTMLElement) setText(word, state.status);
+    element('status-pill').dataset['state'] = state.status;
+    if (state.status !== 'generating') announce(`Status: ${state.status}`);
+  });
+  watch(['gpuText'], () => {
+    const node = element('gpu-status');
+    setText(node, state.gpuText);
+    node.title = state.gpu ? `${state.gpu.backend}; features: ${state.gpu.features.join(', ') || 'none'}` : '';
+  });
+  watch(['allocatedBytes'], () => setNumber(element('memory-status'), state.allocatedBytes, formatBytes));
+  watch(['adapter'], () => {
+    const { adapter } = state;
+    setText(element('foot-mode'), adapter ? `LoRA adapter, rank ${adapter.rank}` : 'LoRA adapter');
+  });
+  watch(['run'], () => {
+    const last = state.run?.steps.at(-1);
+    if (!state.run || !last) return;
+    const { done, numSteps } = state.run;
+    if (done) announce(`Training finished after ${done.steps} steps. Loss ${formatLoss(done.final_loss)}.`);
+    else announce(`Step ${formatCount(last.step)} of ${formatCount(numSteps)}, loss ${formatLoss(last.loss)}.`);
+  });
+}

@@ -1,0 +1,48 @@
+// @ts-check
+/**
+ * The worker: boots Python and hands it the page's requests. Training is asynchronous
+ * Python that yields whenever it waits for the GPU, so requests (pause, stop, a new token
+ * count) are taken in the middle of a run.
+ */
+
+import { bootPython } from './boot.js';
+import { openModel } from './model-store.js';
+
+/** @typedef {{start: (post: (message: any) => void, openModel: any) => Promise<(message: any) => void>}} StudioModule */
+
+/** @param {any} message */
+const post = (message) => globalThis.postMessage(message);
+
+/** @type {any[]} requests that came before Python was up */
+const early = [];
+/** @type {((message: any) => void)|null} */
+let handle = null;
+
+onmessage = ({ data }) => {
+  if (handle) handle(data);
+  else {
+    early.push(data);
+    // Fetching the model needs no Python: let both happen at once.
+    if (data.type === 'load-model') openModel(data.source, postProgress).catch(() => {});
+  }
+};
+
+/** @param {{name: string, loaded: number, total: number}} progress */
+function postProgress({ name, loaded, total }) {
+  post({ type: 'model-progress', name, stage: 'download', loaded_bytes: loaded, total_bytes: total });
+}
+
+try {
+  const pyodide = await bootPython((boot) => post({ type: 'boot', ...boot }));
+  /** @type {StudioModule} */
+  const studio = pyodide.pyimport('app.studio.worker');
+  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress));
+  for (const message of early) handle(message);
+} catch (error) {
+  const reason = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error);
+  const sentence = `The engine could not start (${reason}): reload the page, and if that does not help, clear this site's data.`;
+  post({ type: 'error', message: sentence, kind: 'BootError' });
+  post({ type: 'status', status: 'error' });
+  handle = ({ id }) => post({ id, error: sentence, kind: 'BootError' });
+  for (const message of early) handle(message);
+}
