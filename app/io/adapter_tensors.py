@@ -36,7 +36,7 @@ CONFIG_KEY = "adapter_config"
 
 _PREFIX = "base_model.model."
 _KEY = re.compile(
-    r"base_model\.model\.(?P<path>model\.layers\.(?P<layer>0|[1-9][0-9]{0,5})\.[a-z_]+\.[a-z_]+)"
+    r"base_model\.model\.(?P<path>model\.layers\.(?P<layer>0|[1-9][0-9]{0,5})\.[a-z0-9_]+\.[a-z0-9_]+)"
     r"\.lora_(?P<half>[AB])(?:\.[^.]+)?\.weight"
 )
 _MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
