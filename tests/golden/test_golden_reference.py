@@ -150,7 +150,7 @@ def test_training_steps_on_the_real_model(decoder: ReferenceDecoder) -> None:
         assert loss == pytest.approx(expected[0], rel=REFERENCE_STEP_LOSS_REL), step
         norm = np.sqrt(sum(float(np.sum(g**2)) for pair in gradients.values() for g in pair))
         assert norm == pytest.approx(expected[1], rel=REFERENCE_GRADIENT_NORM_REL), step
-        for path, pair in state.items():
+        for path, tensors in state.items():
             state[path] = [
                 adamw(
                     *(tensor[0], gradient, tensor[1], tensor[2]),
@@ -158,7 +158,7 @@ def test_training_steps_on_the_real_model(decoder: ReferenceDecoder) -> None:
                     learning_rate=values["learning_rate"],
                     weight_decay=0.0,
                 )
-                for tensor, gradient in zip(pair, gradients[path], strict=True)
+                for tensor, gradient in zip(tensors, gradients[path], strict=True)
             ]
 
 
