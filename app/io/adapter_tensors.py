@@ -244,7 +244,8 @@ def _unify(
         if path in found:
             a, b = found[path]
             if scales[path] != scale:
-                b = (b * np.float64(scales[path] / scale)).astype(np.float32)
+                with np.errstate(under="ignore"):
+                    b = (b * np.float64(scales[path] / scale)).astype(np.float32)
             unified[path] = _pad(a, b, rank)
         elif path.rsplit(".", 1)[-1] in modules:
             zeros_a = np.zeros((rank, in_features), np.float32)

@@ -42,6 +42,11 @@ SLICE_BYTES = 4 << 20
 MAX_HEADER_BYTES = 128 << 20
 """Far above any real vocabulary; keeps a lying header from filling Python's heap."""
 
+MAX_COUNT = 1 << 16
+MAX_STRINGS = 1 << 21
+"""Tensors or metadata keys, and strings in an array: again far above any real file, so that
+reading a hostile one ends within seconds."""
+
 MAX_ALIGNMENT = 1 << 16
 MAX_KEY_BYTES = 1 << 16
 _MIN_METADATA_BYTES = 8 + 1 + 4 + 1
@@ -153,6 +158,10 @@ async def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
             f"it claims {num_tensors} tensors and {num_values} metadata keys, "
             f"which do not fit in the {room} bytes that follow"
         )
+    if max(num_tensors, num_values) > MAX_COUNT:
+        raise cursor.corrupted(
+            f"it has {num_tensors} tensors and {num_values} metadata keys, the limit is {MAX_COUNT}"
+        )
     return version, num_tensors, num_values
 
 
@@ -190,6 +199,8 @@ async def _read_strings(cursor: _Cursor, key: str, count: int) -> list[str]:
         raise cursor.corrupted(
             f"{key} claims {count} strings, which do not fit in the {cursor.remaining} bytes left"
         )
+    if count > MAX_STRINGS:
+        raise cursor.corrupted(f"{key} has {count} strings, the limit is {MAX_STRINGS}")
     strings: list[str] = []
     append, unpack_from = strings.append, _LENGTH.unpack_from
     data, position, available = cursor.data, cursor.position, len(cursor.data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from typing import Any
 
 from app.config import MAX_RANK, TARGET_MODULES, LoraConfig
 from app.errors import AdapterError
+from app.io.strict_json import parse_json
 
 MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_DEPTH = 32
 
 _MUST_BE_OFF = {
     "use_dora": "DoRA",
@@ -108,14 +109,15 @@ class PeftConfig:
 
 def parse_config_bytes(data: bytes | str) -> dict[str, Any]:
     """Parse the text of an `adapter_config.json`. Raises AdapterError where it is not one."""
-    if len(data) > MAX_CONFIG_BYTES:
+    raw = data.encode() if isinstance(data, str) else data
+    if len(raw) > MAX_CONFIG_BYTES:
         raise AdapterError(
-            f"adapter_config.json has {len(data)} bytes, the limit is {MAX_CONFIG_BYTES}: this is "
+            f"adapter_config.json has {len(raw)} bytes, the limit is {MAX_CONFIG_BYTES}: this is "
             "not the config of an adapter"
         )
     try:
-        config = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        config = parse_json(raw, max_depth=MAX_CONFIG_DEPTH)
+    except ValueError as error:
         raise AdapterError(
             f"adapter_config.json is not valid JSON ({error}): export the adapter again"
         ) from error

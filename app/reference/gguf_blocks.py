@@ -42,7 +42,7 @@ def quantize_blocks(array: npt.ArrayLike, type: str) -> bytes:
     """
     values = np.asarray(array, dtype=np.float32)
     if type in PLAIN_DTYPES:
-        return values.astype(PLAIN_DTYPES[type]).tobytes()
+        return _cast(values, PLAIN_DTYPES[type]).tobytes()
     _check_type(type)
     if values.ndim == 0 or values.shape[-1] % BLOCK_WEIGHTS:
         raise ShapeError(
@@ -136,7 +136,13 @@ def _reciprocal(scale: FloatArray) -> FloatArray:
 
 
 def _half_bytes(values: FloatArray) -> ByteArray:
-    return values.astype("<f2").view(np.uint8)
+    return _cast(values, PLAIN_DTYPES["F16"]).view(np.uint8)
+
+
+def _cast(values: FloatArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    # Small values become subnormal halves or zero, as they should.
+    with np.errstate(under="ignore"):
+        return values.astype(dtype)
 
 
 def _halves(two_bytes: ByteArray) -> FloatArray:

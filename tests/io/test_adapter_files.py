@@ -1,6 +1,7 @@
 """Adapter folders and single files on disk."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from app.io.adapter import model_card, read_adapter_dir, write_adapter_dir
 from tests.io.test_adapter import LORA, MODEL, Q0, foreign_config, foreign_file, make_tensors
 
 
-def test_folder_round_trip(tmp_path):
+def test_folder_round_trip(tmp_path: Path) -> None:
     tensors = make_tensors(LORA)
     path = tmp_path / "deep" / "adapter"
     write_adapter_dir(path, tensors, LORA, MODEL, "HuggingFaceTB/SmolLM2-135M-Instruct")
@@ -29,7 +30,7 @@ def test_folder_round_trip(tmp_path):
     assert "base_model" not in model_card(LORA, "Some name: with a colon")
 
 
-def test_writing_again_replaces(tmp_path):
+def test_writing_again_replaces(tmp_path: Path) -> None:
     write_adapter_dir(tmp_path, make_tensors(LORA), LORA, MODEL, "m")
     wider = LoraConfig(8, 16)
     write_adapter_dir(tmp_path, make_tensors(wider), wider, MODEL, "m")
@@ -37,7 +38,7 @@ def test_writing_again_replaces(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_single_file_goes_by_the_config_it_carries(tmp_path):
+def test_a_single_file_goes_by_the_config_it_carries(tmp_path: Path) -> None:
     write_adapter_dir(tmp_path, make_tensors(LORA), LORA, MODEL, "m")
     config = tmp_path / "adapter_config.json"
     config.write_text(json.dumps(foreign_config(lora_alpha=2)))
@@ -47,7 +48,7 @@ def test_a_single_file_goes_by_the_config_it_carries(tmp_path):
     assert read_adapter_dir(tmp_path, MODEL)[1].alpha == 8
 
 
-def test_a_foreign_file_finds_its_config_beside_it(tmp_path):
+def test_a_foreign_file_finds_its_config_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "anything.safetensors"
     file.write_bytes(foreign_file(make_tensors(LORA)))
     with pytest.raises(AdapterError, match="does not carry its config"):
@@ -56,7 +57,7 @@ def test_a_foreign_file_finds_its_config_beside_it(tmp_path):
     assert read_adapter_dir(file, MODEL)[1] == LORA
 
 
-def test_missing_and_broken_files_are_named(tmp_path):
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"cannot read the adapter .*nowhere: No such file"):
         read_adapter_dir(tmp_path / "nowhere", MODEL)
     with pytest.raises(AdapterError, match=r"has no adapter_model\.safetensors\. Give a PEFT"):
@@ -72,13 +73,13 @@ def test_missing_and_broken_files_are_named(tmp_path):
         read_adapter_dir(tmp_path, MODEL)
 
 
-def test_an_unwritable_place_is_named(tmp_path):
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(AdapterError, match="cannot write the adapter to"):
         write_adapter_dir(tmp_path / "file", make_tensors(LORA), LORA, MODEL, "m")
 
 
-def test_nothing_is_written_when_the_adapter_is_bad(tmp_path):
+def test_nothing_is_written_when_the_adapter_is_bad(tmp_path: Path) -> None:
     tensors = make_tensors(LORA)
     tensors[Q0][0][0, 0] = np.nan
     with pytest.raises(AdapterError, match="NaN"):

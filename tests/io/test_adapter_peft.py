@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.peft, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture
-def base():
+def base() -> Any:
     """A random Hugging Face Llama of MODEL's shape."""
     pytest.importorskip("peft")
     torch = pytest.importorskip("torch")
@@ -35,7 +36,7 @@ def base():
     )
 
 
-def deltas(model, name: str = "default") -> dict[str, np.ndarray]:
+def deltas(model: Any, name: str = "default") -> dict[str, np.ndarray]:
     """What the adapter adds to each weight, as PEFT itself computes it."""
     return {
         path.removeprefix("base_model.model."): module.get_delta_weight(name).detach().numpy()
@@ -45,7 +46,9 @@ def deltas(model, name: str = "default") -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("lora", [LORA, LoraConfig(3, 7.5, ("q_proj", "down_proj"))])
-def test_peft_loads_ours_with_no_missing_or_unexpected_key(tmp_path: Path, base, lora):
+def test_peft_loads_ours_with_no_missing_or_unexpected_key(
+    tmp_path: Path, base: Any, lora: LoraConfig
+) -> None:
     import peft
     from peft.utils import load_peft_weights, set_peft_model_state_dict
 
@@ -83,7 +86,9 @@ def test_peft_loads_ours_with_no_missing_or_unexpected_key(tmp_path: Path, base,
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_we_load_pefts_with_the_same_update_of_every_weight(tmp_path: Path, base, settings, dtype):
+def test_we_load_pefts_with_the_same_update_of_every_weight(
+    tmp_path: Path, base: Any, settings: dict[str, Any], dtype: Any
+) -> None:
     import peft
     import torch
 
@@ -110,7 +115,7 @@ def test_we_load_pefts_with_the_same_update_of_every_weight(tmp_path: Path, base
         np.testing.assert_allclose(found, expected.get(path, 0 * found), rtol=1e-5, atol=1e-4)
 
 
-def test_a_file_without_its_folder_is_refused_not_guessed(tmp_path: Path, base):
+def test_a_file_without_its_folder_is_refused_not_guessed(tmp_path: Path, base: Any) -> None:
     import peft
 
     peft.get_peft_model(

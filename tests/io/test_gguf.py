@@ -3,6 +3,7 @@
 import asyncio
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +44,29 @@ def entry(key: str, type_number: int, value: bytes) -> bytes:
     return packed(key) + struct.pack("<I", type_number) + value
 
 
-def tensor(name, dims=(32,), type_number=0, offset=0):
+def tensor(
+    name: str, dims: tuple[int, ...] = (32,), type_number: int = 0, offset: int = 0
+) -> bytes:
     head = packed(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims)
     return head + struct.pack("<IQ", type_number, offset)
 
 
-def raw_file(entries=(), tensors=(), *, counts=None, magic=b"GGUF", version=3, body=128) -> bytes:
+def raw_file(
+    entries: Sequence[bytes] = (),
+    tensors: Sequence[bytes] = (),
+    *,
+    counts: tuple[int, int] | None = None,
+    magic: bytes = b"GGUF",
+    version: int = 3,
+    body: int = 128,
+) -> bytes:
     num_tensors, num_values = counts or (len(tensors), len(entries))
     head = magic + struct.pack("<IQQ", version, num_tensors, num_values)
     head += b"".join(entries) + b"".join(tensors)
     return head.ljust(padded(len(head), DEFAULT_ALIGNMENT), b"\0") + bytes(body)
 
 
-def test_reads_back_what_was_written():
+def test_reads_back_what_was_written() -> None:
     file = parse_gguf(write_gguf(VALUES, TENSORS))
     assert file.version == 3
     assert list(file.metadata) == list(VALUES)
@@ -74,7 +85,7 @@ def test_reads_back_what_was_written():
 
 
 @pytest.mark.parametrize("alignment", [1, 8, 32, 4096])
-def test_offsets_point_at_the_bytes(alignment):
+def test_offsets_point_at_the_bytes(alignment: int) -> None:
     data = write_gguf(VALUES, TENSORS, alignment=alignment)
     file = parse_gguf(data)
     assert file.alignment == alignment
@@ -86,20 +97,22 @@ def test_offsets_point_at_the_bytes(alignment):
 
 
 @pytest.mark.parametrize("slice_bytes", [1, 7, 64, 5000])
-def test_header_is_read_in_growing_slices(monkeypatch, slice_bytes):
+def test_header_is_read_in_growing_slices(
+    monkeypatch: pytest.MonkeyPatch, slice_bytes: int
+) -> None:
     data = make_tiny_gguf()
     whole = parse_gguf(data)
     monkeypatch.setattr(gguf, "SLICE_BYTES", slice_bytes)
     assert repr(parse_gguf(data)) == repr(whole)
 
 
-def test_weights_are_not_read(monkeypatch):
+def test_weights_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gguf, "SLICE_BYTES", 1024)
     data = make_tiny_gguf(layers=8)
-    reads = []
+    reads: list[tuple[int, int]] = []
 
     class Watched(MemorySource):
-        async def read(self, offset, size):
+        async def read(self, offset: int, size: int) -> bytes:
             reads.append((offset, size))
             return await super().read(offset, size)
 
@@ -111,7 +124,7 @@ def test_weights_are_not_read(monkeypatch):
         position += size
 
 
-def test_every_truncation_is_refused():
+def test_every_truncation_is_refused() -> None:
     data = write_gguf({"words": ["ab", "c"], "kinds": np.array([1, 2], np.int32)}, TENSORS)
     last = parse_gguf(data).tensors["third"]
     end = last.offset + last.size_bytes
@@ -121,67 +134,72 @@ def test_every_truncation_is_refused():
     assert len(parse_gguf(data[:end]).tensors) == 3
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "truncated"),
-        (b"PK\x03\x04" + bytes(64), "not a GGUF file"),
-        (raw_file(magic=b"GGJT"), "not a GGUF file"),
-        (raw_file(version=1), "version 1"),
-        (raw_file(version=4), "version 4"),
-        (raw_file(version=3 << 24), "big-endian"),
-        (raw_file(counts=(2**63, 0)), "do not fit"),
-        (raw_file(counts=(0, 2**64 - 1)), "do not fit"),
-        (raw_file([entry("a", 4, bytes(4))] * 2), "'a' is repeated"),
-        (raw_file([entry("", 4, bytes(4))]), "is empty"),
-        (raw_file([struct.pack("<Q", 2**62) + b"key"]), "claims 4611686018427387904 bytes"),
-        (raw_file([entry("a", 8, struct.pack("<Q", 2**62))]), "claims 4611686018427387904"),
-        (raw_file([entry("a", 8, struct.pack("<Q", 10**6))]), "truncated"),
-        (raw_file([packed(b"\xff\xfe") + bytes(16)]), "not UTF-8"),
-        (raw_file([entry("a", 8, packed(b"\xc3"))]), "not UTF-8"),
-        (raw_file([entry("a", 7, b"\x02")]), "neither 0 nor 1"),
-        (raw_file([entry("a", 13, bytes(8))]), "unknown value type 13"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 9, 1) + bytes(12))]), "nested arrays"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 99, 1))]), "unknown value type 99"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 5, 2**61))]), "truncated"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**61))]), "do not fit"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 7, 3) + b"\0\1\5")]), "neither 0 nor 1"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2) + packed("x") + packed(b"\x80"))]),
-         r"a\[1\] is not UTF-8"),
-        (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2) + packed("x") + b"\xff" * 8)]),
-         "truncated"),
-        (raw_file([entry("general.alignment", 4, struct.pack("<I", 24))]), "power of 2"),
-        (raw_file([entry("general.alignment", 4, bytes(4))]), "power of 2"),
-        (raw_file([entry("general.alignment", 4, struct.pack("<I", 2**31))]), "power of 2"),
-        (raw_file([entry("general.alignment", 10, struct.pack("<Q", 32))]), "value type 10"),
-        (raw_file(tensors=[tensor("t", dims=())]), "has 0 dimensions"),
-        (raw_file(tensors=[tensor("t", dims=(1,) * 5)]), "has 5 dimensions"),
-        (raw_file(tensors=[tensor("t", dims=(0, 4))]), "none empty"),
-        (raw_file(tensors=[tensor("t", dims=(2**32, 2**32))]), "none empty"),
-        (raw_file(tensors=[tensor("t", dims=(33,), type_number=8)]), "whole Q8_0 blocks of 32"),
-        (raw_file(tensors=[tensor("t", dims=(128,), type_number=12)]), "whole Q4_K blocks of 256"),
-        (raw_file(tensors=[tensor("t", type_number=77)]), "unknown type 77"),
-        (raw_file(tensors=[tensor("t", offset=32)]), "starts at 32, not at 0"),
-        (raw_file(tensors=[tensor("t", offset=2**64 - 1)]), "not at 0"),
-        (raw_file(tensors=[tensor("a", (4,)), tensor("b", (4,), offset=16)]), "16, not at 32"),
-        (raw_file(tensors=[tensor("a"), tensor("a", offset=128)], body=256), "'a' is repeated"),
-        (raw_file(tensors=[tensor("")]), "is empty"),
-        (raw_file(tensors=[tensor("x" * 64)]), "claims 64 bytes, more than 63"),
-        (raw_file(tensors=[tensor("t", dims=(33,))]), "truncated: tensor 't'"),
-    ],
-)  # fmt: skip
-def test_refuses_malformed_files_with_the_reason(data, message):
+MALFORMED = [
+    (b"", "truncated"),
+    (b"PK\x03\x04" + bytes(64), "not a GGUF file"),
+    (raw_file(magic=b"GGJT"), "not a GGUF file"),
+    (raw_file(version=1), "version 1"),
+    (raw_file(version=4), "version 4"),
+    (raw_file(version=3 << 24), "big-endian"),
+    (raw_file(counts=(2**63, 0)), "do not fit"),
+    (raw_file(counts=(0, 2**64 - 1)), "do not fit"),
+    (raw_file(counts=(0, 70_000), body=10**6), "70000 metadata keys, the limit is 65536"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**21 + 1))], body=2**24 + 64),
+     "a has 2097153 strings, the limit is 2097152"),
+    (raw_file([entry("a", 4, bytes(4))] * 2), "'a' is repeated"),
+    (raw_file([entry("", 4, bytes(4))]), "is empty"),
+    (raw_file([struct.pack("<Q", 2**62) + b"key"]), "claims 4611686018427387904 bytes"),
+    (raw_file([entry("a", 8, struct.pack("<Q", 2**62))]), "claims 4611686018427387904"),
+    (raw_file([entry("a", 8, struct.pack("<Q", 10**6))]), "truncated"),
+    (raw_file([packed(b"\xff\xfe") + bytes(16)]), "not UTF-8"),
+    (raw_file([entry("a", 8, packed(b"\xc3"))]), "not UTF-8"),
+    (raw_file([entry("a", 7, b"\x02")]), "neither 0 nor 1"),
+    (raw_file([entry("a", 13, bytes(8))]), "unknown value type 13"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 9, 1) + bytes(12))]), "nested arrays"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 99, 1))]), "unknown value type 99"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 5, 2**61))]), "truncated"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**61))]), "do not fit"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 7, 3) + b"\0\1\5")]), "neither 0 nor 1"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2) + packed("x") + packed(b"\x80"))]),
+     r"a\[1\] is not UTF-8"),
+    (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2) + packed("x") + b"\xff" * 8)]),
+     "truncated"),
+    (raw_file([entry("general.alignment", 4, struct.pack("<I", 24))]), "power of 2"),
+    (raw_file([entry("general.alignment", 4, bytes(4))]), "power of 2"),
+    (raw_file([entry("general.alignment", 4, struct.pack("<I", 2**31))]), "power of 2"),
+    (raw_file([entry("general.alignment", 10, struct.pack("<Q", 32))]), "value type 10"),
+    (raw_file(tensors=[tensor("t", dims=())]), "has 0 dimensions"),
+    (raw_file(tensors=[tensor("t", dims=(1,) * 5)]), "has 5 dimensions"),
+    (raw_file(tensors=[tensor("t", dims=(0, 4))]), "none empty"),
+    (raw_file(tensors=[tensor("t", dims=(2**32, 2**32))]), "none empty"),
+    (raw_file(tensors=[tensor("t", dims=(33,), type_number=8)]), "whole Q8_0 blocks of 32"),
+    (raw_file(tensors=[tensor("t", dims=(128,), type_number=12)]), "whole Q4_K blocks of 256"),
+    (raw_file(tensors=[tensor("t", type_number=77)]), "unknown type 77"),
+    (raw_file(tensors=[tensor("t", offset=32)]), "starts at 32, not at 0"),
+    (raw_file(tensors=[tensor("t", offset=2**64 - 1)]), "not at 0"),
+    (raw_file(tensors=[tensor("a", (4,)), tensor("b", (4,), offset=16)]), "16, not at 32"),
+    (raw_file(tensors=[tensor("a"), tensor("a", offset=128)], body=256), "'a' is repeated"),
+    (raw_file(tensors=[tensor("")]), "is empty"),
+    (raw_file(tensors=[tensor("x" * 64)]), "claims 64 bytes, more than 63"),
+    (raw_file(tensors=[tensor("t", dims=(33,))]), "truncated: tensor 't'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "message"), MALFORMED, ids=range(len(MALFORMED)))
+def test_refuses_malformed_files_with_the_reason(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         parse_gguf(data)
 
 
-def test_the_builder_of_these_tests_makes_sound_files():
+def test_the_builder_of_these_tests_makes_sound_files() -> None:
     data = raw_file([entry("a", 8, packed("x"))], [tensor("t")], version=2)
     file = parse_gguf(data)
     assert (file.version, file.metadata, file.tensors["t"].size_bytes) == (2, {"a": "x"}, 128)
 
 
-def test_a_huge_header_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
+def test_a_huge_header_is_refused_before_it_fills_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gguf, "MAX_HEADER_BYTES", 1 << 16)
     path = tmp_path / "sparse.gguf"
     path.write_bytes(raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**20))]))
@@ -190,7 +208,7 @@ def test_a_huge_header_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
         asyncio.run(gguf.read_gguf(FileSource(path)))
 
 
-def test_damaged_headers_give_format_errors_only():
+def test_damaged_headers_give_format_errors_only() -> None:
     data = make_tiny_gguf(layers=1)
     end = parse_gguf(data).data_offset
     rng = np.random.default_rng(5)
@@ -207,12 +225,12 @@ def test_damaged_headers_give_format_errors_only():
     assert refused > 400
 
 
-def test_known_types_have_distinct_names():
+def test_known_types_have_distinct_names() -> None:
     names = [layout.name for layout in TENSOR_TYPES.values()]
     assert len(set(names)) == len(names)
 
 
-def test_writer_refuses_what_the_reader_would():
+def test_writer_refuses_what_the_reader_would() -> None:
     with pytest.raises(FormatError, match="is dict"):
         write_gguf({"a": {}}, [])
     with pytest.raises(FormatError, match="non-empty list"):
@@ -227,7 +245,7 @@ def test_writer_refuses_what_the_reader_would():
         write_gguf({}, [TensorData("t", (1,), "Q9", bytes(4))])
 
 
-def test_reads_the_bundled_model(real_model: Path):
+def test_reads_the_bundled_model(real_model: Path) -> None:
     source = FileSource(real_model)
     file = asyncio.run(gguf.read_gguf(source))
     types = [item.type for item in file.tensors.values()]

@@ -37,12 +37,12 @@ def sample() -> np.ndarray:
 
 
 @pytest.mark.parametrize("type_name", GGML_BYTES)
-def test_quantizes_to_ggmls_bytes(type_name):
+def test_quantizes_to_ggmls_bytes(type_name: str) -> None:
     assert quantize_blocks(sample(), type_name).hex() == GGML_BYTES[type_name]
 
 
 @pytest.mark.parametrize("type_name", ["Q4_0", "Q4_1", "Q8_0"])
-def test_dequantizes_block_by_block_as_written_in_the_format(type_name):
+def test_dequantizes_block_by_block_as_written_in_the_format(type_name: str) -> None:
     data = bytes.fromhex(GGML_BYTES[type_name])
     expected = []
     for start in range(0, len(data), BLOCK_BYTES[type_name]):
@@ -63,7 +63,7 @@ def test_dequantizes_block_by_block_as_written_in_the_format(type_name):
 
 
 @pytest.mark.parametrize("type_name", ["Q4_0", "Q4_1", "Q8_0"])
-def test_round_trip_errs_by_less_than_a_level(type_name):
+def test_round_trip_errs_by_less_than_a_level(type_name: str) -> None:
     values = np.random.default_rng(1).standard_normal((7, 96)).astype(np.float32)
     data = quantize_blocks(values, type_name)
     found = dequantize_blocks(memoryview(data), type_name, values.shape).reshape(-1, BLOCK_WEIGHTS)
@@ -80,7 +80,7 @@ def test_round_trip_errs_by_less_than_a_level(type_name):
 
 
 @pytest.mark.parametrize("type_name", ["Q4_0", "Q4_1", "Q8_0"])
-def test_constant_and_zero_blocks_survive(type_name):
+def test_constant_and_zero_blocks_survive(type_name: str) -> None:
     values = np.zeros((2, 32), np.float32)
     values[1] = -0.5
     data = quantize_blocks(values, type_name)
@@ -89,7 +89,7 @@ def test_constant_and_zero_blocks_survive(type_name):
     np.testing.assert_allclose(found[1], -0.5, rtol=2**-10)
 
 
-def test_plain_types_keep_their_values():
+def test_plain_types_keep_their_values() -> None:
     values = sample()
     np.testing.assert_array_equal(
         dequantize_blocks(quantize_blocks(values, "F32"), "F32", (2, 32)), values
@@ -100,12 +100,12 @@ def test_plain_types_keep_their_values():
     )
 
 
-def test_block_sizes_agree_with_the_readers_table():
+def test_block_sizes_agree_with_the_readers_table() -> None:
     for name, size in BLOCK_BYTES.items():
         assert TENSOR_TYPES[TYPE_NUMBERS[name]] == (name, BLOCK_WEIGHTS, size)
 
 
-def test_refuses_what_does_not_fit():
+def test_refuses_what_does_not_fit() -> None:
     with pytest.raises(ShapeError, match="multiple of 32"):
         quantize_blocks(np.zeros((2, 33), np.float32), "Q8_0")
     with pytest.raises(FormatError, match="Q3_K is not known"):
@@ -118,7 +118,7 @@ def test_refuses_what_does_not_fit():
         dequantize_blocks(bytes(7), "F32", (2,))
 
 
-def test_row_order_moves_half_split_pairs_side_by_side():
+def test_row_order_moves_half_split_pairs_side_by_side() -> None:
     rows = np.arange(8, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
     permuted = permute_rows(rows, heads=2, head_dim=4)
     # HuggingFace pairs row i with i + 2, GGUF row 2i with 2i + 1.
@@ -126,13 +126,13 @@ def test_row_order_moves_half_split_pairs_side_by_side():
     np.testing.assert_array_equal(unpermute_rows(permuted, 2, 4), rows)
 
 
-def test_row_order_is_not_its_own_inverse():
+def test_row_order_is_not_its_own_inverse() -> None:
     rows = np.arange(16, dtype=np.float32)
     assert not np.array_equal(permute_rows(permute_rows(rows, 1, 16), 1, 16), rows)
     np.testing.assert_array_equal(permute_rows(unpermute_rows(rows, 2, 8), 2, 8), rows)
 
 
-def test_row_order_refuses_other_shapes():
+def test_row_order_refuses_other_shapes() -> None:
     with pytest.raises(ShapeError, match="9 rows are not 2 heads of 4"):
         permute_rows(np.zeros((9, 2), np.float32), 2, 4)
     with pytest.raises(ShapeError, match="even"):

@@ -1,14 +1,17 @@
 """From a GGUF header to a ModelConfig, or to the exact reason why not."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.config import ModelConfig
 from app.errors import FormatError
-from app.io.gguf import model_config_from_gguf, read_gguf
+from app.io.gguf import GgufTensor, model_config_from_gguf, read_gguf
 from app.io.source import FileSource
 from app.reference.gguf_blocks import dequantize_blocks
 from tests.tiny_model import SPECIAL_TOKENS, byte_tokens, make_tiny_gguf, parse_gguf
@@ -16,18 +19,18 @@ from tests.tiny_model import SPECIAL_TOKENS, byte_tokens, make_tiny_gguf, parse_
 TOKENS = parse_gguf(make_tiny_gguf()).metadata["tokenizer.ggml.tokens"]
 
 
-def config_of(**settings) -> ModelConfig:
+def config_of(**settings: Any) -> ModelConfig:
     return model_config_from_gguf(parse_gguf(make_tiny_gguf(**settings)))
 
 
-def with_tensors(change) -> ModelConfig:
+def with_tensors(change: Callable[[dict[str, GgufTensor]], object]) -> ModelConfig:
     file = parse_gguf(make_tiny_gguf())
     tensors = dict(file.tensors)
     change(tensors)
     return model_config_from_gguf(replace(file, tensors=tensors))
 
 
-def test_reads_the_bundled_models_shape(real_model):
+def test_reads_the_bundled_models_shape(real_model: Path) -> None:
     config = model_config_from_gguf(asyncio.run(read_gguf(FileSource(real_model))))
     assert replace(config, rms_norm_eps=0.0, name="") == ModelConfig(
         architecture="llama",
@@ -46,7 +49,7 @@ def test_reads_the_bundled_models_shape(real_model):
     assert config.rms_norm_eps == np.float32(1e-5)
 
 
-def test_reads_the_bundled_models_weights(real_model):
+def test_reads_the_bundled_models_weights(real_model: Path) -> None:
     """Four values and the sum of three tensors, as the gguf package dequantizes them."""
     source = FileSource(real_model)
     file = asyncio.run(read_gguf(source))
@@ -73,7 +76,7 @@ def test_reads_the_bundled_models_weights(real_model):
         assert np.sum(weights, dtype=np.float64) == pytest.approx(total, rel=1e-12)
 
 
-def test_untied_models_and_odd_shapes():
+def test_untied_models_and_odd_shapes() -> None:
     config = config_of(tied=False, heads=6, kv_heads=3, head_dim=32, layers=3, vocab=512)
     assert not config.tie_word_embeddings
     assert config.projection_shape("q_proj") == (192, 64)
@@ -83,12 +86,12 @@ def test_untied_models_and_odd_shapes():
 
 @pytest.mark.parametrize("projection", ["F32", "F16", "Q4_0", "Q4_1", "Q8_0"])
 @pytest.mark.parametrize("embedding", ["F32", "F16", "Q8_0"])
-def test_takes_every_supported_type(projection, embedding):
+def test_takes_every_supported_type(projection: str, embedding: str) -> None:
     types = {"projection": projection, "embedding": embedding, "head": projection}
     assert config_of(types=types, tied=False).hidden_size == 64
 
 
-def test_optional_numbers_have_llamas_defaults():
+def test_optional_numbers_have_llamas_defaults() -> None:
     config = config_of(
         metadata={
             "llama.rope.freq_base": None,
@@ -146,17 +149,17 @@ def test_optional_numbers_have_llamas_defaults():
         ({"tokenizer.ggml.tokens": ["a"]}, "1 tokens and its embedding 320 rows"),
     ],
 )
-def test_refuses_other_models_with_the_reason(metadata, message):
+def test_refuses_other_models_with_the_reason(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(FormatError, match=message):
         config_of(metadata=metadata)
 
 
-def test_odd_heads_are_refused():
+def test_odd_heads_are_refused() -> None:
     with pytest.raises(FormatError, match=r"key_length is 15, expected an even number"):
         config_of(head_dim=15, types={"projection": "F32"})
 
 
-def test_missing_and_foreign_tensors_are_named():
+def test_missing_and_foreign_tensors_are_named() -> None:
     with pytest.raises(FormatError, match=r"blk\.1\.ffn_up\.weight is missing, expected shape"):
         with_tensors(lambda tensors: tensors.pop("blk.1.ffn_up.weight"))
     with pytest.raises(FormatError, match=r"token_embd\.weight is missing"):
@@ -173,8 +176,8 @@ def test_missing_and_foreign_tensors_are_named():
         )
 
 
-def test_unsupported_types_are_named_with_the_way_out():
-    def requantize(tensors):
+def test_unsupported_types_are_named_with_the_way_out() -> None:
+    def requantize(tensors: dict[str, GgufTensor]) -> None:
         name = "blk.0.attn_v.weight"
         tensors[name] = replace(tensors[name], type="Q6_K")
 
@@ -184,15 +187,15 @@ def test_unsupported_types_are_named_with_the_way_out():
         with_tensors(requantize)
 
 
-def test_norms_are_not_quantized():
-    def requantize(tensors):
+def test_norms_are_not_quantized() -> None:
+    def requantize(tensors: dict[str, GgufTensor]) -> None:
         tensors["output_norm.weight"] = replace(tensors["output_norm.weight"], type="Q8_0")
 
     with pytest.raises(FormatError, match="only F32, F16 can be used"):
         with_tensors(requantize)
 
 
-def test_tiny_models_vocabulary_is_complete():
+def test_tiny_models_vocabulary_is_complete() -> None:
     assert len(set(TOKENS)) == len(TOKENS) == 320
     assert tuple(TOKENS[:3]) == SPECIAL_TOKENS
     assert TOKENS[3:259] == byte_tokens()
@@ -201,6 +204,6 @@ def test_tiny_models_vocabulary_is_complete():
     assert len(small["tokenizer.ggml.merges"]) == 288 - 259
 
 
-def test_tiny_models_are_reproducible():
+def test_tiny_models_are_reproducible() -> None:
     assert make_tiny_gguf(seed=3) == make_tiny_gguf(seed=3)
     assert make_tiny_gguf(seed=3) != make_tiny_gguf(seed=4)

@@ -3,6 +3,8 @@
 import json
 import time
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from app.io.safetensors import read_safetensors, write_safetensors
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
-def file_of(header, body: bytes = bytes(8), *, size: int | None = None) -> bytes:
+def file_of(header: Any, body: bytes = bytes(8), *, size: int | None = None) -> bytes:
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     return (len(raw) if size is None else size).to_bytes(8, "little") + raw + body
 
@@ -31,7 +33,7 @@ def sample() -> dict[str, np.ndarray]:
     }
 
 
-def test_the_package_reads_what_we_write():
+def test_the_package_reads_what_we_write() -> None:
     metadata = {"format": "pt", "ключ": 'quotes " and \\ and \n'}
     data = write_safetensors(sample(), metadata)
     found = safetensors.numpy.load(data)
@@ -41,7 +43,7 @@ def test_the_package_reads_what_we_write():
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_the_package_reads_our_metadata(tmp_path):
+def test_the_package_reads_our_metadata(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     metadata = {"format": "pt", "ключ": 'quotes " and \\ and \n'}
     path.write_bytes(write_safetensors(sample(), metadata))
@@ -49,7 +51,7 @@ def test_the_package_reads_our_metadata(tmp_path):
         assert file.metadata() == metadata
 
 
-def test_we_read_what_the_package_writes():
+def test_we_read_what_the_package_writes() -> None:
     metadata = {"format": "pt", "note": "é\u2028"}
     tensors, found = read_safetensors(safetensors.numpy.save(sample(), metadata))
     assert found == metadata
@@ -59,13 +61,13 @@ def test_we_read_what_the_package_writes():
         np.testing.assert_array_equal(tensors[name], array)
 
 
-def test_one_tensor_is_written_to_the_same_bytes():
+def test_one_tensor_is_written_to_the_same_bytes() -> None:
     tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(2, np.float32)}
     assert write_safetensors(tensors, {"k": "v"}) == safetensors.numpy.save(tensors, {"k": "v"})
     assert write_safetensors(tensors, {}) == safetensors.numpy.save(tensors)
 
 
-def test_halves_are_widened_without_loss():
+def test_halves_are_widened_without_loss() -> None:
     every_half = np.arange(2**16, dtype=np.uint16)
     halves = every_half.view(np.float16)
     tensors, _ = read_safetensors(safetensors.numpy.save({"h": halves}))
@@ -75,7 +77,7 @@ def test_halves_are_widened_without_loss():
     assert tensors["h"].shape == (2**16,)
 
 
-def test_bfloat16_is_the_upper_half_of_float32():
+def test_bfloat16_is_the_upper_half_of_float32() -> None:
     every = np.arange(2**16, dtype=np.uint16)
     header = {"b": {"dtype": "BF16", "shape": [256, 256], "data_offsets": [0, 2**17]}}
     tensors, _ = read_safetensors(file_of(header, every.tobytes()))
@@ -83,7 +85,7 @@ def test_bfloat16_is_the_upper_half_of_float32():
     np.testing.assert_array_equal(tensors["b"].view(np.uint32).ravel(), expected)
 
 
-def test_tensors_may_lie_in_any_order():
+def test_tensors_may_lie_in_any_order() -> None:
     header = {
         "late": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
         "soon": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
@@ -92,20 +94,20 @@ def test_tensors_may_lie_in_any_order():
     assert (tensors["soon"][0], tensors["late"][0]) == (1, 2)
 
 
-def test_read_arrays_are_writable_copies():
+def test_read_arrays_are_writable_copies() -> None:
     data = bytearray(write_safetensors({"a": np.ones(2, np.float32)}, {}))
     tensors, _ = read_safetensors(bytes(data))
     tensors["a"][0] = 5
-    assert tensors["a"].flags.owndata or tensors["a"].base.flags.owndata
+    assert data == write_safetensors({"a": np.ones(2, np.float32)}, {})
 
 
 @pytest.mark.parametrize("name", ["__proto__", "../../x", "constructor", "a\u0000b", "\u202egnp"])
-def test_strange_names_are_only_names(name):
+def test_strange_names_are_only_names(name: str) -> None:
     tensors, _ = read_safetensors(file_of({name: F32}))
     assert list(tensors) == [name]
 
 
-def test_every_truncation_is_refused():
+def test_every_truncation_is_refused() -> None:
     data = write_safetensors(sample(), {"format": "pt"})
     for size in range(len(data)):
         with pytest.raises(FormatError):
@@ -114,7 +116,7 @@ def test_every_truncation_is_refused():
         read_safetensors(data + b"\0")
 
 
-def entry(**changes):
+def entry(**changes: Any) -> dict[str, Any]:
     return {"t": F32 | changes}
 
 
@@ -137,15 +139,15 @@ HOSTILE = [
     (file_of(b'{"a":1,}', b""), "not valid JSON"),
     (file_of(b'{"\xff":1}', b""), "not valid JSON"),
     (file_of('{"a":{}}'.encode("utf-16-le"), b""), "not a JSON object|not valid JSON"),
-    (file_of(b"{" + b'"a":{' * 200 + b"}" * 201, b""), "not a JSON object"),
+    (file_of(b"{" + b'"a":{' * 200 + b"}" * 201, b""), "nested deeper than 3"),
     (file_of(b"[" * 100_000, b""), "not a JSON object"),
-    (file_of(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b""), "not a JSON object"),
+    (file_of(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b""), "nested deeper than 3"),
     (file_of(b'{"t":' + json.dumps(F32).encode() + b',"t":' + json.dumps(F32).encode() + b"}"),
      "'t' appears twice"),
     (file_of(b'{"__metadata__":{},"__metadata__":{}}', b""), "'__metadata__' appears twice"),
     (file_of(b'{"__metadata__":{"a":"1","a":"2"}}', b""), "'a' appears twice"),
     (file_of({"__metadata__": {"a": 1}}, b""), "metadata 'a' is not text"),
-    (file_of({"__metadata__": [1]}, b""), "not a JSON object"),
+    (file_of({"__metadata__": [1]}, b""), "not an object of strings"),
     (file_of({"__metadata__": "x"}, b""), "not an object of strings"),
     (file_of({"__metadata__": None}, b""), "not an object of strings"),
     (file_of(b'{"__metadata__":{"a":"\\ud800"}}', b""), "metadata 'a' is not text"),
@@ -166,7 +168,7 @@ HOSTILE = [
     (file_of(entry(shape=[True, 2])), "has the shape"),
     (file_of(entry(shape="2")), "has the shape"),
     (file_of(entry(shape=2)), "has the shape"),
-    (file_of(entry(shape=[[2]])), "not a JSON object"),
+    (file_of(entry(shape=[[2]])), "nested deeper than 3"),
     (file_of(entry(shape=[1] * 9)), "has the shape"),
     (file_of(entry(shape=[2**60, 0], data_offsets=[0, 0]), b""), "the number 1152921504606846976"),
     (file_of(entry(shape=[2**50, 0], data_offsets=[0, 0]), b""), "has the shape"),
@@ -191,20 +193,20 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("data", "message"), HOSTILE, ids=range(len(HOSTILE)))
-def test_refuses_hostile_files_with_the_reason(data, message):
+def test_refuses_hostile_files_with_the_reason(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         read_safetensors(data)
 
 
-def test_unterminated_strings_take_linear_time():
+def test_unterminated_strings_take_linear_time() -> None:
     start = time.perf_counter()
     with pytest.raises(FormatError):
-        read_safetensors(file_of(b'{"' + b'\\"' * 500_000, b""))
+        read_safetensors(file_of(b'{"' + b'\\"' * 500_000 + b"}", b""))
     # Quadratic scanning would take minutes.
     assert time.perf_counter() - start < 2
 
 
-def test_whatever_we_accept_the_package_accepts_too():
+def test_whatever_we_accept_the_package_accepts_too() -> None:
     """Random damage to a sound header: never another exception, never laxer than the package."""
     data = write_safetensors({"a": np.ones((2, 3), np.float32), "b": np.ones(4, np.float32)}, {})
     header_end = 8 + int.from_bytes(data[:8], "little")
@@ -227,12 +229,12 @@ def test_whatever_we_accept_the_package_accepts_too():
     assert 0 < accepted < 400
 
 
-def test_writer_refuses_what_is_not_text_or_float():
+def test_writer_refuses_what_is_not_text_or_float() -> None:
     with pytest.raises(FormatError, match="dtype int64"):
         write_safetensors({"a": np.arange(3)}, {})
     with pytest.raises(FormatError, match="other than __metadata__"):
         write_safetensors({"__metadata__": np.ones(1, np.float32)}, {})
     with pytest.raises(FormatError, match="metadata 'k' is not text"):
-        write_safetensors({}, {"k": 1})
+        write_safetensors({}, {"k": 1})  # type: ignore[dict-item]
     data = write_safetensors({"t": np.ones((4, 6), np.float32)[:, ::2].T}, {})
     assert read_safetensors(data)[0]["t"].shape == (3, 4)
