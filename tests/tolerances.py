@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from app.reference import tolerances as shared
+from app.reference.tolerances import (
+    BACKWARD,
+    ELEMENTWISE,
+    EXACT,
+    MATMUL,
+    REDUCTION,
+    Tolerance,
+)
 
-@dataclass(frozen=True)
-class Tolerance:
-    """|actual - expected| ≤ atol + rtol·|expected|, element by element."""
-
-    rtol: float
-    atol: float
-
-
-ELEMENTWISE = Tolerance(1e-5, 1e-6)
-"""A few f32 operations in a row: each rounds by 6e-8 relative, and WGSL's exp, sin, cos and
-inverseSqrt may be off by several of those."""
-
-MATMUL = Tolerance(1e-4, 1e-5)
-"""A sum of K f32 products errs by about √K · 6e-8 of the terms' size, 2e-6 at K = 1536; the
-rest is room for sums that cancel."""
-
-REDUCTION = MATMUL
-"""Sums over rows, columns or the vocabulary: the same argument as MATMUL."""
-
-BACKWARD = Tolerance(1e-3, 1e-4)
-"""Several products in a row, each taking in the rounding of the one before, and differences of
-nearly equal numbers (softmax - onehot, dp - delta)."""
+__all__ = ["BACKWARD", "ELEMENTWISE", "EXACT", "MATMUL", "REDUCTION", "Tolerance"]
+# Those of the kernels; the page's self-check applies them too.
 
 F16 = Tolerance(1e-2, 1e-3)
 """f16 keeps 11 bits: 5e-4 relative a rounding, a few roundings a value, f32 accumulation."""
@@ -38,9 +26,6 @@ F16 = Tolerance(1e-2, 1e-3)
 QUANTIZED_NMSE = 5e-4
 """Normalised squared error of a product that reads quantized weights, against float64 on the
 same dequantized weights."""
-
-EXACT = Tolerance(0.0, 0.0)
-"""Bit for bit: integer work, dequantization of values that f32 holds, copies."""
 
 FINITE_DIFFERENCE = Tolerance(1e-6, 1e-8)
 """Hand-written backward against central differences, both in float64 with eps 1e-6: truncation
@@ -102,15 +87,10 @@ def nmse(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
     Returns:
         0 when both are all zeros, infinity when only expected is.
     """
-    got, wanted = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    got, wanted = np.asarray(actual), np.asarray(expected)
     if got.shape != wanted.shape:
         raise AssertionError(f"shape is {got.shape}, expected {wanted.shape}")
-    error, power = float(np.sum((got - wanted) ** 2)), float(np.sum(wanted**2))
-    if not np.isfinite(error):
-        return float("inf")
-    if power == 0:
-        return 0.0 if error == 0 else float("inf")
-    return error / power
+    return shared.nmse(got, wanted)
 
 
 def assert_close(

@@ -1,0 +1,93 @@
+"""The product with a frozen matrix, forward and backward, with and without an adapter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.errors import ShapeError
+from app.gpu.device import Device
+from app.gpu.graph import Graph, persistent
+from app.ops.linear import linear, linear_backward
+from app.ops.matrix import new_matrix
+from app.studio.checks.products import linear_backward_case, linear_case
+from tests.ops.helpers import TUNINGS, check
+
+pytestmark = pytest.mark.gpu
+
+ROWS = (1, 2, 3, 7, 8, 13, 64)
+MODULES: dict[str, dict[str, Any]] = {
+    "one": {"outs": (24,), "columns": 96, "rank": 3},
+    "two": {"outs": (40, 24), "columns": 32, "rank": 4},
+    "three": {"outs": (72, 24, 8), "columns": 160, "rank": 5},
+    "rank-1": {"outs": (8,), "columns": 64, "rank": 1},
+    "rank-16": {"outs": (64, 64), "columns": 64, "rank": 16},
+}
+PLAIN = ((1, 32), (13, 96), (20, 160), (40, 64), (264, 544))
+"""(out, in): one row, a prime, not a multiple of the tile, of two quads, of many tiles."""
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("gguf_type", ["Q4_0", "Q4_1", "Q8_0", "F16", "F32"])
+@pytest.mark.parametrize("rows", ROWS)
+def test_forward(device: Device, rows: int, gguf_type: str, tuning: str) -> None:
+    for out, columns in PLAIN:
+        shape = {"rows": rows, "columns": columns, "outs": (out,), "gguf_type": gguf_type}
+        check(device, linear_case, tuning, **shape)
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("has_residual", [False, True], ids=["", "residual"])
+@pytest.mark.parametrize("modules", MODULES)
+@pytest.mark.parametrize("rows", ROWS)
+def test_forward_with_adapter(
+    device: Device, rows: int, modules: str, has_residual: bool, tuning: str
+) -> None:
+    shape = {"rows": rows, "gguf_type": "Q4_1", "has_residual": has_residual}
+    check(device, linear_case, tuning, **shape, **MODULES[modules])
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_forward_adds_the_residual_to_padded_columns_too(
+    device: Device, rows: int, tuning: str
+) -> None:
+    shape = {"rows": rows, "columns": 64, "outs": (13,), "gguf_type": "Q8_0"}
+    check(device, linear_case, tuning, **shape, has_residual=True)
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("gguf_type", ["Q4_0", "Q4_1", "Q8_0", "F16", "F32"])
+@pytest.mark.parametrize("rows", ROWS)
+def test_backward(device: Device, rows: int, gguf_type: str, tuning: str) -> None:
+    for out, columns in PLAIN:
+        shape = {"rows": rows, "columns": columns, "outs": (out,), "gguf_type": gguf_type}
+        check(device, linear_backward_case, tuning, **shape)
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("modules", MODULES)
+@pytest.mark.parametrize("rows", ROWS)
+def test_backward_with_adapter(device: Device, rows: int, modules: str, tuning: str) -> None:
+    shape = {"rows": rows, "gguf_type": "Q4_1"}
+    check(device, linear_backward_case, tuning, **shape, **MODULES[modules])
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("rows", [2, 19])
+def test_real_shapes(device: Device, rows: int, tuning: str) -> None:
+    up = {"rows": rows, "columns": 576, "outs": (1536, 1536), "rank": 4, "gguf_type": "Q4_1"}
+    down = {"rows": rows, "columns": 1536, "outs": (576,), "rank": 4, "gguf_type": "Q4_1"}
+    check(device, linear_case, tuning, **up)
+    check(device, linear_case, tuning, **down, has_residual=True)
+    check(device, linear_backward_case, tuning, **up)
+    check(device, linear_backward_case, tuning, **down)
+
+
+def test_refuses_what_does_not_fit() -> None:
+    weight = new_matrix("up", "int4", 20, 64)
+    with pytest.raises(ShapeError, match=r"x has shape \(3, 32\) but up \(20, 64\) needs"):
+        linear(Graph("g"), persistent("x", (3, 32), "scratch"), weight)
+    with pytest.raises(ShapeError, match=r"dy has shape \(3, 20\).*needs \(rows, 24\)"):
+        linear_backward(Graph("g"), persistent("dy", (3, 20), "scratch"), weight)
