@@ -1,0 +1,325 @@
+"""The browser host: WebGPU through pyodide.ffi, with the loops in static/replay.js."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
+from app.gpu.device import (
+    MAX_SUBMIT_MS,
+    AdapterInfo,
+    Buffer,
+    Control,
+    Dispatch,
+    KernelSource,
+    Limits,
+    Pipeline,
+    split_points,
+)
+
+FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
+"""Before anything was measured: a software adapter, a GPU."""
+
+DISPATCH_MS = 0.005
+"""What a dispatch costs at the least, whatever its work."""
+
+SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "basic render")
+
+ERRORS: dict[str, type[GpuError]] = {
+    "memory": OutOfGpuMemoryError,
+    "lost": DeviceLostError,
+    "other": GpuError,
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BrowserBuffer:
+    """A GPU buffer by its number in static/gpu-host.js."""
+
+    index: int
+    size_bytes: int
+    label: str
+
+
+class Pacer:
+    """Where to cut a program into submits, learnt from how long its submits took.
+
+    FLOP counts say little about a kernel that only moves memory: each dispatch keeps an estimate
+    of its own, in milliseconds, that is scaled by what its submit was measured to take.
+    """
+
+    def __init__(self, flops: Sequence[float], flops_per_ms: float) -> None:
+        """Start from the work of each dispatch and the device's rate."""
+        self._milliseconds = np.asarray(flops, dtype=np.float64) / flops_per_ms + DISPATCH_MS
+        self._cut()
+
+    def _cut(self) -> None:
+        self.ends = split_points(self._milliseconds.tolist(), 1.0)
+        self.expected_ms = float(self._milliseconds.sum())
+
+    def learn(self, times: npt.NDArray[np.float64]) -> None:
+        """Take measured submits: rows of (first dispatch, end, milliseconds).
+
+        One measurement moves an estimate by at most a factor of four, because a busy machine
+        now and then takes far longer for no reason of the program's.
+        """
+        for start, end, measured_ms in times:
+            part = self._milliseconds[int(start) : int(end)]
+            ratio = max(measured_ms, DISPATCH_MS * part.size) / part.sum()
+            part *= math.sqrt(min(max(ratio, 1 / 16), 16.0))
+        expected_ms = float(self._milliseconds.sum())
+        too_long = any(time > 1.5 * MAX_SUBMIT_MS for _, _, time in times)
+        too_many = len(self.ends) > 1 and expected_ms < 0.7 * self.expected_ms
+        if too_long or too_many:
+            self._cut()
+
+
+class BrowserProgram:
+    """Dispatches that JavaScript replays."""
+
+    def __init__(self, handle: Any, dispatches: Sequence[Dispatch], flops_per_ms: float) -> None:
+        """Keep the JavaScript side's object and what is needed to cut it into submits."""
+        costs = [dispatch.flops for dispatch in dispatches]
+        self.handle = handle
+        self.num_dispatches = len(costs)
+        self.flops = sum(costs)
+        self.pacer = Pacer(costs, flops_per_ms)
+
+
+class BrowserReadback:
+    """A copy that was queued."""
+
+    def __init__(self, device: BrowserDevice, promise: Any, label: str) -> None:
+        """Hold the promise of the bytes."""
+        self._device, self._promise, self._label = device, promise, label
+
+    async def result(self) -> bytes:
+        """Wait for the copy and return its bytes.
+
+        Raises:
+            GpuError: the copy, or something before it, failed.
+        """
+        from pyodide.ffi import JsException
+
+        try:
+            data: bytes = (await self._promise).to_bytes()
+        except JsException as error:
+            self._device.fail(f"reading {self._label}", error)
+        self._device.check()
+        return data
+
+
+class BrowserDevice:
+    """A WebGPU device behind `app.gpu.device.Device`."""
+
+    def __init__(self, host: Any, gpu: Any) -> None:
+        """Wrap a GpuHost (static/gpu-host.js) and the functions of static/replay.js."""
+        self._host, self._gpu = host, gpu
+        info, limits = host.info, host.device.limits
+        self.info = adapter_info(info)
+        self.features = frozenset(str(name) for name in host.features)
+        self.limits = Limits(
+            max_buffer_bytes=int(limits.maxBufferSize),
+            max_binding_bytes=int(limits.maxStorageBufferBindingSize),
+            max_storage_buffers=int(limits.maxStorageBuffersPerShaderStage),
+            max_workgroup_storage_bytes=int(limits.maxComputeWorkgroupStorageSize),
+            max_invocations=int(limits.maxComputeInvocationsPerWorkgroup),
+            max_workgroups=int(limits.maxComputeWorkgroupsPerDimension),
+        )
+        self.allocated_bytes = 0
+        self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[self.info.is_software]
+        self._pipelines: dict[KernelSource, int] = {}
+
+    def check(self) -> None:
+        """Raise what the device has reported since the last call, if anything."""
+        problem = self._host.takeProblem()
+        if problem is not None:
+            kind, message = str(problem.kind), str(problem.message)
+            raise ERRORS[kind](message)
+
+    def fail(self, what: str, error: Exception) -> NoReturn:
+        """Raise for a failed call, preferring what the device has reported."""
+        self.check()
+        raise GpuError(f"{what}: {error}") from error
+
+    def create_buffer(self, size_bytes: int, label: str) -> Buffer:
+        """Return a zeroed storage buffer.
+
+        Whether the GPU had the memory is known only later: `compile`, `run`, `read` or `wait`
+        raises then.
+
+        Raises:
+            OutOfGpuMemoryError: the size exceeds the device's limit.
+        """
+        from pyodide.ffi import JsException
+
+        if size_bytes > self.limits.max_buffer_bytes:
+            raise OutOfGpuMemoryError(
+                f"{label} needs {size_bytes} bytes but {self.info.name} allows buffers of at most "
+                f"{self.limits.max_buffer_bytes}: use a smaller model, window or batch"
+            )
+        try:
+            index = self._host.createBuffer(-(-size_bytes // 4) * 4, label)
+        except JsException as error:
+            self.fail(label, error)
+        self.allocated_bytes += size_bytes
+        return BrowserBuffer(index, size_bytes, label)
+
+    def destroy_buffer(self, buffer: BrowserBuffer) -> None:
+        """Free a buffer now."""
+        self.allocated_bytes -= buffer.size_bytes
+        self._host.destroyBuffer(buffer.index)
+
+    def write(self, buffer: BrowserBuffer, offset_bytes: int, data: Any) -> None:
+        """Queue a write; JavaScript arrays pass Python by, Python's are read where they lie."""
+        from pyodide.ffi import JsException, JsProxy
+
+        try:
+            if isinstance(data, JsProxy):
+                self._host.write(buffer.index, offset_bytes, data)
+            else:
+                view = memoryview(data).cast("B")
+                if view.nbytes:
+                    self._host.writePython(buffer.index, offset_bytes, view)
+        except JsException as error:
+            self.fail(f"write to {buffer.label}", error)
+
+    async def read(self, buffer: BrowserBuffer, offset_bytes: int, size_bytes: int) -> bytes:
+        """Wait for the GPU and return a slice of a buffer."""
+        return await self.stage(buffer, offset_bytes, size_bytes).result()
+
+    def stage(self, buffer: BrowserBuffer, offset_bytes: int, size_bytes: int) -> BrowserReadback:
+        """Queue a copy into a staging buffer."""
+        promise = self._host.stage(buffer.index, offset_bytes, size_bytes)
+        return BrowserReadback(self, promise, buffer.label)
+
+    async def compile(
+        self, kernels: Sequence[KernelSource], on_progress: Callable[[int, int], None] | None = None
+    ) -> list[Pipeline]:
+        """Compile kernels, all at once; each distinct one only once per device."""
+        from js import Object
+        from pyodide.ffi import create_proxy, to_js
+
+        new = [kernel for kernel in dict.fromkeys(kernels) if kernel not in self._pipelines]
+        if new:
+            known = len(set(kernels)) - len(new)
+            sources = [
+                {
+                    "label": kernel.label,
+                    "code": kernel.code,
+                    "entry_point": kernel.entry_point,
+                    "constants": dict(kernel.constants),
+                }
+                for kernel in new
+            ]
+
+            def report(done: int) -> None:
+                if on_progress:
+                    on_progress(known + done, known + len(new))
+
+            on_done = create_proxy(report)
+            try:
+                converted = to_js(sources, dict_converter=Object.fromEntries)
+                compiled = await self._gpu.compile(self._host, converted, on_done)
+            finally:
+                on_done.destroy()
+            self.check()
+            if isinstance(compiled, str):
+                raise GpuError(compiled)
+            self._pipelines.update(zip(new, compiled.to_py(), strict=True))
+        await self._settle()
+        return [self._pipelines[kernel] for kernel in kernels]
+
+    async def _settle(self) -> None:
+        """Wait for the answers about buffers and bind groups, and raise what they tell."""
+        answers = self._host.settle()
+        if answers is not None:
+            await answers
+        self.check()
+
+    def create_program(self, dispatches: Sequence[Dispatch]) -> BrowserProgram:
+        """Hand a program over as one flat array; bind groups are made in JavaScript."""
+        from pyodide.ffi import JsException, to_js
+
+        flat: list[float] = []
+        for dispatch in dispatches:
+            flat += (dispatch.pipeline, *dispatch.workgroups, len(dispatch.bindings))
+            for binding in dispatch.bindings:
+                flat += (binding.buffer.index, binding.offset_bytes, binding.size_bytes)
+        labels = to_js([dispatch.label for dispatch in dispatches])
+        try:
+            handle = self._gpu.createProgram(self._host, labels, to_js(np.array(flat, np.float64)))
+        except JsException as error:
+            self.fail("bindings", error)
+        return BrowserProgram(handle, dispatches, self.flops_per_ms)
+
+    async def run(self, program: BrowserProgram, control: Control | None = None) -> bool:
+        """Replay a program; at most two submits are in flight, those of earlier runs included.
+
+        Returns without waiting for the GPU: what goes wrong there is raised by the next `run`,
+        `read` or `wait`.
+        """
+        times = self._gpu.takeTimes(program.handle)
+        if times.length:
+            program.pacer.learn(np.array(times.to_py(), np.float64).reshape(-1, 3))
+            self.flops_per_ms = max(1e5, program.flops / program.pacer.expected_ms)
+        await self._settle()
+        start = 0
+        for end in program.pacer.ends:
+            if control is not None:
+                await control.wait_while_paused()
+                if control.stopped:
+                    return False
+            room = self._gpu.room(self._host)
+            if room is not None:
+                await room
+            self.check()
+            self._gpu.replay(self._host, program.handle, start, end)
+            start = end
+        return True
+
+    async def wait(self) -> None:
+        """Return when everything that was submitted has run."""
+        await self._gpu.wait(self._host)
+        self.check()
+
+    def destroy(self) -> None:
+        """Give the device and all its buffers back."""
+        self._host.destroy()
+
+
+def adapter_info(info: Any) -> AdapterInfo:
+    """Return who a GPUAdapterInfo is; browsers leave empty what they will not tell."""
+    vendor, architecture, device, description = (
+        str(getattr(info, key, "") or "")
+        for key in ("vendor", "architecture", "device", "description")
+    )
+    name = description or device or " ".join(filter(None, (vendor, architecture)))
+    told = f"{vendor} {architecture} {device} {description}".lower()
+    is_software = bool(getattr(info, "isFallbackAdapter", False)) or any(
+        word in told for word in SOFTWARE_NAMES
+    )
+    backend = str(getattr(info, "backend", "") or "WebGPU")
+    return AdapterInfo(name or "unnamed GPU", vendor, backend, is_software)
+
+
+async def open_browser_device() -> BrowserDevice:
+    """Return the browser's best WebGPU device.
+
+    Raises:
+        NoAdapterError: says what was found instead.
+    """
+    from js import loraLab
+
+    found = await loraLab.openGpu()
+    if isinstance(found, str):
+        raise NoAdapterError(
+            f"{found}: use a current Chrome or Edge with graphics acceleration switched on"
+        )
+    return BrowserDevice(found, loraLab.gpu)

@@ -1,0 +1,191 @@
+// @ts-check
+/**
+ * The GPU behind app/gpu/browser.py. Python holds buffers and pipelines as numbers, so that a
+ * whole program crosses over as one array, and reads errors when it next asks for something.
+ */
+
+const LIMITS = /** @type {const} */ ([
+  'maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX',
+]);
+const FEATURES = /** @type {const} */ (['shader-f16', 'subgroups', 'timestamp-query']);
+const MAX_POOLED_BYTES = 1 << 20;
+// The types know the two interfaces but not their constants.
+const { GPUBufferUsage: Usage, GPUMapMode: MapMode } = /** @type {any} */ (globalThis);
+
+/** @typedef {{kind: 'memory'|'lost'|'other', message: string}} Problem */
+/**
+ * @typedef {object} Program
+ * @property {GPUComputePipeline[]} pipelines
+ * @property {GPUBindGroup[]} groups
+ * @property {Uint32Array} grids three numbers a dispatch
+ * @property {{start: number, end: number, ms: number}[]} times of submits that finished lately
+ */
+
+/** @param {unknown} error */
+const text = (error) => (error instanceof Error ? error.message : String(error));
+
+/**
+ * @returns {Promise<GpuHost|string>} a sentence says why there is none
+ */
+export async function openGpu() {
+  const { gpu } = /** @type {{gpu?: GPU}} */ (navigator);
+  if (!gpu) return 'this browser has no WebGPU (navigator.gpu is absent)';
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) return 'this browser has WebGPU but found no graphics adapter (requestAdapter gave null)';
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  try {
+    const device = await adapter.requestDevice({ label: 'lora-lab', requiredFeatures, requiredLimits });
+    return new GpuHost(device, adapter.info);
+  } catch (error) {
+    return `the graphics adapter ${adapter.info.description || adapter.info.vendor} gave no device (${text(error)})`;
+  }
+}
+
+/** A device, its buffers, its pipelines and what went wrong on it. */
+export class GpuHost {
+  /** @param {GPUDevice} device @param {GPUAdapterInfo} info */
+  constructor(device, info) {
+    this.device = device;
+    this.info = info;
+    this.features = [...device.features];
+    /** @type {Map<number, GPUBuffer>} */
+    this.buffers = new Map();
+    this.nextBuffer = 0;
+    /** @type {GPUComputePipeline[]} */
+    this.pipelines = [];
+    /** @type {Map<number, GPUBuffer[]>} staging buffers to use again, by size */
+    this.pool = new Map();
+    /** @type {Problem[]} */
+    this.problems = [];
+    /** @type {Set<Promise<void>>} error scopes that were closed but not answered yet */
+    this.open = new Set();
+    /** @type {Promise<void>[]} submits that may not have finished; replay.js keeps it short */
+    this.inFlight = [];
+    this.lastDone = 0;
+    this.isDestroyed = false;
+    this.lost = device.lost.then(({ reason, message }) => {
+      if (!this.isDestroyed) this.report('lost', `the GPU device was lost (${reason}): ${message}`);
+    });
+    device.addEventListener('uncapturederror', (event) => {
+      event.preventDefault(); // it is told as an exception, not on the console
+      const { error } = event;
+      this.report(error instanceof GPUOutOfMemoryError ? 'memory' : 'other', error.message);
+    });
+  }
+
+  /** @param {Problem['kind']} kind @param {string} message */
+  report(kind, message) {
+    if (this.problems.length < 8) this.problems.push({ kind, message });
+  }
+
+  /** @returns {Problem|null} the gravest one; the others were its consequences */
+  takeProblem() {
+    if (!this.problems.length) return null;
+    const problems = this.problems.splice(0);
+    const found = problems.find(({ kind }) => kind === 'lost') ?? problems.find(({ kind }) => kind === 'memory');
+    const problem = found ?? problems[0];
+    if (problem.kind === 'lost') this.problems.push(problem); // and so it stays
+    return problem;
+  }
+
+  /**
+   * Note an error of what `act` asks for, without waiting for the answer.
+   * @template T
+   * @param {GPUErrorFilter} filter @param {Problem['kind']} kind @param {string} label @param {() => T} act
+   */
+  watch(filter, kind, label, act) {
+    this.device.pushErrorScope(filter);
+    const result = act();
+    const answer = this.device.popErrorScope().then(
+      (error) => error && this.report(kind, `${label}: ${error.message}`),
+      () => {}, // the device is lost, which is told by itself
+    ).then(() => void this.open.delete(answer));
+    this.open.add(answer);
+    return result;
+  }
+
+  /** Wait for the answers that are due. @returns {Promise<unknown>|null} null where none is */
+  settle() {
+    return this.open.size ? Promise.all(this.open) : null;
+  }
+
+  /** @param {number} size @param {string} label @returns {number} */
+  createBuffer(size, label) {
+    const usage = Usage.STORAGE | Usage.UNIFORM | Usage.COPY_SRC | Usage.COPY_DST;
+    const buffer = this.watch('out-of-memory', 'memory', label, () => this.device.createBuffer({ size, usage, label }));
+    this.buffers.set(++this.nextBuffer, buffer);
+    return this.nextBuffer;
+  }
+
+  /** @param {number} index @returns {GPUBuffer} */
+  buffer(index) {
+    const buffer = this.buffers.get(index);
+    if (!buffer) throw new Error('the buffer was destroyed');
+    return buffer;
+  }
+
+  /** @param {number} index */
+  destroyBuffer(index) {
+    this.buffer(index).destroy();
+    this.buffers.delete(index);
+  }
+
+  /** @param {number} index @param {number} offset @param {Uint8Array<ArrayBuffer>} data */
+  write(index, offset, data) {
+    const whole = data.byteLength & ~3;
+    const buffer = this.buffer(index);
+    if (whole) this.device.queue.writeBuffer(buffer, offset, data, 0, whole);
+    if (whole === data.byteLength) return;
+    const rest = new Uint8Array(4); // WebGPU writes whole words
+    rest.set(data.subarray(whole));
+    this.device.queue.writeBuffer(buffer, offset + whole, rest);
+  }
+
+  /** @param {number} index @param {number} offset @param {any} view a Python buffer, read in place */
+  writePython(index, offset, view) {
+    const bytes = view.getBuffer('u8');
+    try {
+      this.write(index, offset, bytes.data);
+    } finally {
+      bytes.release();
+    }
+  }
+
+  /**
+   * Queue a copy now; the promise gives the bytes.
+   * @param {number} index @param {number} offset @param {number} size
+   */
+  stage(index, offset, size) {
+    const bytes = this.read(index, offset, size);
+    bytes.catch(() => {}); // whoever awaits it is told; a loss that nobody reads is no error
+    return bytes;
+  }
+
+  /** @param {number} index @param {number} offset @param {number} size @returns {Promise<ArrayBuffer>} */
+  async read(index, offset, size) {
+    const room = 2 ** Math.ceil(Math.log2(Math.max(size, 4)));
+    const bytes = room <= MAX_POOLED_BYTES ? room : Math.ceil(size / 4) * 4;
+    const usage = Usage.MAP_READ | Usage.COPY_DST;
+    const staging = this.pool.get(bytes)?.pop() ?? this.device.createBuffer({ size: bytes, usage, label: 'staging' });
+    const encoder = this.device.createCommandEncoder({ label: 'copy' });
+    encoder.copyBufferToBuffer(this.buffer(index), offset, staging, 0, Math.ceil(size / 4) * 4);
+    this.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MapMode.READ);
+    const data = staging.getMappedRange(0, Math.ceil(size / 4) * 4).slice(0, size);
+    staging.unmap();
+    if (bytes === room) this.pool.set(bytes, [...(this.pool.get(bytes) ?? []), staging]);
+    else staging.destroy();
+    return data;
+  }
+
+  destroy() {
+    this.isDestroyed = true;
+    this.device.destroy();
+    this.buffers.clear();
+    this.pool.clear();
+  }
+}
+
+Object.assign((/** @type {any} */ (globalThis).loraLab ??= {}), { openGpu });
