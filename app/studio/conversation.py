@@ -1,0 +1,127 @@
+"""Answering in the page's chat: template, fitting into the context, streaming text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.config import GenerationConfig, ModelConfig
+from app.errors import ConfigError
+from app.generate.generator import Generator
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.studio.protocol import ChatMessage, ChatRequest
+from app.text.chat_template import render_chat
+from app.text.tokenizer import StreamDecoder
+
+MAX_CONTEXT = 2048
+"""Tokens of conversation that are kept in the cache, where the model can see as many."""
+
+END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "</s>")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said, how it ended and how fast it came."""
+
+    text: str
+    stop_reason: str
+    num_tokens: int
+    tokens_per_second: float
+    prefill_seconds: float
+    num_dropped: int
+
+
+class Conversation:
+    """Generates answers with one model; the page keeps the messages."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.max_context = self.context_of(model.config)
+        self._generator: Generator | None = None
+
+    @staticmethod
+    def context_of(config: ModelConfig) -> int:
+        """Return how many tokens of a conversation are seen at once."""
+        return min(MAX_CONTEXT, config.max_position_embeddings)
+
+    async def answer(
+        self,
+        request: ChatRequest,
+        adapter: Adapter | None,
+        on_text: Callable[[str], None],
+        should_stop: Callable[[], bool],
+    ) -> Answer:
+        """Generate the next turn, with `adapter` or, if None, with the base model alone.
+
+        Raises:
+            ConfigError: settings out of range, or a message longer than the model can see.
+        """
+        tokenizer = self._model.tokenizer
+        config = GenerationConfig(
+            max_new_tokens=int(request["max_new_tokens"]),
+            temperature=float(request["temperature"]),
+            stop_token_ids=self._stop_token_ids(),
+        ).check()
+        room = self.max_context - min(config.max_new_tokens, self.max_context // 2)
+        prompt, num_dropped = await self._fit(request["messages"], request["raw"], room)
+        decoder = StreamDecoder(tokenizer, skip_special=True)
+        pieces: list[str] = []
+
+        def push(text: str) -> None:
+            if text:
+                pieces.append(text)
+                on_text(text)
+
+        if self._generator is None:
+            self._generator = Generator(self._model, self.max_context)
+        result = await self._generator.generate(
+            prompt,
+            config,
+            adapter=adapter,
+            on_token=lambda token_id: push(decoder.push(token_id)),
+            should_stop=should_stop,
+        )
+        push(decoder.flush())
+        return Answer(
+            text="".join(pieces).strip() if not request["raw"] else "".join(pieces),
+            stop_reason=result.stop_reason,
+            num_tokens=len(result.token_ids),
+            tokens_per_second=result.tokens_per_second,
+            prefill_seconds=result.prefill_seconds,
+            num_dropped=num_dropped,
+        )
+
+    def destroy(self) -> None:
+        """Free the key-value cache."""
+        if self._generator is not None:
+            self._generator.destroy()
+            self._generator = None
+
+    def _stop_token_ids(self) -> tuple[int, ...]:
+        tokenizer = self._model.tokenizer
+        found = [tokenizer.eos_token_id, *(tokenizer.token_id(name) for name in END_OF_TURN)]
+        return tuple(sorted({token_id for token_id in found if token_id is not None}))
+
+    async def _fit(
+        self, messages: Sequence[ChatMessage], raw: bool, room: int
+    ) -> tuple[list[int], int]:
+        """Return the prompt's tokens and how many of the oldest messages were left out."""
+        kept = list(messages)
+        while True:
+            token_ids = await self._encode(kept, raw)
+            if len(token_ids) <= room:
+                return token_ids, len(messages) - len(kept)
+            if len(kept) <= 1:
+                raise ConfigError(
+                    f"your message has {len(token_ids)} tokens and the model sees at most {room} "
+                    "of them at once: shorten it"
+                )
+            del kept[: 2 if len(kept) > 2 else 1]
+
+    async def _encode(self, messages: Sequence[ChatMessage], raw: bool) -> list[int]:
+        if raw:
+            text = "".join(message["content"] for message in messages[-1:])
+        else:
+            text = await render_chat(self._model.chat_template, messages)
+        return self._model.tokenizer.encode(text)

@@ -1,0 +1,277 @@
+"""The messages between the page and its worker; `static/types.js` is the other half.
+
+The page sends requests `{id, type, …}`; each is answered once, by `{id, result}` or by
+`{id, error, kind}`. In between, events `{type, …}` tell what happens. All are plain dicts
+of strings, numbers, booleans, lists and bytes, so that either host can carry them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
+
+from app.io.source import ByteSource
+
+Message = dict[str, Any]
+
+Status = Literal["booting", "loading", "ready", "training", "paused", "generating", "error"]
+
+RequestType = Literal[
+    "load-model",
+    "count-tokens",
+    "plan",
+    "train",
+    "pause",
+    "resume",
+    "stop",
+    "chat",
+    "chat-stop",
+    "export-adapter",
+    "import-adapter",
+    "evaluate",
+    "self-check",
+]
+
+
+class Corpus(TypedDict):
+    """Text to learn from: typed (`text`) or chosen (`file`, with its `name`)."""
+
+    text: NotRequired[str]
+    file: NotRequired[ByteSource]
+    name: NotRequired[str]
+
+
+class RunRequest(TypedDict):
+    """What `plan`, `train` and `evaluate` ask for.
+
+    `edits` holds the settings that the person changed; all others are suggested.
+    """
+
+    corpus: Corpus
+    edits: dict[str, Any]
+    keep_adapter: bool
+
+
+class ChatMessage(TypedDict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(TypedDict):
+    """A conversation whose next answer is asked for."""
+
+    id: int
+    messages: list[ChatMessage]
+    use_lora: bool
+    raw: bool
+    temperature: float
+    max_new_tokens: int
+
+
+class ImportRequest(TypedDict):
+    """An adapter file and, where it was dropped along, its config."""
+
+    file: ByteSource
+    name: str
+    config: ByteSource | None
+
+
+@dataclass(frozen=True)
+class GpuEvent:
+    """The device was opened."""
+
+    type: ClassVar[str] = "gpu"
+    name: str
+    backend: str
+    is_software: bool
+    features: list[str]
+
+
+@dataclass(frozen=True)
+class StatusEvent:
+    """The one word that the page shows."""
+
+    type: ClassVar[str] = "status"
+    status: Status
+
+
+@dataclass(frozen=True)
+class ErrorEvent:
+    """Something failed that no request waits for."""
+
+    type: ClassVar[str] = "error"
+    message: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class SettingsEvent:
+    """The settings of a run, described for the form."""
+
+    type: ClassVar[str] = "settings"
+    fields: list[Message]
+
+
+@dataclass(frozen=True)
+class ModelProgressEvent:
+    """Bytes of the model on their way to the GPU."""
+
+    type: ClassVar[str] = "model-progress"
+    name: str
+    stage: Literal["download", "gpu"]
+    loaded_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class ModelEvent:
+    """The model that is loaded now."""
+
+    type: ClassVar[str] = "model"
+    name: str
+    architecture: str
+    num_parameters: int
+    num_layers: int
+    vocab_size: int
+    max_context: int
+    weights_bytes: int
+    gflops: float
+
+
+@dataclass(frozen=True)
+class MemoryEvent:
+    """What this page holds on the GPU."""
+
+    type: ClassVar[str] = "memory"
+    allocated_bytes: int
+
+
+@dataclass(frozen=True)
+class PlanEvent:
+    """A run laid out: what it would do and take; `problem` says why it cannot be made.
+
+    Attributes:
+        settings: all settings by name, edits included.
+        suggested: the same without the edits.
+        num_tokens: tokens in the training windows; `num_eval_tokens` in those kept aside.
+        seconds: estimate from the device's measured speed.
+        bytes: GPU memory by what it is for; sums to `total_bytes`.
+    """
+
+    type: ClassVar[str] = "plan"
+    settings: Message
+    suggested: Message
+    problem: str = ""
+    num_steps: int = 0
+    num_tokens: int = 0
+    num_eval_tokens: int = 0
+    tokens_per_step: int = 0
+    seconds: float = 0.0
+    bytes: dict[str, int] | None = None
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PreparingEvent:
+    """What happens before the first step."""
+
+    type: ClassVar[str] = "preparing"
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """One update: the fields of `app.train.trainer.StepRecord`."""
+
+    type: ClassVar[str] = "step"
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    num_tokens: int
+    tokens_per_second: float
+    skipped: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """The adapter in use."""
+
+    rank: int
+    alpha: float
+    num_parameters: int
+    origin: Literal["trained", "loaded"]
+    name: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class AdapterEvent:
+    """Another adapter is in use now, or none."""
+
+    type: ClassVar[str] = "adapter"
+    adapter: AdapterInfo | None
+
+
+@dataclass(frozen=True)
+class AdapterReplacedEvent:
+    """A trained adapter that was never downloaded made room: here it is, to be kept."""
+
+    type: ClassVar[str] = "adapter-replaced"
+    bytes: bytes
+    filename: str
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """Text of an answer as it is written; `request` is the id of the chat request."""
+
+    type: ClassVar[str] = "token"
+    request: int
+    text: str
+
+
+@dataclass(frozen=True)
+class EvaluateProgressEvent:
+    """Share of the text that was read with the base model or the adapter."""
+
+    type: ClassVar[str] = "evaluate-progress"
+    which: Literal["base", "lora"]
+    fraction: float
+
+
+Event = (
+    GpuEvent
+    | StatusEvent
+    | ErrorEvent
+    | SettingsEvent
+    | ModelProgressEvent
+    | ModelEvent
+    | MemoryEvent
+    | PlanEvent
+    | PreparingEvent
+    | StepEvent
+    | AdapterEvent
+    | AdapterReplacedEvent
+    | TokenEvent
+    | EvaluateProgressEvent
+)
+
+
+def to_message(event: Any) -> Message:
+    """Return an event or a result as a plain dict; an event's has its `type`."""
+    message = {item.name: _plain(getattr(event, item.name)) for item in fields(event)}
+    kind = getattr(type(event), "type", None)
+    return message if kind is None else {"type": kind, **message}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return to_message(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value

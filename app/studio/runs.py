@@ -1,0 +1,119 @@
+"""Laying out a training run and estimating it, before and without allocating it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.config import LoraConfig, TrainConfig
+from app.models.loader import Model
+from app.plan.defaults import suggest_config
+from app.studio.protocol import PlanEvent
+from app.studio.settings import merge_settings, settings_message
+from app.text.corpus import Windows, make_windows, split_eval
+from app.train.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is known of the device's speed.
+
+    Attributes:
+        gflops: measured when the model was loaded.
+        tokens_per_second: of the last run, by its window and micro-batch.
+    """
+
+    gflops: float
+    is_software: bool
+    tokens_per_second: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+    def measured(self, layout: RunLayout, tokens_per_second: float) -> Speed:
+        """Return the same with one run's rate added."""
+        rates = {**self.tokens_per_second, layout.shape: tokens_per_second}
+        return replace(self, tokens_per_second=rates)
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Settings and windows of a run."""
+
+    lora: LoraConfig
+    config: TrainConfig
+    suggested_lora: LoraConfig
+    suggested: TrainConfig
+    windows: Windows
+    eval_windows: Windows | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Window and micro-batch, which decide how fast a run goes."""
+        return self.config.max_seq_len, self.config.micro_batch_size
+
+    def event(self, trainer: Trainer, seconds: float) -> PlanEvent:
+        """Return the plan as the page shows it."""
+        parts = {name: size for name, size in trainer.plan.parts().items() if size}
+        return replace(
+            self.problem_event(""),
+            num_steps=trainer.num_steps,
+            num_tokens=self.windows.num_tokens,
+            num_eval_tokens=self.eval_windows.num_tokens if self.eval_windows else 0,
+            tokens_per_step=self.tokens_per_step(trainer),
+            seconds=seconds,
+            bytes={str(name): size for name, size in parts.items()},
+            total_bytes=trainer.plan.total_bytes,
+        )
+
+    def tokens_per_step(self, trainer: Trainer) -> int:
+        """Tokens of a full step."""
+        return trainer.windows_per_step * int(self.windows.lengths.max())
+
+    def problem_event(self, problem: str) -> PlanEvent:
+        """Return a plan that cannot be made, and why."""
+        return PlanEvent(
+            settings=settings_message(self.lora, self.config),
+            suggested=settings_message(self.suggested_lora, self.suggested),
+            problem=problem,
+        )
+
+
+def lay_out(
+    model: Model,
+    token_ids: npt.NDArray[np.int32],
+    edits: Mapping[str, Any],
+    kept_lora: LoraConfig | None,
+    speed: Speed,
+) -> RunLayout:
+    """Return settings and windows: the suggestion for this device with the edits on top.
+
+    Args:
+        model: the loaded model.
+        token_ids: the whole corpus.
+        edits: settings that the person changed, by name.
+        kept_lora: the current adapter's, when the run goes on from it; it wins over edits.
+        speed: of the device.
+
+    Raises:
+        ConfigError: settings out of range.
+        CorpusError: fewer than two tokens.
+    """
+    suggested = suggest_config(model.config, speed.gflops, len(token_ids), speed.is_software)
+    suggested_lora = kept_lora or LoraConfig()
+    lora, config = merge_settings(suggested_lora, suggested, edits)
+    if kept_lora is not None:
+        lora = kept_lora
+    windows = make_windows(token_ids, config.max_seq_len)
+    windows, eval_windows = split_eval(windows, config.eval_fraction, config.seed)
+    return RunLayout(lora, config, suggested_lora, suggested, windows, eval_windows)
+
+
+def estimate_seconds(layout: RunLayout, trainer: Trainer, speed: Speed) -> float:
+    """Return how long a run will take: as measured for one like it, or from its FLOP count."""
+    rate = speed.tokens_per_second.get(layout.shape)
+    if rate:
+        return trainer.num_steps * layout.tokens_per_step(trainer) / rate
+    micro_batches = trainer.num_steps * layout.config.gradient_accumulation_steps
+    return micro_batches * trainer.flops_per_micro_batch / (speed.gflops * 1e9)

@@ -1,0 +1,187 @@
+"""Planning, running and judging training runs for a session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import OutOfGpuMemoryError
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.studio.adapters import AdapterDesk
+from app.studio.protocol import (
+    EvaluateProgressEvent,
+    Message,
+    PlanEvent,
+    PreparingEvent,
+    RunRequest,
+    StepEvent,
+)
+from app.studio.runs import RunLayout, Speed, estimate_seconds, lay_out
+from app.text.corpus import Windows
+from app.train.control import RunControl
+from app.train.evaluate import EvalResult, evaluate
+from app.train.trainer import StepRecord, Trainer
+
+TokenIds = npt.NDArray[np.int32]
+
+EVALUATE_SECONDS = 12.0
+"""How long each of the two readings may take; what can be read in that time is what counts."""
+
+
+class TrainingDesk:
+    """Trains the session's adapter on the session's model."""
+
+    def __init__(self, post: Callable[[Any], None], adapters: AdapterDesk) -> None:
+        self._post = post
+        self._adapters = adapters
+        self._model: Model | None = None
+        self._speed = Speed(0.0, False)
+        self.control = RunControl()
+
+    def use_model(self, model: Model, gflops: float) -> None:
+        """Train this model from now on."""
+        self._model = model
+        self._speed = Speed(gflops, model.device.info.is_software)
+
+    def plan(self, request: RunRequest, token_ids: TokenIds) -> PlanEvent:
+        """Lay a run out without allocating it; what does not fit is a plan with a problem.
+
+        Raises:
+            CorpusError: fewer than two tokens.
+            ConfigError: settings out of range.
+        """
+        layout, kept = self._lay_out(request, token_ids)
+        adapter = kept or self._fresh_adapter(layout)
+        try:
+            return self._plan_event(layout, self._trainer(layout, adapter))
+        except OutOfGpuMemoryError as error:
+            return layout.problem_event(str(error))
+        finally:
+            if adapter is not kept:
+                adapter.destroy()
+
+    async def train(
+        self, request: RunRequest, token_ids: TokenIds, on_memory: Callable[[], None]
+    ) -> Message:
+        """Run to the end or to a stop; the adapter trained so far becomes the current one.
+
+        Returns:
+            The fields of `TrainResult`, and `first_loss`.
+
+        Raises:
+            ConfigError, CorpusError, OutOfGpuMemoryError: before anything is changed.
+            TrainingDivergedError: the adapter of the last good step is kept.
+        """
+        self.control = control = RunControl()
+        layout, kept = self._lay_out(request, token_ids)
+        adapter = kept or self._fresh_adapter(layout)
+        steps_before = self._adapters.steps if kept else 0
+        records: list[StepRecord] = []
+
+        def on_step(record: StepRecord) -> None:
+            if not record.skipped:
+                self._adapters.replace(adapter, steps=steps_before + record.step)
+            records.append(record)
+            self._post(StepEvent(**asdict(record)))
+
+        trainer: Trainer | None = None
+        try:
+            trainer = self._trainer(layout, adapter)
+            self._post(self._plan_event(layout, trainer))
+            if adapter is not kept:
+                await self._adapters.offer_unsaved()
+            await trainer.prepare(lambda stage, part: self._post(PreparingEvent(stage, part)))
+            on_memory()
+            result = await trainer.run(on_step, control)
+        finally:
+            if trainer is not None:
+                trainer.destroy()
+            if adapter is not self._adapters.current:
+                adapter.destroy()
+            self._note_speed(layout, records)
+        first = next((record.loss for record in records if not record.skipped), None)
+        return asdict(result) | {"first_loss": first}
+
+    def stop(self) -> None:
+        """End the run or the evaluation at the next submit."""
+        self.control.stop()
+        self.control.resume()
+
+    async def evaluate(self, request: RunRequest, token_ids: TokenIds) -> Message:
+        """Judge base and adapter on the windows kept out of training, or else on all.
+
+        Both read the same windows: as many as the base can within EVALUATE_SECONDS.
+        """
+        self.control = control = RunControl()
+        assert self._model is not None
+        layout, _ = self._lay_out(request, token_ids)
+        windows = layout.eval_windows or layout.windows
+        adapter = self._adapters.current
+        chosen = await self._affordable(windows, control)
+        base = await self._score(None, chosen, control, "base")
+        lora = await self._score(adapter, chosen, control, "lora") if adapter and base else None
+        stopped = base is None or (adapter is not None and lora is None)
+        return {
+            "base": asdict(base) if base else None,
+            "lora": asdict(lora) if lora else None,
+            "held_out": layout.eval_windows is not None,
+            "shortened": chosen.num_windows < windows.num_windows,
+            "stopped": stopped,
+        }
+
+    async def _affordable(self, windows: Windows, control: RunControl) -> Windows:
+        """Return the first windows, as many as this device reads in time; one is timed."""
+        assert self._model is not None
+        started = time.perf_counter()
+        first = windows.subset([0])
+        await evaluate(self._model, None, first, control)
+        each = (time.perf_counter() - started) * max(1.0, windows.max_seq_len / first.num_tokens)
+        count = max(1, min(windows.num_windows, int(EVALUATE_SECONDS / each)))
+        return windows.subset(range(count))
+
+    async def _score(
+        self, adapter: Adapter | None, windows: Windows, control: RunControl, which: Any
+    ) -> EvalResult | None:
+        assert self._model is not None
+        self._post(EvaluateProgressEvent(which, 0.0))
+        return await evaluate(
+            self._model,
+            adapter,
+            windows,
+            control,
+            lambda part: self._post(EvaluateProgressEvent(which, part)),
+        )
+
+    def _lay_out(
+        self, request: RunRequest, token_ids: TokenIds
+    ) -> tuple[RunLayout, Adapter | None]:
+        assert self._model is not None
+        kept = self._adapters.current if request["keep_adapter"] else None
+        lora = kept.lora if kept is not None else None
+        return lay_out(self._model, token_ids, request["edits"], lora, self._speed), kept
+
+    def _fresh_adapter(self, layout: RunLayout) -> Adapter:
+        assert self._model is not None
+        model = self._model
+        return Adapter.create(model.config, model.device, layout.lora, layout.config.seed)
+
+    def _trainer(self, layout: RunLayout, adapter: Adapter) -> Trainer:
+        assert self._model is not None
+        return Trainer(self._model, adapter, layout.windows, layout.config)
+
+    def _plan_event(self, layout: RunLayout, trainer: Trainer) -> PlanEvent:
+        assert self._model is not None
+        return layout.event(trainer, estimate_seconds(layout, trainer, self._speed))
+
+    def _note_speed(self, layout: RunLayout, records: list[StepRecord]) -> None:
+        """Remember what a run really did: the next estimate for a run like it is measured."""
+        seconds = sum(record.seconds for record in records[1:])
+        if seconds > 0:
+            tokens = records[-1].num_tokens - records[0].num_tokens
+            self._speed = self._speed.measured(layout, tokens / seconds)

@@ -1,0 +1,81 @@
+"""The entry under Pyodide: JavaScript messages in, a session behind, JavaScript messages out.
+
+`static/worker.js` calls `start` once and then the function that it returns for each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from app.errors import FormatError
+from app.gpu.browser import open_browser_device
+from app.io.browser_source import BlobSource
+from app.io.source import ByteSource
+from app.studio.protocol import Message
+from app.studio.session import Session
+
+_tasks: set[asyncio.Future[None]] = set()
+"""Running requests: the event loop itself holds tasks only weakly."""
+
+
+async def start(post: Any, open_model: Any) -> Callable[[Any], None]:
+    """Open the device and return what takes the page's requests.
+
+    Args:
+        post: JavaScript function; sends one message to the page.
+        open_model: JavaScript function; turns a model's source into a promise of
+            `{blob, name}`.
+    """
+    import js
+    from pyodide.ffi import JsException, create_proxy, to_js
+
+    def send(message: Message) -> None:
+        post(to_js(message, dict_converter=js.Object.fromEntries, create_pyproxies=False))
+
+    async def open_source(source: Any) -> ByteSource:
+        try:
+            opened = await open_model(source)
+        except JsException as error:
+            raise FormatError(str(getattr(error, "message", error))) from error
+        return BlobSource(opened.blob, str(opened.name))
+
+    session = Session(send, open_browser_device, open_source)
+    await session.start()
+
+    def take(request: Any) -> None:
+        task = asyncio.ensure_future(session.handle(_from_javascript(request)))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+    proxy: Callable[[Any], None] = create_proxy(take)
+    return proxy
+
+
+def _from_javascript(request: Any) -> Message:
+    """Return a request as Python data, the Blobs in it as byte sources.
+
+    Where a model comes from stays as it is: `open_model` wants it back.
+    """
+    message: Message = {str(key): value for key, value in request.to_py(depth=1).items()}
+    return {
+        key: value if key == "source" else _plain(value, message) for key, value in message.items()
+    }
+
+
+def _plain(value: Any, siblings: Message) -> Any:
+    from pyodide.ffi import JsProxy, jsnull
+
+    if value is jsnull:
+        return None
+    if not isinstance(value, JsProxy):
+        return value
+    if hasattr(value, "arrayBuffer"):
+        return BlobSource(value, siblings.get("name"))
+    converted = value.to_py(depth=1)
+    if isinstance(converted, dict):
+        return {str(key): _plain(item, converted) for key, item in converted.items()}
+    if isinstance(converted, list):
+        return [_plain(item, {}) for item in converted]
+    return converted
