@@ -2,6 +2,7 @@
 /**
  * The GPU behind app/gpu/browser.py. Python holds buffers and pipelines as numbers, so that a
  * whole program crosses over as one array, and reads errors when it next asks for something.
+ * Nothing that Python reads is null: that would be jsnull there, not None.
  */
 
 const LIMITS = /** @type {const} */ ([
@@ -49,7 +50,7 @@ export class GpuHost {
   constructor(device, info) {
     this.device = device;
     this.info = info;
-    this.features = [...device.features];
+    this.features = FEATURES.filter((name) => device.features.has(name));
     /** @type {Map<number, GPUBuffer>} */
     this.buffers = new Map();
     this.nextBuffer = 0;
@@ -80,9 +81,9 @@ export class GpuHost {
     if (this.problems.length < 8) this.problems.push({ kind, message });
   }
 
-  /** @returns {Problem|null} the gravest one; the others were its consequences */
+  /** @returns {Problem|undefined} the gravest one; the others were its consequences */
   takeProblem() {
-    if (!this.problems.length) return null;
+    if (!this.problems.length) return undefined;
     const problems = this.problems.splice(0);
     const found = problems.find(({ kind }) => kind === 'lost') ?? problems.find(({ kind }) => kind === 'memory');
     const problem = found ?? problems[0];
@@ -106,9 +107,9 @@ export class GpuHost {
     return result;
   }
 
-  /** Wait for the answers that are due. @returns {Promise<unknown>|null} null where none is */
+  /** Wait for the answers that are due. @returns {Promise<unknown>|undefined} undefined: none is */
   settle() {
-    return this.open.size ? Promise.all(this.open) : null;
+    return this.open.size ? Promise.all(this.open) : undefined;
   }
 
   /** @param {number} size @param {string} label @returns {number} */

@@ -84,10 +84,10 @@ export function createProgram(host, labels, flat) {
 /**
  * Wait until another submit may be made, so that Stop and the watchdog have little to wait for.
  * @param {GpuHost} host
- * @returns {Promise<unknown>|null} null where it may be made now
+ * @returns {Promise<unknown>|undefined} undefined where it may be made now
  */
 export function room(host) {
-  if (host.inFlight.length < MAX_IN_FLIGHT) return null;
+  if (host.inFlight.length < MAX_IN_FLIGHT) return undefined;
   return Promise.race([host.inFlight[0], host.lost]);
 }
 
