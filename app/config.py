@@ -22,6 +22,11 @@ MAX_RANK = 256
 MAX_SEQ_LEN = 8192
 
 
+def is_whole(value: Any, low: int, high: float = float("inf")) -> bool:
+    """Whether a value, of whatever type it was given as, is a whole number in range."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
 def setting(default: Any, help: str) -> Any:
     """Return a dataclass field with a default and its explanation."""
     return field(default=default, metadata={"help": help})
@@ -111,13 +116,13 @@ class LoraConfig(_Checked):
 
     @property
     def scaling(self) -> float:
-        """alpha / rank."""
+        """Factor of the update, alpha / rank."""
         return self.alpha / self.rank
 
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
         found = []
-        if not (isinstance(self.rank, int) and 1 <= self.rank <= MAX_RANK):
+        if not is_whole(self.rank, 1, MAX_RANK):
             found.append(f"rank is {self.rank}: give a whole number from 1 to {MAX_RANK}")
         if not 0 < self.alpha < 1e6:
             found.append(f"alpha is {self.alpha}: give a number above 0")
@@ -158,9 +163,9 @@ class TrainConfig(_Checked):
         )
         for name, low, high in whole:
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            if not is_whole(value, low, high):
                 found.append(f"{name} is {value}: give a whole number from {low} to {high}")
-        if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
+        if self.steps is not None and not is_whole(self.steps, 1):
             found.append(f"steps is {self.steps}: give a whole number from 1")
         if not self.epochs > 0:
             found.append(f"epochs is {self.epochs}: give a number above 0")
@@ -192,11 +197,11 @@ class GenerationConfig(_Checked):
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
         found = []
-        if not (isinstance(self.max_new_tokens, int) and self.max_new_tokens >= 1):
+        if not is_whole(self.max_new_tokens, 1):
             found.append(f"max_new_tokens is {self.max_new_tokens}: give a whole number from 1")
         if not 0 <= self.temperature <= 10:
             found.append(f"temperature is {self.temperature}: give a number from 0 to 10")
-        if not (isinstance(self.top_k, int) and self.top_k >= 0):
+        if not is_whole(self.top_k, 0):
             found.append(f"top_k is {self.top_k}: give 0 (all) or a whole number")
         if not 0 < self.top_p <= 1:
             found.append(f"top_p is {self.top_p}: give a share above 0, up to 1")

@@ -2,7 +2,8 @@
 // p ← p·(1 − lr·decay);  m ← β1·m + (1 − β1)·g;  v ← β2·v + (1 − β2)·g²
 // p ← p − lr · (m / c1) / (√(v / c2) + eps),  g clipped, c1 = 1 − β1ᵗ, c2 = 1 − β2ᵗ
 // update comes from adamw_prepare.wgsl; where it says skip, only the gradient is cleared.
-// All arrays (size), f32, flat. Clears the gradient for the next step.
+// All arrays (size), f32, flat. Clears the gradient for the next step; last_good keeps the
+// parameters that gave this step's finite loss, in case the new ones do not.
 // Dispatch grid_1d(size, 64). Source: arXiv:1711.05101; matches torch.optim.AdamW.
 
 @group(0) @binding(0) var<storage, read> update: array<f32>;
@@ -10,7 +11,8 @@
 @group(0) @binding(2) var<storage, read_write> gradients: array<f32>;
 @group(0) @binding(3) var<storage, read_write> first_moment: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_moment: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(5) var<storage, read_write> last_good: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 struct Params {
   size: u32,
@@ -37,6 +39,7 @@ fn adamw(
   let v = params.beta2 * second_moment[i] + params.rest2 * gradient * gradient;
   first_moment[i] = m;
   second_moment[i] = v;
+  last_good[i] = parameters[i];
   let decayed = parameters[i] * (1.0 - learning_rate * update[3]);
   parameters[i] = decayed - learning_rate * (m / update[4]) / (sqrt(v / update[5]) + params.eps);
 }

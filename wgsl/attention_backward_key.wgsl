@@ -60,7 +60,8 @@ fn attention_backward_key(
       }
       let at = row * params.heads + head;
       let is_seen = key <= positions[row];
-      let share = select(0.0, exp(dot(scores, vec4f(1.0)) - logsumexp[at]), is_seen);
+      // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
+      let share = select(0.0, exp(min(dot(scores, vec4f(1.0)) - logsumexp[at], 0.0)), is_seen);
       let slope = share * (dot(gains, vec4f(1.0)) - delta[at]);
       for (var i = 0u; i < HEAD_QUADS; i++) {
         d_value[i] += share * d_o[o_start + i];

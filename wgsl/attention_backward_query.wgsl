@@ -61,7 +61,8 @@ fn attention_backward_query(
       scores += query_row[i] * qkv[key_start + params.k_offset + i];
       gains += upstream[i] * qkv[key_start + params.v_offset + i];
     }
-    let share = exp(dot(scores, vec4f(1.0)) - own_logsumexp);
+    // A key the query does not see may score far above logsumexp: no overflow before it is dropped.
+    let share = exp(min(dot(scores, vec4f(1.0)) - own_logsumexp, 0.0));
     let slope = select(0.0, share * (dot(gains, vec4f(1.0)) - own_delta), key <= position);
     for (var i = 0u; i < HEAD_QUADS; i++) {
       sum[i] += slope * qkv[key_start + params.k_offset + i];

@@ -12,6 +12,8 @@ struct Params {
   quads: u32,   // F / 4
 }
 
+const STEEPEST = vec4f(-80.0);   // e^80 is still finite in f32; silu is zero long before
+
 @compute @workgroup_size(64)
 fn swiglu(
   @builtin(local_invocation_index) lane: u32,
@@ -23,5 +25,5 @@ fn swiglu(
   if (row >= params.rows) { return; }
   let at = row * 2u * params.quads + index % params.quads;
   let gate = gate_up[at];
-  y[index] = gate / (1.0 + exp(-gate)) * gate_up[at + params.quads];
+  y[index] = gate / (1.0 + exp(-max(gate, STEEPEST))) * gate_up[at + params.quads];
 }

@@ -13,6 +13,8 @@ struct Params {
   quads: u32,   // F / 4
 }
 
+const STEEPEST = vec4f(-80.0);   // e^80 is still finite in f32; silu is zero long before
+
 @compute @workgroup_size(64)
 fn swiglu_backward(
   @builtin(local_invocation_index) lane: u32,
@@ -25,7 +27,7 @@ fn swiglu_backward(
   let at = row * 2u * params.quads + index % params.quads;
   let gate = gate_up[at];
   let up = gate_up[at + params.quads];
-  let sigmoid = 1.0 / (1.0 + exp(-gate));
+  let sigmoid = 1.0 / (1.0 + exp(-max(gate, STEEPEST)));
   let upstream = dy[index];
   d_gate_up[at] = upstream * up * sigmoid * (1.0 + gate * (1.0 - sigmoid));
   d_gate_up[at + params.quads] = upstream * gate * sigmoid;

@@ -13,7 +13,12 @@ from app.gpu.device import AdapterInfo
 
 @dataclass(frozen=True)
 class Tuning:
-    """Invocations of a workgroup along columns (lanes) and along the contraction (slices)."""
+    """Invocations of a workgroup along columns (lanes) and along the contraction (slices).
+
+    Attributes:
+        head_flops: Work of one product with the head: rows of logits come in such chunks.
+        prefill_rows: Tokens of a prompt computed together.
+    """
 
     linear_lanes: int
     vector_lanes: int
@@ -22,16 +27,29 @@ class Tuning:
     hidden_slices: int
     gradient_lanes: int
     gradient_slices: int
+    head_flops: float
+    prefill_rows: int
+
+    def head_rows(self, hidden_size: int, vocab_size: int) -> int:
+        """Return how many rows of logits to make at a time, a multiple of 8.
+
+        The same on every run of a device: a chunk's loss is one term of the sum, so a chunk
+        that followed the measured speed would change the last bit of a loss.
+        """
+        rows = int(self.head_flops / (2.0 * hidden_size * vocab_size)) // 8 * 8
+        return max(8, min(rows, 512))
 
 
 SOFTWARE = Tuning(
-    linear_lanes=16,
-    vector_lanes=16,
+    linear_lanes=8,
+    vector_lanes=8,
     vector_slices=1,
     attention_lanes=8,
     hidden_slices=8,
     gradient_lanes=8,
     gradient_slices=1,
+    head_flops=1e9,
+    prefill_rows=32,
 )
 
 GPU = Tuning(
@@ -42,6 +60,8 @@ GPU = Tuning(
     hidden_slices=32,
     gradient_lanes=8,
     gradient_slices=8,
+    head_flops=8e9,
+    prefill_rows=128,
 )
 
 

@@ -21,6 +21,7 @@ class AdamwState:
     Attributes:
         step: (4,) learning rate, max norm, weight decay, unused; written by the host each step.
         counters: (2,) updates applied, updates skipped.
+        last_good: (size,) parameters of the last step whose loss and gradients were finite.
         report: (4,) see REPORT.
     """
 
@@ -28,6 +29,7 @@ class AdamwState:
     second_moment: Tensor
     step: Tensor
     counters: Tensor
+    last_good: Tensor
     report: Tensor
 
     @classmethod
@@ -38,6 +40,7 @@ class AdamwState:
             persistent("second moment", (size,), "optimizer"),
             persistent("step settings", (4,), "scratch"),
             persistent("step counters", (2,), "optimizer"),
+            persistent("last good adapter", (size,), "optimizer"),
             persistent("step report", (4,), "scratch"),
         )
 
@@ -49,8 +52,9 @@ def adamw(
 
     p ← p·(1 − lr·decay) − lr · (m / (1 − β1ᵗ)) / (√(v / (1 − β2ᵗ)) + eps)
 
-    An update whose loss or gradient norm is not finite is skipped and counted. Gradients and
-    loss are cleared for the next step.
+    An update whose loss or gradient norm is not finite is skipped and counted; otherwise the
+    parameters that gave the finite loss are kept as `last_good` before they change. Gradients
+    and loss are cleared for the next step.
 
     Args:
         graph: Where to record.
@@ -80,7 +84,14 @@ def adamw(
     )
     graph.dispatch(
         Kernel("adamw"),
-        (update, parameters, gradients, state.first_moment, state.second_moment),
+        (
+            update,
+            parameters,
+            gradients,
+            state.first_moment,
+            state.second_moment,
+            state.last_good,
+        ),
         grid_1d(size, 64),
         (size, BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS),
         flops=16.0 * size,

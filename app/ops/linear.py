@@ -54,6 +54,7 @@ def linear(
     low_rank: LowRank | None = None,
     hidden: Tensor | None = None,
     residual: Tensor | None = None,
+    out: Tensor | None = None,
     label: str = "linear",
 ) -> Tensor:
     """Record y = x·Wᵀ + hidden·Bᵀ (+ residual).
@@ -65,6 +66,7 @@ def linear(
         low_rank: Adapter of the modules stacked in `weight`.
         hidden: (rows, modules · rank) = scaling·x·Aᵀ, from `lora_hidden`.
         residual: (rows, out_features), added.
+        out: Where to write instead of a new tensor: (rows, weight.stride).
         label: Name of the result.
 
     Returns:
@@ -76,7 +78,7 @@ def linear(
     Reference: app.reference.linear.
     """
     rows = _check(x, weight.num_columns, "x", weight)
-    y = graph.empty(label, rows, weight.stride)
+    y = out or graph.empty(label, rows, weight.stride)
     rank, modules, bounds = 0, 1, (NO_BOUND, NO_BOUND)
     b = h = x
     if low_rank is not None and hidden is not None:

@@ -1,0 +1,110 @@
+"""The recorded forward passes of generation: a chunk of a prompt, and one token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.gpu.device import Program
+from app.gpu.graph import Graph, Tensor, persistent
+from app.gpu.memory import Allocation, build_programs, plan_memory
+from app.gpu.tuning import default_tuning
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.nn.decoder import Decoder, KeyValueCache
+from app.ops.kv_cache import take_row
+from app.ops.linear import linear
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A recorded forward over `rows` tokens that writes one row of logits.
+
+    Attributes:
+        tokens: (rows,), u32.
+        positions: (rows,), u32.
+        last_row: (1,), u32: which row's logits are wanted.
+        logits: (stride,), f32.
+    """
+
+    rows: int
+    graph: Graph
+    tokens: Tensor
+    positions: Tensor
+    last_row: Tensor
+    logits: Tensor
+
+
+def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, rows: int) -> Pass:
+    """Record the forward of `rows` new tokens against the caches."""
+    graph = Graph(f"generate {rows}", default_tuning(model.device.info))
+    tokens = persistent("tokens", (rows,), "scratch", "u32")
+    positions = persistent("positions", (rows,), "scratch", "u32")
+    last_row = persistent("last row", (1,), "scratch", "u32")
+    decoder = Decoder(model.config, model.weights, adapter)
+    hidden = decoder.forward(graph, tokens, positions, num_sequences=1, caches=caches)
+    logits = persistent("logits", (1, model.weights.head.stride), "scratch")
+    last = take_row(graph, hidden, last_row) if rows > 1 else hidden
+    linear(graph, last, model.weights.head, out=logits)
+    return Pass(rows, graph, tokens, positions, last_row, logits)
+
+
+class Passes:
+    """Prompt chunk and single token of one model with one adapter, ready to run."""
+
+    def __init__(
+        self, model: Model, passes: list[Pass], programs: list[Program], allocation: Allocation
+    ) -> None:
+        self._model = model
+        self._passes = passes
+        self._programs = programs
+        self._allocation = allocation
+
+    @classmethod
+    async def create(cls, model: Model, adapter: Adapter | None, caches: KeyValueCache) -> Passes:
+        """Record, allocate and compile.
+
+        Raises:
+            OutOfGpuMemoryError: the device cannot hold the activations.
+        """
+        rows = default_tuning(model.device.info).prefill_rows
+        passes = [record_pass(model, adapter, caches, rows), record_pass(model, adapter, caches, 1)]
+        graphs = [item.graph for item in passes]
+        allocation = Allocation.create(model.device, plan_memory(graphs))
+        try:
+            programs = await build_programs(model.device, graphs, allocation)
+        except BaseException:
+            allocation.destroy()
+            raise
+        return cls(model, passes, programs, allocation)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Most tokens that `run` takes at once."""
+        return self._passes[0].rows
+
+    async def run(self, token_ids: list[int], start: int) -> NDArray[np.float32]:
+        """Compute tokens at positions start… and return the last one's logits, (vocab_size,)."""
+        count = len(token_ids)
+        index = 0 if count > 1 else 1
+        recorded, device = self._passes[index], self._model.device
+        # Rows beyond the tokens write keys ahead of the text; they are overwritten before
+        # any query can see them.
+        tokens = np.zeros(recorded.rows, np.uint32)
+        tokens[:count] = token_ids
+        device.write(recorded.tokens.storage.buffer, 0, tokens)
+        positions = np.arange(start, start + recorded.rows, dtype=np.uint32)
+        positions = np.minimum(positions, self._model.weights.rope_table.shape[0] - 1)
+        device.write(recorded.positions.storage.buffer, 0, positions)
+        if recorded.rows > 1:
+            device.write(recorded.last_row.storage.buffer, 0, np.array([count - 1], np.uint32))
+        await device.run(self._programs[index])
+        size_bytes = 4 * self._model.config.vocab_size
+        data = await device.read(recorded.logits.storage.buffer, 0, size_bytes)
+        return np.frombuffer(data, np.float32)
+
+    def destroy(self) -> None:
+        """Free the buffers of these passes; the caches stay."""
+        self._allocation.destroy()

@@ -1,0 +1,127 @@
+"""Llama: where its weights lie in a GGUF file, and which matrices they become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.config import ModelConfig
+from app.errors import FormatError
+from app.gpu.graph import Tensor, persistent
+from app.io.gguf import GgufFile, GgufTensor
+from app.nn.weights import (
+    PROJECTION_GROUPS,
+    DecoderWeights,
+    LayerWeights,
+    group_shape,
+)
+from app.ops.matrix import FORMAT_OF_TYPE, Matrix, new_matrix
+
+MAX_POSITIONS = 8192
+"""Longest context the engine keeps a rotary table for."""
+
+GGUF_NAMES = {
+    "q_proj": "attn_q",
+    "k_proj": "attn_k",
+    "v_proj": "attn_v",
+    "o_proj": "attn_output",
+    "gate_proj": "ffn_gate",
+    "up_proj": "ffn_up",
+    "down_proj": "ffn_down",
+}
+
+ROTATED = ("q_proj", "k_proj")
+"""Their rows are permuted in a llama GGUF, for interleaved RoPE."""
+
+
+@dataclass(frozen=True)
+class MatrixPart:
+    """One GGUF tensor that goes into rows of a matrix."""
+
+    source: GgufTensor
+    matrix: Matrix
+    offset: int
+    head_dim: int
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """All that has to be uploaded, and the weights it becomes; nothing is allocated yet."""
+
+    weights: DecoderWeights
+    matrices: list[MatrixPart]
+    vectors: list[tuple[GgufTensor, Tensor]]
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes that will be read from the file."""
+        parts = [part.source for part in self.matrices] + [source for source, _ in self.vectors]
+        return sum(tensor.size_bytes for tensor in parts)
+
+
+def plan_load(file: GgufFile, config: ModelConfig) -> LoadPlan:
+    """Decide where every tensor of a checked llama GGUF goes.
+
+    Raises:
+        FormatError: stacked projections of one layer come in different formats.
+    """
+    matrices: list[MatrixPart] = []
+    vectors: list[tuple[GgufTensor, Tensor]] = []
+
+    def vector(name: str) -> Tensor:
+        tensor = persistent(name, (config.hidden_size,), "weights")
+        vectors.append((file.tensors[name], tensor))
+        return tensor
+
+    def table(name: str) -> Matrix:
+        source = file.tensors[name]
+        matrix = new_matrix(
+            name, FORMAT_OF_TYPE[source.type], config.vocab_size, config.hidden_size
+        )
+        matrices.append(MatrixPart(source, matrix, 0, 0))
+        return matrix
+
+    embedding = table("token_embd.weight")
+    layers = []
+    for layer in range(config.num_hidden_layers):
+        prefix = f"blk.{layer}"
+        projections = {}
+        for group in PROJECTION_GROUPS:
+            matrix, parts = _stack(file, config, prefix, group)
+            projections[group] = matrix
+            matrices += parts
+        layers.append(
+            LayerWeights(
+                vector(f"{prefix}.attn_norm.weight"),
+                vector(f"{prefix}.ffn_norm.weight"),
+                projections,
+            )
+        )
+    norm = vector("output_norm.weight")
+    head = embedding if config.tie_word_embeddings else table("output.weight")
+    positions = min(config.max_position_embeddings, MAX_POSITIONS)
+    rope_table = persistent("rope table", (positions, config.head_dim // 2, 2), "weights")
+    weights = DecoderWeights(embedding, tuple(layers), norm, head, rope_table)
+    return LoadPlan(weights, matrices, vectors)
+
+
+def _stack(
+    file: GgufFile, config: ModelConfig, prefix: str, group: str
+) -> tuple[Matrix, list[MatrixPart]]:
+    """Return the matrix of a layer's stacked projections and the tensors it is made of."""
+    modules = PROJECTION_GROUPS[group]
+    sources = [file.tensors[f"{prefix}.{GGUF_NAMES[module]}.weight"] for module in modules]
+    formats = {FORMAT_OF_TYPE[source.type] for source in sources}
+    if len(formats) > 1:
+        kinds = ", ".join(f"{source.name} {source.type}" for source in sources)
+        raise FormatError(
+            f"{kinds}: projections that share an input must have one type; "
+            "choose a file quantized as Q4_0, Q4_1, Q8_0 or F16 throughout"
+        )
+    rows, columns = group_shape(config, group)
+    matrix = new_matrix(f"{prefix}.{group}", formats.pop(), rows, columns)
+    parts, offset = [], 0
+    for module, source in zip(modules, sources, strict=True):
+        head_dim = config.head_dim if module in ROTATED else 0
+        parts.append(MatrixPart(source, matrix, offset, head_dim))
+        offset += config.projection_shape(module)[0]
+    return matrix, parts

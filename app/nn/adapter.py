@@ -1,0 +1,200 @@
+"""The trainable parameters: all A and B matrices in one flat array.
+
+One array means one gradient-norm pass and one optimizer dispatch for everything. Each
+layer's stacked projections have one segment for A (modules · rank, in) and one for B
+(out, rank), starting at multiples of 256 bytes so that they can be bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import LoraConfig, ModelConfig
+from app.errors import AdapterError
+from app.gpu.device import Device
+from app.gpu.graph import Tensor, persistent
+from app.gpu.memory import padded
+from app.nn.weights import PROJECTION_GROUPS, group_bounds, group_shape, module_path
+from app.ops.linear import LowRank
+
+AdapterTensors = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Module path → (A (rank, in), B (out, rank)), rows in HuggingFace order."""
+
+SEGMENT_ELEMENTS = 64
+
+
+class AdapterLayout:
+    """Where each matrix lies in the flat array.
+
+    Attributes:
+        size: Elements of the array, padding included (padding stays zero).
+    """
+
+    def __init__(self, model: ModelConfig, lora: LoraConfig) -> None:
+        self.model = model
+        self.lora = lora
+        self._offsets: dict[tuple[int, str], tuple[int, int]] = {}
+        offset = 0
+        for layer in range(model.num_hidden_layers):
+            for group, modules in PROJECTION_GROUPS.items():
+                if not set(modules) & set(lora.target_modules):
+                    continue
+                out_features, in_features = group_shape(model, group)
+                a_size = len(modules) * lora.rank * in_features
+                b_offset = offset + _aligned(a_size)
+                self._offsets[layer, group] = (offset, b_offset)
+                offset = b_offset + _aligned(out_features * lora.rank)
+        self.size = offset
+
+    def low_rank(self, flat: Tensor, layer: int, group: str) -> LowRank | None:
+        """Return views of one group's A and B in a flat array; None if it has no adapter."""
+        offsets = self._offsets.get((layer, group))
+        if offsets is None:
+            return None
+        out_features, in_features = group_shape(self.model, group)
+        modules, rank = PROJECTION_GROUPS[group], self.lora.rank
+        a_shape, b_shape = (len(modules) * rank, in_features), (out_features, rank)
+        return LowRank(
+            rank,
+            group_bounds(self.model, group),
+            Tensor(a_shape, flat.storage, offset_bytes=4 * offsets[0]),
+            Tensor(b_shape, flat.storage, offset_bytes=4 * offsets[1]),
+        )
+
+    def module_slices(self) -> dict[str, tuple[slice, slice]]:
+        """Return for each target module path the flat slices of its A and its B.
+
+        A module's rows are contiguous in both stacks, so each is one slice.
+        """
+        slices = {}
+        rank = self.lora.rank
+        for (layer, group), (a_offset, b_offset) in self._offsets.items():
+            row = 0
+            for index, module in enumerate(PROJECTION_GROUPS[group]):
+                out_features, in_features = self.model.projection_shape(module)
+                if module in self.lora.target_modules:
+                    a_start = a_offset + index * rank * in_features
+                    b_start = b_offset + row * rank
+                    slices[module_path(layer, module)] = (
+                        slice(a_start, a_start + rank * in_features),
+                        slice(b_start, b_start + out_features * rank),
+                    )
+                row += out_features
+        return slices
+
+    def pack(self, tensors: AdapterTensors) -> NDArray[np.float32]:
+        """Return the flat array of some matrices.
+
+        Modules that are not targets stay zero, and so do their gradients: with A and B both
+        zero, each is the other's factor.
+
+        Raises:
+            AdapterError: a module is missing, unknown, or has the wrong shape.
+        """
+        slices = self.module_slices()
+        if set(tensors) != set(slices):
+            wrong = sorted(set(tensors) ^ set(slices))
+            raise AdapterError(
+                f"the adapter and this model differ in {len(wrong)} modules, {wrong[0]} among "
+                "them: load an adapter made for this model"
+            )
+        flat = np.zeros(self.size, np.float32)
+        for path, (a, b) in tensors.items():
+            a_slice, b_slice = slices[path]
+            for name, matrix, part in (("lora_A", a, a_slice), ("lora_B", b, b_slice)):
+                if matrix.size != part.stop - part.start:
+                    raise AdapterError(
+                        f"{path}.{name} has {matrix.size} elements, {part.stop - part.start} "
+                        "were expected: load an adapter made for this model"
+                    )
+                flat[part] = matrix.reshape(-1)
+        return flat
+
+    def unpack(
+        self, flat: NDArray[np.float32]
+    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return (A (rank, in), B (out, rank)) of every target module, as copies."""
+        rank = self.lora.rank
+        return {
+            path: (
+                flat[a_slice].reshape(rank, -1).copy(),
+                flat[b_slice].reshape(-1, rank).copy(),
+            )
+            for path, (a_slice, b_slice) in self.module_slices().items()
+        }
+
+
+def initial_tensors(
+    model: ModelConfig, lora: LoraConfig, seed: int
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return a fresh adapter: A Kaiming-uniform with a = √5, B zero, so that it changes nothing.
+
+    With a = √5 the bound is 1/√in_features, PEFT's default initialisation.
+    """
+    random = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(model.num_hidden_layers):
+        for module in lora.target_modules:
+            out_features, in_features = model.projection_shape(module)
+            bound = 1 / math.sqrt(in_features)
+            a = random.uniform(-bound, bound, (lora.rank, in_features)).astype(np.float32)
+            b = np.zeros((out_features, lora.rank), np.float32)
+            tensors[module_path(layer, module)] = (a, b)
+    return tensors
+
+
+class Adapter:
+    """A LoRA adapter on the GPU.
+
+    Attributes:
+        version: Changes whenever the parameters do, so that what was computed with them
+            (cached keys and values) can be told to be stale.
+    """
+
+    def __init__(self, model: ModelConfig, device: Device, lora: LoraConfig) -> None:
+        self.lora = lora.check()
+        self.layout = AdapterLayout(model, lora)
+        self.version = 0
+        self.parameters = persistent("adapter", (self.layout.size,), "adapter")
+        self._model = model
+        self._device = device
+        storage = self.parameters.storage
+        storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
+
+    @classmethod
+    def create(cls, model: ModelConfig, device: Device, lora: LoraConfig, seed: int) -> Adapter:
+        """Return a freshly initialised adapter; same seed, same numbers."""
+        adapter = cls(model, device, lora)
+        adapter.load(initial_tensors(model, lora, seed))
+        return adapter
+
+    def load(self, tensors: AdapterTensors) -> None:
+        """Replace all parameters. Raises AdapterError, leaving them as they were."""
+        self._device.write(self.parameters.storage.buffer, 0, self.layout.pack(tensors))
+        self.version += 1
+
+    async def tensors(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Read the parameters back."""
+        data = await self._device.read(
+            self.parameters.storage.buffer, 0, self.parameters.size_bytes
+        )
+        return self.layout.unpack(np.frombuffer(data, np.float32))
+
+    def low_rank(self, layer: int, group: str) -> LowRank | None:
+        """Return one group's A and B for recording; None if it has no adapter."""
+        return self.layout.low_rank(self.parameters, layer, group)
+
+    def destroy(self) -> None:
+        """Free the parameters."""
+        storage = self.parameters.storage
+        if storage.buffer is not None:
+            self._device.destroy_buffer(storage.buffer)
+            storage.buffer = None
+
+
+def _aligned(elements: int) -> int:
+    return -(-elements // SEGMENT_ELEMENTS) * SEGMENT_ELEMENTS

@@ -1,0 +1,78 @@
+"""Loss and perplexity of a text, with the adapter or without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.gpu.memory import Allocation, build_programs, plan_memory
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.text.corpus import Windows, batches, pad_batch
+from app.train.control import RunControl
+from app.train.step import record_evaluation
+
+MAX_TOKENS_TOGETHER = 1024
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Mean negative log-likelihood in nats over all predicted tokens, and e to its power."""
+
+    loss: float
+    perplexity: float
+    num_tokens: int
+    num_predicted: int
+
+
+async def evaluate(
+    model: Model,
+    adapter: Adapter | None,
+    windows: Windows,
+    control: RunControl | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> EvalResult | None:
+    """Compute the loss of some windows.
+
+    Args:
+        model: Base.
+        adapter: Applied where given.
+        windows: A window of n tokens predicts n − 1.
+        control: To stop from elsewhere.
+        on_progress: Called with the share done.
+
+    Returns:
+        The result, or None where it was stopped.
+
+    Raises:
+        OutOfGpuMemoryError: the windows do not fit the device.
+    """
+    device = model.device
+    seq_len = int(windows.lengths.max())
+    together = max(1, min(windows.num_windows, MAX_TOKENS_TOGETHER // seq_len))
+    graph, inputs = record_evaluation(model, adapter, num_sequences=together, seq_len=seq_len)
+    allocation = Allocation.create(device, plan_memory([graph]))
+    try:
+        program = (await build_programs(device, [graph], allocation))[0]
+        inputs.write_positions(device)
+        total = 0.0
+        parts = batches(np.arange(windows.num_windows), together)
+        for index, part in enumerate(parts):
+            tokens, targets = pad_batch(windows, part, together, seq_len)
+            # Sums of one micro-batch fit f32; the sum over all of them is kept in f64 here.
+            inputs.write(device, tokens, targets, 1.0)
+            device.write(inputs.total.storage.buffer, 0, np.zeros(1, np.float32))
+            if not await device.run(program, control):
+                return None
+            data = await device.read(inputs.total.storage.buffer, 0, 4)
+            total += float(np.frombuffer(data, np.float32)[0])
+            if on_progress:
+                on_progress((index + 1) / len(parts))
+    finally:
+        allocation.destroy()
+    loss = total / windows.num_predicted
+    perplexity = math.exp(loss) if loss < 700 else math.inf
+    return EvalResult(loss, perplexity, windows.num_tokens, windows.num_predicted)

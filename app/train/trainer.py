@@ -1,0 +1,312 @@
+"""The step loop of a training run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import TrainConfig
+from app.errors import ConfigError, TrainingDivergedError
+from app.gpu.device import Program, Readback
+from app.gpu.memory import Allocation, MemoryPlan, build_programs
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.text.corpus import Windows, batches, pad_batch
+from app.train.control import RunControl
+from app.train.schedule import learning_rate_at
+from app.train.step import record_training
+
+MAX_SKIPPED_IN_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one update reports.
+
+    Attributes:
+        step: Number of the update, from 1.
+        loss: Mean negative log-likelihood in nats over the predicted tokens of the step.
+        num_tokens: Tokens of this run so far.
+        tokens_per_second: Rate of this step.
+        skipped: The loss or the gradient was not finite, so nothing was updated.
+        seconds: Time of this step.
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    num_tokens: int
+    tokens_per_second: float
+    skipped: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended."""
+
+    steps: int
+    stopped: bool
+    num_tokens: int
+    num_skipped: int
+    seconds: float
+    final_loss: float
+
+
+@dataclass(frozen=True)
+class _PendingStep:
+    step: int
+    learning_rate: float
+    num_tokens: int
+    readback: Readback
+
+
+class Trainer:
+    """One training run of an adapter over some windows.
+
+    Args:
+        model: Frozen base.
+        adapter: What is trained; it always holds the result so far.
+        windows: Visited in order, epoch after epoch.
+        config: Settings.
+
+    Attributes:
+        plan: Every byte the run will hold; computed here, allocated in `prepare`.
+        num_steps: Updates of the run.
+
+    Raises:
+        ConfigError: settings out of range, or windows longer than the model's context.
+        OutOfGpuMemoryError: the run does not fit the device; nothing was allocated.
+    """
+
+    def __init__(
+        self, model: Model, adapter: Adapter, windows: Windows, config: TrainConfig
+    ) -> None:
+        self._model = model
+        self._adapter = adapter
+        self._windows = windows
+        self._config = config.check()
+        context = model.weights.rope_table.shape[0]
+        if config.max_seq_len > context:
+            raise ConfigError(
+                f"max_seq_len is {config.max_seq_len}: {model.base_name} has a context of "
+                f"{context} tokens"
+            )
+        self._seq_len = int(windows.lengths.max())
+        self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
+        self._graphs = record_training(
+            model, adapter, micro_batch_size=self._micro_batch_size, seq_len=self._seq_len
+        )
+        self._allocation: Allocation | None = None
+        self._programs: list[Program] = []
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """Every byte the run will hold."""
+        return self._graphs.plan
+
+    @property
+    def is_checkpointing(self) -> bool:
+        """Whether activations are recomputed to fit."""
+        return self._graphs.is_checkpointing
+
+    @property
+    def flops_per_micro_batch(self) -> float:
+        """Estimated floating-point operations of one micro-batch, forward and backward."""
+        return self._graphs.micro_batch.flops
+
+    @property
+    def num_dispatches(self) -> int:
+        """Dispatches of one step without gradient accumulation."""
+        return len(self._graphs.micro_batch.nodes) + len(self._graphs.update.nodes)
+
+    @property
+    def windows_per_step(self) -> int:
+        """Windows that one update sees."""
+        return self._micro_batch_size * self._config.gradient_accumulation_steps
+
+    @property
+    def num_steps(self) -> int:
+        """Updates of the run: as set, or as many as the epochs take."""
+        if self._config.steps is not None:
+            return self._config.steps
+        per_epoch = math.ceil(self._windows.num_windows / self.windows_per_step)
+        return max(1, math.ceil(self._config.epochs * per_epoch))
+
+    async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
+        """Allocate the plan and compile the kernels.
+
+        Args:
+            on_progress: Called with what is being done and the share of it that is done.
+
+        Raises:
+            OutOfGpuMemoryError: the device refused the allocation.
+            GpuError: a kernel did not compile.
+        """
+
+        def compiled(done: int, total: int) -> None:
+            if on_progress:
+                on_progress("compiling", done / total)
+
+        device, graphs = self._model.device, self._graphs
+        self._allocation = Allocation.create(device, graphs.plan)
+        self._programs = await build_programs(
+            device, [graphs.micro_batch, graphs.update], self._allocation, compiled
+        )
+        graphs.inputs.write_positions(device)
+        # Before the first update the adapter that was given is the last good one.
+        flat = self._adapter.layout.pack(await self._adapter.tensors())
+        device.write(graphs.state.last_good.storage.buffer, 0, flat)
+
+    async def run(
+        self,
+        on_step: Callable[[StepRecord], None],
+        control: RunControl | None = None,
+    ) -> TrainResult:
+        """Make all updates, or until stopped.
+
+        The loss of a step is read while the next one runs; the adapter holds every update
+        that was made, whatever ends the run.
+
+        Args:
+            on_step: Called after each update with what it reported.
+            control: To stop or pause from elsewhere.
+
+        Raises:
+            TrainingDivergedError: three steps in a row were not finite; the adapter is back at
+                the parameters of the last finite step.
+        """
+        control = control or RunControl()
+        device = self._model.device
+        depth = 1 if device.info.is_software else 2
+        pending: deque[_PendingStep] = deque()
+        report = _Reporter(on_step)
+        self._adapter.version += 1
+        num_tokens = 0
+        for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
+            if control.paused:
+                await control.wait_while_paused()
+                report.restart_clock()
+            if control.stopped or not await self._accumulate(indices, control):
+                break
+            num_tokens += int(self._windows.lengths[indices].sum())
+            learning_rate = self._start_update(step)
+            await device.run(self._programs[1])
+            buffer = self._graphs.state.report.storage.buffer
+            pending.append(
+                _PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
+            )
+            if len(pending) >= depth:
+                await report.add(pending.popleft())
+            if report.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+                await self._restore_last_good()
+                raise TrainingDivergedError(
+                    f"the loss was not a finite number for {MAX_SKIPPED_IN_A_ROW} steps in a row "
+                    f"(last: step {step}), so the run was stopped and the adapter of the last "
+                    "good step kept: lower the learning rate and train again"
+                )
+        while pending:
+            await report.add(pending.popleft())
+        self._adapter.version += 1
+        return report.result(stopped=control.stopped)
+
+    def destroy(self) -> None:
+        """Free everything but the model and the adapter."""
+        if self._allocation is not None:
+            self._allocation.destroy()
+            self._allocation = None
+
+    def _visit(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the windows of each step, in order, for as many epochs as are asked for."""
+        order = np.arange(self._windows.num_windows)
+        while True:
+            yield from batches(order, self.windows_per_step)
+
+    async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
+        """Run the micro-batches of one step; False where it was stopped half-way."""
+        device, inputs = self._model.device, self._graphs.inputs
+        normalizer = 1.0 / int((self._windows.lengths[indices] - 1).sum())
+        for part in batches(indices, self._micro_batch_size):
+            tokens, targets = pad_batch(self._windows, part, self._micro_batch_size, self._seq_len)
+            inputs.write(device, tokens, targets, normalizer)
+            if not await device.run(self._programs[0], control):
+                return False
+        return True
+
+    def _start_update(self, step: int) -> float:
+        config = self._config
+        learning_rate = learning_rate_at(
+            step,
+            num_steps=self.num_steps,
+            peak=config.learning_rate,
+            schedule=config.schedule,
+            warmup_steps=config.warmup_steps,
+        )
+        settings = np.array(
+            [learning_rate, config.max_grad_norm, config.weight_decay, 0], np.float32
+        )
+        self._model.device.write(self._graphs.state.step.storage.buffer, 0, settings)
+        return learning_rate
+
+    async def _restore_last_good(self) -> None:
+        device, parameters = self._model.device, self._adapter.parameters
+        data = await device.read(
+            self._graphs.state.last_good.storage.buffer, 0, parameters.size_bytes
+        )
+        device.write(parameters.storage.buffer, 0, data)
+        self._adapter.version += 1
+
+
+class _Reporter:
+    """Turns read-backs into records and keeps what the result needs."""
+
+    def __init__(self, on_step: Callable[[StepRecord], None]) -> None:
+        self._on_step = on_step
+        self._started = self._last = time.perf_counter()
+        self._num_skipped = 0
+        self._record: StepRecord | None = None
+        self.skipped_in_a_row = 0
+
+    def restart_clock(self) -> None:
+        """Leave a pause out of the next step's time."""
+        self._last = time.perf_counter()
+
+    async def add(self, pending: _PendingStep) -> None:
+        """Wait for one step's report and pass it on."""
+        loss, grad_norm, _, skipped = np.frombuffer(await pending.readback.result(), np.float32)
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        is_skipped = int(skipped) > self._num_skipped
+        self._num_skipped = int(skipped)
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if is_skipped else 0
+        previous = self._record.num_tokens if self._record else 0
+        self._record = StepRecord(
+            step=pending.step,
+            loss=float(loss),
+            grad_norm=float(grad_norm),
+            learning_rate=pending.learning_rate,
+            num_tokens=pending.num_tokens,
+            tokens_per_second=(pending.num_tokens - previous) / max(seconds, 1e-9),
+            skipped=is_skipped,
+            seconds=seconds,
+        )
+        self._on_step(self._record)
+
+    def result(self, *, stopped: bool) -> TrainResult:
+        """Return how the run ended."""
+        record = self._record
+        return TrainResult(
+            steps=record.step if record else 0,
+            stopped=stopped,
+            num_tokens=record.num_tokens if record else 0,
+            num_skipped=self._num_skipped,
+            seconds=time.perf_counter() - self._started,
+            final_loss=record.loss if record else math.nan,
+        )
