@@ -3,8 +3,8 @@
 
 import { manifest } from './manifest.js';
 import { loadPyodide } from './vendor/pyodide/pyodide.mjs';
-// These put what Python calls under globalThis.loraLab.
-import './tokenizer.js';
+import { createTokenizer } from './tokenizer.js';
+// These two put what Python calls under globalThis.loraLab themselves.
 import './chat-template.js';
 import './replay.js';
 
@@ -13,6 +13,8 @@ import './replay.js';
 const PYODIDE = new URL('./vendor/pyodide/', import.meta.url);
 const COUNTED = /(pyodide\.asm\.wasm|python_stdlib\.zip|\.whl|app\.zip)$/;
 const HOME = '/home/pyodide';
+
+Object.assign((/** @type {any} */ (globalThis).loraLab ??= {}), { createTokenizer });
 
 /**
  * Count the bytes of what is fetched for Python while it streams by.

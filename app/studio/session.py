@@ -207,6 +207,7 @@ class Session:
         def on_progress(loaded: int, total: int) -> None:
             self._check_turn(turn)
             self.post(ModelProgressEvent(source.name, "gpu", loaded, total))
+            self._post_memory()
 
         self._check_turn(turn)
         return await load_model(device, source, on_progress)
@@ -227,10 +228,11 @@ class Session:
     def _model_event(self, model: Model) -> ModelEvent:
         config = model.config
         embedding = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
+        norms = (2 * config.num_hidden_layers + 1) * config.hidden_size
         return ModelEvent(
             name=model.base_name,
             architecture=config.architecture,
-            num_parameters=config.num_matmul_parameters + embedding,
+            num_parameters=config.num_matmul_parameters + embedding + norms,
             num_layers=config.num_hidden_layers,
             vocab_size=config.vocab_size,
             max_context=Conversation.context_of(config),

@@ -64,7 +64,9 @@ function loadModelUrl(studio, address) {
 function describe() {
   const { boot, model, modelProgress: progress, supported } = state;
   if (!supported) return { text: 'Needs a GPU: see above.', fraction: undefined };
-  if (progress) {
+  const fetched = progress?.stage === 'download' && progress.total_bytes > 0 && progress.loaded_bytes >= progress.total_bytes;
+  if (progress && !(fetched && state.status === 'booting')) {
+    if (fetched) return { text: 'Checking what was fetched', fraction: null };
     const share = progress.total_bytes ? progress.loaded_bytes / progress.total_bytes : null;
     const verb = progress.stage === 'download' ? 'Fetching' : 'To the GPU:';
     const size = progress.total_bytes ? ` of ${formatBytes(progress.total_bytes)}` : '';

@@ -2,7 +2,7 @@
 /** What the page says and does where there is no GPU to compute on. */
 
 import { update } from '../store.js';
-import { element, make, setText } from './dom.js';
+import { element, make } from './dom.js';
 import { showError } from './messages.js';
 
 /** @import {Support} from '../gpu-check.js' */
@@ -10,8 +10,7 @@ import { showError } from './messages.js';
 /** @param {Support} support */
 export function showNoGpu(support) {
   update({ supported: false, status: 'error', gpuText: 'none available' });
-  showError(`${support.found} Training and chat need it: the section below says how to switch it on.`);
-  setText(element('help-found'), support.found);
+  showError(`${support.found} Training and chat need one: see below how to get it.`);
   element('help-steps').replaceChildren(...support.steps.map((step) => make('li', { text: step })));
   element('webgpu-help').hidden = false;
 }
