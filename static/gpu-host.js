@@ -115,7 +115,8 @@ export class GpuHost {
   /** @param {number} size @param {string} label @returns {number} */
   createBuffer(size, label) {
     const usage = Usage.STORAGE | Usage.UNIFORM | Usage.COPY_SRC | Usage.COPY_DST;
-    const buffer = this.watch('out-of-memory', 'memory', label, () => this.device.createBuffer({ size, usage, label }));
+    const told = `${label} (${(size / 2 ** 20).toFixed(1)} MiB) does not fit in the GPU's memory, so use a shorter window, a smaller batch or a smaller model`;
+    const buffer = this.watch('out-of-memory', 'memory', told, () => this.device.createBuffer({ size, usage, label }));
     this.buffers.set(++this.nextBuffer, buffer);
     return this.nextBuffer;
   }

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
 from app.gpu.device import (
-    MAX_SUBMIT_MS,
     AdapterInfo,
     Buffer,
     Control,
@@ -20,14 +17,12 @@ from app.gpu.device import (
     KernelSource,
     Limits,
     Pipeline,
-    split_points,
+    Program,
 )
+from app.gpu.pacing import Pacer
 
 FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
 """Before anything was measured: a software adapter, a GPU."""
-
-DISPATCH_MS = 0.005
-"""What a dispatch costs at the least, whatever its work."""
 
 SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "basic render")
 
@@ -47,49 +42,17 @@ class BrowserBuffer:
     label: str
 
 
-class Pacer:
-    """Where to cut a program into submits, learnt from how long its submits took.
-
-    FLOP counts say little about a kernel that only moves memory: each dispatch keeps an estimate
-    of its own, in milliseconds, that is scaled by what its submit was measured to take.
-    """
-
-    def __init__(self, flops: Sequence[float], flops_per_ms: float) -> None:
-        """Start from the work of each dispatch and the device's rate."""
-        self._milliseconds = np.asarray(flops, dtype=np.float64) / flops_per_ms + DISPATCH_MS
-        self._cut()
-
-    def _cut(self) -> None:
-        self.ends = split_points(self._milliseconds.tolist(), 1.0)
-        self.expected_ms = float(self._milliseconds.sum())
-
-    def learn(self, times: npt.NDArray[np.float64]) -> None:
-        """Take measured submits: rows of (first dispatch, end, milliseconds).
-
-        One measurement moves an estimate by at most a factor of four, because a busy machine
-        now and then takes far longer for no reason of the program's.
-        """
-        for start, end, measured_ms in times:
-            part = self._milliseconds[int(start) : int(end)]
-            ratio = max(measured_ms, DISPATCH_MS * part.size) / part.sum()
-            part *= math.sqrt(min(max(ratio, 1 / 16), 16.0))
-        expected_ms = float(self._milliseconds.sum())
-        too_long = any(time > 1.5 * MAX_SUBMIT_MS for _, _, time in times)
-        too_many = len(self.ends) > 1 and expected_ms < 0.7 * self.expected_ms
-        if too_long or too_many:
-            self._cut()
-
-
 class BrowserProgram:
     """Dispatches that JavaScript replays."""
 
     def __init__(self, handle: Any, dispatches: Sequence[Dispatch], flops_per_ms: float) -> None:
         """Keep the JavaScript side's object and what is needed to cut it into submits."""
-        costs = [dispatch.flops for dispatch in dispatches]
         self.handle = handle
-        self.num_dispatches = len(costs)
-        self.flops = sum(costs)
-        self.pacer = Pacer(costs, flops_per_ms)
+        self.num_dispatches = len(dispatches)
+        self.flops = sum(dispatch.flops for dispatch in dispatches)
+        # As a first guess a byte takes as long as an operation: some kernels only move memory.
+        work = [d.flops + sum(b.size_bytes for b in d.bindings) for d in dispatches]
+        self.pacer = Pacer(work, flops_per_ms)
 
 
 class BrowserReadback:
@@ -244,11 +207,20 @@ class BrowserDevice:
         self.check()
 
     def create_program(self, dispatches: Sequence[Dispatch]) -> BrowserProgram:
-        """Hand a program over as one flat array; bind groups are made in JavaScript."""
+        """Hand a program over as one flat array; bind groups are made in JavaScript.
+
+        Raises:
+            GpuError: a grid is too large. What is wrong with the bindings is raised by `run`.
+        """
         from pyodide.ffi import JsException, to_js
 
         flat: list[float] = []
         for dispatch in dispatches:
+            if max(dispatch.workgroups) > self.limits.max_workgroups:
+                raise GpuError(
+                    f"kernel {dispatch.label}: a grid of {dispatch.workgroups} workgroups, but "
+                    f"{self.info.name} takes at most {self.limits.max_workgroups} on an axis"
+                )
             flat += (dispatch.pipeline, *dispatch.workgroups, len(dispatch.bindings))
             for binding in dispatch.bindings:
                 flat += (binding.buffer.index, binding.offset_bytes, binding.size_bytes)
@@ -259,12 +231,13 @@ class BrowserDevice:
             self.fail("bindings", error)
         return BrowserProgram(handle, dispatches, self.flops_per_ms)
 
-    async def run(self, program: BrowserProgram, control: Control | None = None) -> bool:
+    async def run(self, program: Program, control: Control | None = None) -> bool:
         """Replay a program; at most two submits are in flight, those of earlier runs included.
 
         Returns without waiting for the GPU: what goes wrong there is raised by the next `run`,
         `read` or `wait`.
         """
+        assert isinstance(program, BrowserProgram), "the program is of another device"
         times = self._gpu.takeTimes(program.handle)
         if times.length:
             program.pacer.learn(np.array(times.to_py(), np.float64).reshape(-1, 3))
