@@ -62,12 +62,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a tensor holds after each launch."""
+    """What a tensor holds after each launch.
+
+    Attributes:
+        starts_zeroed: It is not filled with NaN first: a kernel may leave parts unwritten.
+    """
 
     name: str
     tensor: Tensor
     values: tuple[Array, ...]
     tolerance: Tolerance
+    starts_zeroed: bool
 
 
 @dataclass
@@ -127,46 +132,56 @@ class Bench:
         )
         return matrix, dequantize_blocks(data, gguf_type, values.shape)
 
-    def expect(self, name: str, tensor: Tensor, *values: Array, tolerance: Tolerance) -> None:
+    def expect(
+        self,
+        name: str,
+        tensor: Tensor,
+        *values: Array,
+        tolerance: Tolerance,
+        starts_zeroed: bool = False,
+    ) -> None:
         """Say what a tensor holds after each launch; one value stands for all launches."""
         if len(values) == 1:
             values *= self.launches
-        assert len(values) == self.launches, f"{name}: {len(values)} values"
-        self.expectations.append(Expectation(name, tensor, values, tolerance))
+        if len(values) != self.launches:
+            raise ValueError(f"{name}: {len(values)} values for {self.launches} launches")
+        self.expectations.append(Expectation(name, tensor, values, tolerance, starts_zeroed))
 
 
-Case = Callable[[Bench], None]
+Case = Callable[..., None]
+"""Records into a Bench; its keyword arguments are shapes."""
 
 
-async def run_case(device: Device, case: Case, tuning: Tuning, seed: int) -> list[Comparison]:
-    """Run one case on a device.
+def record(case: Case, tuning: Tuning, seed: int, **shape: Any) -> Bench:
+    """Return what a case records and expects; nothing touches a device yet."""
+    bench = Bench(tuning, np.random.default_rng(seed))
+    case(bench, **shape)
+    for expectation in bench.expectations:
+        # A slot would be reused before it is read back.
+        expectation.tensor.storage.is_transient = False
+    return bench
 
-    Args:
-        device: Where to run.
-        case: Records operations and expectations.
-        tuning: Workgroup shapes.
-        seed: Of the inputs.
+
+async def run_bench(device: Device, bench: Bench) -> list[Comparison]:
+    """Run what was recorded; give the device its memory back.
 
     Raises:
         GpuError: a kernel does not compile or run.
     """
-    bench = Bench(tuning, np.random.default_rng(seed))
-    case(bench)
-    kept = {
-        expectation.tensor.storage: expectation.tensor
-        for expectation in bench.expectations
-        if expectation.tensor.storage.is_transient
-    }
-    for storage in kept:  # a slot would be reused before it is read back
-        storage.is_transient = False
     graphs = [bench.setup, bench.graph]
-    allocation = Allocation.create(device, plan_memory(graphs))
+    plan = plan_memory(graphs)
+    allocation = Allocation.create(device, plan)
     try:
         setup, program = await build_programs(device, graphs, allocation)
-        for buffer, size in zip(allocation.slots, allocation.plan.slots, strict=True):
+        written = {tensor.storage for inputs in bench.inputs.values() for tensor, _ in inputs}
+        spoiled = list(zip(allocation.slots, plan.slots, strict=True))
+        spoiled += [
+            (expectation.tensor.storage.buffer, expectation.tensor.storage.size_bytes)
+            for expectation in bench.expectations
+            if not expectation.starts_zeroed and expectation.tensor.storage not in written
+        ]
+        for buffer, size in spoiled:
             device.write(buffer, 0, b"\xff" * size)
-        for storage in kept:
-            device.write(storage.buffer, 0, b"\xff" * storage.size_bytes)
         comparisons = []
         for launch in range(bench.launches):
             for tensor, values in bench.inputs.get(launch, []):
@@ -174,16 +189,15 @@ async def run_case(device: Device, case: Case, tuning: Tuning, seed: int) -> lis
             if launch == 0:
                 await device.run(setup)
             await device.run(program)
-            for expectation in bench.expectations:
-                actual = await _read(device, allocation, expectation.tensor)
-                comparisons.append(
-                    Comparison(
-                        expectation.name if launch == 0 else f"{expectation.name}, {launch + 1}.",
-                        actual,
-                        np.asarray(expectation.values[launch]),
-                        expectation.tolerance,
-                    )
+            comparisons += [
+                Comparison(
+                    f"{expectation.name} of launch {launch + 1}",
+                    await _read(device, allocation, expectation.tensor),
+                    np.asarray(expectation.values[launch]),
+                    expectation.tolerance,
                 )
+                for expectation in bench.expectations
+            ]
         return comparisons
     finally:
         allocation.destroy()

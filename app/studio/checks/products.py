@@ -55,9 +55,9 @@ def repack_case(
         np.pad(np.concatenate(part, axis=1), ((0, 0), (0, padding)))
         for part in zip(*packed, strict=True)
     )
-    bench.expect("words", matrix.words, words, tolerance=EXACT)
+    bench.expect("words", matrix.words, words, tolerance=EXACT, starts_zeroed=True)
     if matrix.scales is not matrix.words:
-        bench.expect("scales", matrix.scales, scales, tolerance=EXACT)
+        bench.expect("scales", matrix.scales, scales, tolerance=EXACT, starts_zeroed=True)
 
 
 def pack(data: bytes, gguf_type: str, rows: int, columns: int) -> tuple[Words, Words]:

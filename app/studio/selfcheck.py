@@ -1,0 +1,166 @@
+"""Each operation, on the person's own device, against its numpy twin in float64.
+
+A browser, a driver or a GPU may compute a kernel wrongly without any error: this finds it
+out, in a few seconds, and names the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.gpu.device import Device
+from app.gpu.tuning import default_tuning
+from app.ops.attention import Heads
+from app.studio.checks.bench import Case, record, run_bench
+from app.studio.checks.layers import (
+    attention_case,
+    cached_attention_case,
+    rms_norm_case,
+    rope_case,
+    swiglu_case,
+    take_row_case,
+)
+from app.studio.checks.products import (
+    embedding_case,
+    linear_backward_case,
+    linear_case,
+    lora_case,
+    repack_case,
+)
+from app.studio.checks.training import adamw_case, cross_entropy_case, head_loss_case
+
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """An operation with the shapes to check it at."""
+
+    case: Case
+    shapes: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How far an operation was from its twin at one shape; the worst of its results.
+
+    Attributes:
+        max_abs_error: Infinity where a result was not finite.
+    """
+
+    op: str
+    case: str
+    max_abs_error: float
+    nmse: float
+    ok: bool
+
+
+CASES: dict[str, Check] = {
+    "matrix": Check(
+        repack_case,
+        {
+            "Q4_0": {"gguf_type": "Q4_0", "parts": (24, 7), "columns": 96, "chunk_rows": 5},
+            "Q4_1": {"gguf_type": "Q4_1", "parts": (64, 32), "columns": 64, "head_dim": 16},
+            "Q8_0": {"gguf_type": "Q8_0", "parts": (13,), "columns": 32},
+        },
+    ),
+    "linear": Check(
+        linear_case,
+        {
+            "one row": {
+                **{"rows": 1, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+            },
+            "many rows": {
+                **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+            },
+        },
+    ),
+    "linear_backward": Check(
+        linear_backward_case,
+        {
+            "many rows": {
+                **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1"},
+            },
+        },
+    ),
+    "lora": Check(
+        lora_case, {"three modules": {"rows": 13, "columns": 96, "outs": (72, 24, 8), "rank": 5}}
+    ),
+    "rms_norm": Check(rms_norm_case, {"rows": {"rows": 5, "columns": 324}}),
+    "rope": Check(
+        rope_case,
+        {"heads": {"rows": 7, "num_heads": 3, "head_dim": 64, "extra_columns": 64, "first": 500}},
+    ),
+    "attention": Check(
+        attention_case,
+        {"grouped": {"num_sequences": 2, "length": 21, "heads": Heads(3, 1, 64)}},
+    ),
+    "kv_cache": Check(
+        cached_attention_case,
+        {"append": {"length": 3, "offset": 9, "room": 16, "heads": Heads(3, 1, 64)}},
+    ),
+    "take_row": Check(take_row_case, {"rows": {"rows": 3, "columns": 68}}),
+    "swiglu": Check(swiglu_case, {"steep": {"rows": 5, "columns": 100, "scale": 60.0}}),
+    "embedding": Check(
+        embedding_case,
+        {"Q8_0": {"rows": 9, "columns": 96, "vocab_size": 37, "gguf_type": "Q8_0"}},
+    ),
+    "cross_entropy": Check(
+        cross_entropy_case,
+        {"steep": {"rows": 3, "vocab_size": 509, "scale": 50.0, "ignored": (1,)}},
+    ),
+    "head_loss": Check(
+        head_loss_case,
+        {"chunks": {"rows": 19, "columns": 64, "vocab_size": 61, "chunk_rows": 8, "ignored": (3,)}},
+    ),
+    "adamw": Check(
+        adamw_case,
+        {
+            "clipped": {"size": 1009, "max_norm": 1.0, "weight_decay": 0.1},
+            "skipped": {"size": 100, "bad_steps": (1, 2)},
+        },
+    ),
+}
+
+
+async def run_selfcheck(
+    device: Device, on_progress: Callable[[int, int], None] | None = None
+) -> list[CheckResult]:
+    """Check every operation with the workgroup shapes that this device gets.
+
+    Args:
+        device: Where to run.
+        on_progress: Called with (cases done, cases in all).
+
+    Raises:
+        GpuError: a kernel does not compile or run; the message names it.
+    """
+    tuning = default_tuning(device.info)
+    benches = {
+        (op, name): record(check.case, tuning, SEED, **shape)
+        for op, check in CASES.items()
+        for name, shape in check.shapes.items()
+    }
+    graphs = [graph for bench in benches.values() for graph in (bench.setup, bench.graph)]
+    kernels = dict.fromkeys(node.kernel for graph in graphs for node in graph.nodes)
+    await device.compile([kernel.source() for kernel in kernels])  # all at once, where it can
+    results = []
+    for (op, name), bench in benches.items():
+        comparisons = await run_bench(device, bench)
+        results.append(
+            CheckResult(
+                op,
+                name,
+                max(comparison.max_abs_error for comparison in comparisons),
+                max(comparison.nmse for comparison in comparisons),
+                all(comparison.ok for comparison in comparisons),
+            )
+        )
+        if on_progress is not None:
+            on_progress(len(results), len(benches))
+    return results

@@ -1,0 +1,67 @@
+"""Causal grouped-query attention: forward, backward, over a cache."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.errors import ShapeError
+from app.gpu.device import Device
+from app.gpu.graph import Graph, persistent
+from app.ops.attention import HEAD_DIMS, Heads, attention
+from app.studio.checks.layers import attention_case, cached_attention_case
+from tests.ops.helpers import TUNINGS, check
+
+GROUPS = ((2, 2), (4, 2), (9, 3))
+"""(query heads, key heads): 1, 2 and 3 query heads a key head."""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("length", [1, 5, 33])
+@pytest.mark.parametrize("head_dim", [16, 32, 64])
+def test_attention(device: Device, head_dim: int, length: int, tuning: str) -> None:
+    for heads, kv_heads in GROUPS:
+        shape = {"length": length, "heads": Heads(heads, kv_heads, head_dim)}
+        for num_sequences in (1, 3):
+            check(device, attention_case, tuning, num_sequences=num_sequences, **shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+def test_every_head_dim(device: Device, head_dim: int) -> None:
+    heads = Heads(2, 1, head_dim)
+    check(device, attention_case, num_sequences=2, length=9, heads=heads)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_peaked_attention(device: Device, tuning: str) -> None:
+    """Scores of ±60: unseen keys of a tile would overflow where they are not held back."""
+    shape = {"num_sequences": 2, "length": 33, "heads": Heads(4, 2, 16)}
+    check(device, attention_case, tuning, scale=4.0, **shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_real_shape(device: Device, tuning: str) -> None:
+    check(device, attention_case, tuning, num_sequences=2, length=128, heads=Heads(9, 3, 64))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize(("length", "offset"), [(1, 0), (1, 31), (5, 2), (32, 0), (13, 19)])
+@pytest.mark.parametrize("group", GROUPS)
+def test_cached(
+    device: Device, group: tuple[int, int], length: int, offset: int, tuning: str
+) -> None:
+    shape = {"length": length, "offset": offset, "heads": Heads(*group, 32)}
+    check(device, cached_attention_case, tuning, room=32, **shape)
+
+
+def test_refuses_what_does_not_fit() -> None:
+    positions = persistent("positions", (6,), "scratch", "u32")
+    qkv = persistent("qkv", (6, 64), "scratch")
+    with pytest.raises(ShapeError, match=r"qkv is \(6, 64\) but 4 equal sequences of 64"):
+        attention(Graph("g"), qkv, positions, Heads(2, 1, 16), num_sequences=4)
+    with pytest.raises(ShapeError, match="head_dim is 8: the attention kernels come for 16, 32"):
+        attention(Graph("g"), qkv, positions, Heads(4, 2, 8), num_sequences=1)

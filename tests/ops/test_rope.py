@@ -1,0 +1,43 @@
+"""Rotary position embedding in place, forward and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.errors import ShapeError
+from app.gpu.device import Device
+from app.gpu.graph import Graph, persistent
+from app.ops.rope import rope, rope_table
+from app.reference.rope import rope_tables
+from app.studio.checks.layers import rope_case
+from tests.ops.helpers import check
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "one": {"rows": 1, "num_heads": 1, "head_dim": 2, "extra_columns": 0, "first": 3},
+    "prime": {"rows": 13, "num_heads": 3, "head_dim": 16, "extra_columns": 5, "first": 0},
+    "real": {"rows": 64, "num_heads": 12, "head_dim": 64, "extra_columns": 192, "first": 0},
+    "late": {"rows": 7, "num_heads": 4, "head_dim": 128, "extra_columns": 0, "first": 8000},
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rope(device: Device, shape: str) -> None:
+    check(device, rope_case, **SHAPES[shape])
+
+
+def test_table_is_the_twins() -> None:
+    cos, sin = rope_tables(np.arange(50), 64, 1e5)
+    expected = np.stack([cos, sin], axis=-1).astype(np.float32)
+    np.testing.assert_array_equal(rope_table(50, 64, 1e5), expected)
+
+
+def test_refuses_too_many_heads() -> None:
+    positions = persistent("positions", (2,), "scratch", "u32")
+    table = persistent("table", (2, 8, 2), "scratch")
+    x = persistent("x", (2, 40), "scratch")
+    with pytest.raises(ShapeError, match="3 heads of 16 do not fit into 40 columns"):
+        rope(Graph("g"), x, positions, table, num_heads=3, head_dim=16)
