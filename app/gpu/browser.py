@@ -24,6 +24,9 @@ from app.gpu.pacing import Pacer
 FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
 """Before anything was measured: a software adapter, a GPU."""
 
+MIN_TELLING_MS = 10.0
+"""Shorter programs are mostly overhead and say nothing about the device's rate."""
+
 SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "basic render")
 
 ERRORS: dict[str, type[GpuError]] = {
@@ -241,7 +244,8 @@ class BrowserDevice:
         times = self._gpu.takeTimes(program.handle)
         if times.length:
             program.pacer.learn(np.array(times.to_py(), np.float64).reshape(-1, 3))
-            self.flops_per_ms = max(1e5, program.flops / program.pacer.expected_ms)
+            if program.pacer.expected_ms > MIN_TELLING_MS:
+                self.flops_per_ms = max(1e5, program.flops / program.pacer.expected_ms)
         await self._settle()
         start = 0
         for end in program.pacer.ends:
