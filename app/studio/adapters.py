@@ -33,8 +33,12 @@ MAX_ADAPTER_BYTES = 1_000_000_000
 class AdapterDesk:
     """Holds at most one adapter of one model."""
 
-    def __init__(self, post: Callable[[Any], None]) -> None:
+    def __init__(
+        self, post: Callable[[Any], None], on_drop: Callable[[Adapter], None] = lambda _: None
+    ) -> None:
+        """Send events through `post`; `on_drop` hears of an adapter before it is freed."""
         self._post = post
+        self._on_drop = on_drop
         self._model: Model | None = None
         self._info: AdapterInfo | None = None
         self._is_saved = True
@@ -66,9 +70,8 @@ class AdapterDesk:
         adapter = self.current
         assert adapter is not None
         self._is_saved = False
-        self._set_info(
-            adapter, AdapterInfo(**self._shape(adapter), origin="trained", name="", steps=steps)
-        )
+        shape = self._shape(adapter)
+        self._set_info(AdapterInfo(**shape, origin="trained", name="", steps=steps))
 
     @property
     def steps(self) -> int:
@@ -146,7 +149,12 @@ class AdapterDesk:
             "num_parameters": per_layer * lora.rank * config.num_hidden_layers,
         }
 
+    def close(self) -> None:
+        """Free the current adapter without offering it."""
+        self._drop()
+
     def _drop(self) -> None:
         if self.current is not None:
+            self._on_drop(self.current)
             self.current.destroy()
         self.current, self._info, self._is_saved = None, None, True

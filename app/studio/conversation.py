@@ -92,6 +92,11 @@ class Conversation:
             num_dropped=num_dropped,
         )
 
+    def forget(self, adapter: Adapter) -> None:
+        """Free what was recorded for an adapter that goes away."""
+        if self._generator is not None:
+            self._generator.forget(adapter)
+
     def destroy(self) -> None:
         """Free the key-value cache."""
         if self._generator is not None:

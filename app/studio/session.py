@@ -17,6 +17,7 @@ from app.errors import ConfigError, NoAdapterError, StudioError
 from app.gpu.device import Device
 from app.io.source import ByteSource
 from app.models.loader import Model, load_model
+from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
 from app.studio.adapters import AdapterDesk
 from app.studio.conversation import Conversation
@@ -66,7 +67,7 @@ class Session:
         self._gflops = 0.0
         self._conversation: Conversation | None = None
         self._corpus = CorpusDesk()
-        self._adapters = AdapterDesk(self.post)
+        self._adapters = AdapterDesk(self.post, self._forget_adapter)
         self._training = TrainingDesk(self.post, self._adapters)
         self._loading = asyncio.Lock()
         self._load_turn = 0
@@ -145,6 +146,15 @@ class Session:
         features = sorted(self._device.features)
         self.post(GpuEvent(info.name, info.backend, info.is_software, features))
         self._post_memory()
+
+    def close(self) -> None:
+        """Free what the session holds on the device; the device itself stays open."""
+        self._adapters.close()
+        if self._conversation is not None:
+            self._conversation.destroy()
+        if self._model is not None:
+            self._model.destroy()
+        self._conversation, self._model = None, None
 
     async def handle(self, request: Message) -> None:
         """Answer one request; whatever goes wrong becomes a sentence in the answer."""
@@ -309,6 +319,10 @@ class Session:
         self._stop_chat = True
 
     # Adapter
+
+    def _forget_adapter(self, adapter: Adapter) -> None:
+        if self._conversation is not None:
+            self._conversation.forget(adapter)
 
     async def _export_adapter(self, _request: Message) -> Message:
         self._ready_model()

@@ -10,7 +10,7 @@ import { clearError, showError, showFailure } from './messages.js';
 /** @import {Corpus, Count} from '../types.js' */
 
 /** The same limit as app.text.corpus has; told here before anything is read. */
-export const MAX_CORPUS_BYTES = 20_000_000;
+export const MAX_CORPUS_BYTES = 50_000_000;
 /** A textarea of more than this makes typing stutter: longer texts are kept as a file. */
 const MAX_TYPED_CHARACTERS = 400_000;
 const COUNT_AFTER_MS = 350;
@@ -28,8 +28,8 @@ function changed() {
 
 /** @param {File} chosen */
 export function useCorpusFile(chosen) {
-  if (chosen.size > MAX_CORPUS_BYTES) {
-    showError(`${chosen.name} has ${formatBytes(chosen.size)}, and ${formatBytes(MAX_CORPUS_BYTES)} is the most that is read here: cut out the part that matters most.`);
+  if (chosen.size >= MAX_CORPUS_BYTES) {
+    showError(`${chosen.name} has ${formatBytes(chosen.size)} and a text must be smaller than ${formatBytes(MAX_CORPUS_BYTES)}: cut it into parts and train on one of them.`);
     return;
   }
   clearError();

@@ -1,0 +1,76 @@
+// @ts-check
+/**
+ * Chat templates for Python: `await loraLab.renderChat(template, context, limit)`. The work
+ * is done in a worker of its own, which is ended when the limit has passed.
+ */
+
+/** @typedef {{text?: string, error?: string, ready?: boolean}} Answer */
+
+const START_LIMIT_MS = 20_000;
+
+/** @type {Worker|null} */
+let worker = null;
+/** Requests are taken one after the other. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
+/** The next message. @param {Worker} from @param {number} limit in ms @returns {Promise<Answer>} */
+function answer(from, limit) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve({ error: `it ran for more than ${limit / 1000} s` }), limit);
+    from.onmessage = ({ data }) => {
+      clearTimeout(timer);
+      resolve(data);
+    };
+    from.onerror = (event) => {
+      clearTimeout(timer);
+      event.preventDefault?.();
+      resolve({ error: event.message || 'the template worker could not start' });
+    };
+  });
+}
+
+function end() {
+  worker?.terminate();
+  worker = null;
+}
+
+/** @returns {Promise<Worker|Answer>} a worker that is up, or why there is none */
+async function start() {
+  if (worker) return worker;
+  worker = new Worker(new URL('./template-worker.js', import.meta.url), { type: 'module' });
+  const first = await answer(worker, START_LIMIT_MS);
+  if (first.ready) return worker;
+  end();
+  return { error: first.error ?? 'the template worker could not start' };
+}
+
+/**
+ * @param {string} template
+ * @param {string} context JSON of the template's variables
+ * @param {number} limit in ms
+ * @returns {Promise<Answer>}
+ */
+async function render(template, context, limit) {
+  const ready = await start();
+  if (!('postMessage' in ready)) return ready;
+  ready.postMessage({ template, context });
+  const rendered = await answer(ready, limit);
+  // Whatever went wrong, the next template finds a fresh worker.
+  if (rendered.error !== undefined) end();
+  return rendered;
+}
+
+/**
+ * Render a chat template; never rejects.
+ * @param {string} template
+ * @param {string} context JSON of the template's variables
+ * @param {number} limit in ms
+ * @returns {Promise<Answer>} {text} or {error}
+ */
+export function renderChat(template, context, limit) {
+  const mine = last.then(() => render(template, context, limit));
+  last = mine.catch(() => {});
+  return mine;
+}
+
+Object.assign((/** @type {any} */ (globalThis).loraLab ??= {}), { renderChat });

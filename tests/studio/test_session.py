@@ -1,0 +1,369 @@
+"""A session from boot to adapter, on the native device with a tiny random model."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import numpy as np
+import pytest
+
+from app.io.adapter import adapter_from_bytes
+from app.io.gguf import read_gguf
+from app.io.safetensors import read_safetensors, write_safetensors
+from app.io.source import MemorySource
+from tests.conftest import run
+from tests.studio.conftest import TEXT, Page, run_fields
+from tests.tiny_model import make_tiny_gguf
+
+pytestmark = pytest.mark.gpu
+
+QUESTION = "What did the keeper write?"
+
+
+def test_boot_tells_gpu_settings_and_model(page: Page) -> None:
+    async def story() -> None:
+        await page.session.start()
+        assert page.events("gpu")[0]["name"] == page.device.info.name
+        assert page.events("settings")[0]["fields"][0]["name"] == "rank"
+        assert "no model" in (await page.refused("count-tokens", corpus={"text": "a"})).lower()
+        model = await page.ask("load-model", source="tiny.gguf")
+        assert model["num_layers"] == 2
+        assert model["weights_bytes"] > 0
+        assert model["gflops"] > 0
+        assert page.statuses() == ["loading", "ready"]
+        progress = page.events("model-progress")
+        assert progress[-1]["loaded_bytes"] == progress[-1]["total_bytes"]
+
+    run(story())
+
+
+def test_counts_are_the_tokenizers_and_the_latest_wins(loaded: Page) -> None:
+    async def story() -> None:
+        first, second = await asyncio.gather(
+            loaded.ask("count-tokens", corpus={"text": "a b c"}),
+            loaded.ask("count-tokens", corpus={"text": TEXT}),
+        )
+        assert first["stale"]
+        tokenizer = loaded.session._model.tokenizer  # type: ignore[union-attr]
+        assert second == {
+            "stale": False,
+            "num_tokens": len(tokenizer.encode(TEXT)),
+            "num_characters": len(TEXT),
+        }
+
+    run(story())
+
+
+def test_a_run_takes_the_memory_and_steps_of_its_plan(loaded: Page) -> None:
+    async def story() -> None:
+        planned = await loaded.ask("plan", **run_fields())
+        assert planned["problem"] == ""
+        assert sum(planned["bytes"].values()) == planned["total_bytes"]
+        assert planned["seconds"] > 0
+        before = loaded.device.allocated_bytes
+        loaded.heard.clear()
+        result = await loaded.train()
+        ran = loaded.events("plan")[-1]
+        assert ran["settings"] == planned["settings"]
+        assert ran["total_bytes"] == planned["total_bytes"]
+        peak = max(event["allocated_bytes"] for event in loaded.events("memory"))
+        assert peak == planned["total_bytes"]
+        steps = loaded.events("step")
+        assert [step["step"] for step in steps] == [1, 2, 3]
+        assert result["steps"] == planned["num_steps"] == 3
+        assert result["first_loss"] == steps[0]["loss"]
+        assert result["final_loss"] == steps[-1]["loss"]
+        assert all(math.isfinite(step["loss"]) and not step["skipped"] for step in steps)
+        assert loaded.statuses()[-2:] == ["training", "ready"]
+        adapter_bytes = loaded.device.allocated_bytes - before
+        assert 0 < adapter_bytes <= planned["bytes"]["adapter"]
+
+    run(story())
+
+
+def test_the_adapter_comes_back_from_its_file_with_the_same_answer(
+    loaded: Page, tiny_gguf: bytes
+) -> None:
+    async def story() -> None:
+        base = await loaded.chat(QUESTION, use_lora=False)
+        await loaded.train(steps=12, learning_rate=0.02)
+        tuned = await loaded.chat(QUESTION, use_lora=True)
+        assert tuned["text"] != base["text"]
+        assert (await loaded.chat(QUESTION, use_lora=False))["text"] == base["text"]
+        exported = await loaded.ask("export-adapter")
+
+        later = Page(loaded.device)
+        later.sources["tiny.gguf"] = tiny_gguf
+        await later.session.start()
+        await later.ask("load-model", source="tiny.gguf")
+        file = MemorySource(exported["bytes"], exported["filename"])
+        info = await later.ask("import-adapter", file=file, name=file.name, config=None)
+        assert (info["rank"], info["origin"]) == (4, "loaded")
+        again = await later.chat(QUESTION, use_lora=True)
+        later.session.close()
+        assert again["text"] == tuned["text"]
+
+    run(story())
+
+
+def test_switching_in_mid_conversation_answers_from_the_same_history(loaded: Page) -> None:
+    async def story() -> None:
+        await loaded.train(steps=12, learning_rate=0.02)
+        first = await loaded.chat(QUESTION, use_lora=True)
+        history = [
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": first["text"]},
+            {"role": "user", "content": "And then?"},
+        ]
+        switched = await loaded.chat("", use_lora=False, messages=history)
+        fresh = await loaded.chat("", use_lora=False, messages=history)
+        assert switched["text"] == fresh["text"]
+        streamed = "".join(
+            event["text"] for event in loaded.events("token") if event["request"] == 4
+        )
+        assert streamed.strip() == switched["text"]
+
+    run(story())
+
+
+def test_pause_chat_resume_and_stop(loaded: Page) -> None:
+    async def story() -> None:
+        paused = asyncio.Event()
+
+        def on_message(message: dict[str, object]) -> None:
+            if message.get("type") == "step" and message["step"] == 2:
+                pausing.append(asyncio.ensure_future(loaded.ask("pause")))
+                paused.set()
+
+        pausing: list[asyncio.Future[object]] = []
+        loaded.listen(on_message)
+        training = asyncio.ensure_future(loaded.train(steps=500))
+        await paused.wait()
+        await pausing[0]
+        assert loaded.statuses()[-1] == "paused"
+        answer = await loaded.chat(QUESTION, use_lora=True)
+        assert answer["num_tokens"] > 0
+        assert loaded.statuses()[-2:] == ["generating", "paused"]
+        count = len(loaded.events("step"))
+        await asyncio.sleep(0.3)
+        assert len(loaded.events("step")) <= count + 1
+        assert "stop" in (await loaded.refused("load-model", source="tiny.gguf"))
+        await loaded.ask("resume")
+        assert loaded.statuses()[-1] == "training"
+        await asyncio.sleep(0.3)
+        await loaded.ask("stop")
+        result = await training
+        assert result["stopped"]
+        assert 2 <= result["steps"] < 500
+        assert loaded.events("adapter")[-1]["adapter"]["steps"] == result["steps"]
+        assert loaded.statuses()[-1] == "ready"
+
+    run(story())
+
+
+def test_a_new_run_starts_fresh_and_hands_out_the_adapter_it_replaces(loaded: Page) -> None:
+    async def story() -> None:
+        first = await loaded.train()
+        adapter = loaded.session._adapters.current
+        assert adapter is not None
+        trained = await adapter.tensors()
+        again = await loaded.train()
+        assert again["first_loss"] == first["first_loss"]
+        (replaced,) = loaded.events("adapter-replaced")
+        model = loaded.session._model
+        assert model is not None
+        tensors, _ = adapter_from_bytes(replaced["bytes"], None, model.config)
+        for path, (a, b) in trained.items():
+            assert np.array_equal(tensors[path][0], a)
+            assert np.array_equal(tensors[path][1], b)
+        more = await loaded.ask("train", **run_fields(keep_adapter=True))
+        assert more["first_loss"] < first["first_loss"]
+        assert loaded.events("adapter")[-1]["adapter"]["steps"] == 6
+
+    run(story())
+
+
+def test_evaluate_reads_the_same_windows_with_base_and_adapter(loaded: Page) -> None:
+    async def story() -> None:
+        before = await loaded.ask("evaluate", **run_fields())
+        assert before["lora"] is None
+        assert not before["stopped"]
+        await loaded.train(steps=20, learning_rate=0.02)
+        after = await loaded.ask("evaluate", **run_fields(eval_fraction=0))
+        assert after["lora"]["num_predicted"] == after["base"]["num_predicted"]
+        assert after["lora"]["perplexity"] < after["base"]["perplexity"]
+        assert after["base"]["perplexity"] == pytest.approx(math.exp(after["base"]["loss"]))
+
+    run(story())
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "a"])
+def test_a_text_without_two_tokens_is_refused_and_changes_nothing(loaded: Page, text: str) -> None:
+    async def story() -> None:
+        before = loaded.device.allocated_bytes
+        sentence = await loaded.refused("train", **run_fields(text))
+        assert "text" in sentence
+        assert loaded.device.allocated_bytes == before
+        assert loaded.statuses()[-1] == "ready"
+        assert (await loaded.train())["steps"] == 3
+
+    run(story())
+
+
+def test_files_that_are_no_text_are_refused(loaded: Page) -> None:
+    async def story() -> None:
+        for data, word in ((b"\x00\x01\x02" * 9, "binary"), (b"caf\xe9 au lait", "UTF-8")):
+            corpus = {"file": MemorySource(data, "notes.txt"), "name": "notes.txt"}
+            sentence = await loaded.refused("count-tokens", corpus=corpus)
+            assert word in sentence
+            assert "notes.txt" in sentence.lower()
+
+    run(story())
+
+
+def test_a_file_trains_like_the_text_in_it(loaded: Page) -> None:
+    async def story() -> None:
+        typed = await loaded.train()
+        corpus = {"file": MemorySource(TEXT.encode(), "a.txt"), "name": "a.txt"}
+        chosen = await loaded.ask("train", **run_fields(corpus=corpus))
+        assert chosen["final_loss"] == typed["final_loss"]
+
+    run(story())
+
+
+def test_a_bad_model_leaves_the_loaded_one_in_place(loaded: Page, tiny_gguf: bytes) -> None:
+    async def story() -> None:
+        await loaded.train()
+        answer = await loaded.chat(QUESTION, use_lora=True)
+        before = loaded.device.allocated_bytes
+        loaded.sources |= {
+            "short.gguf": tiny_gguf[:-100],
+            "noise.gguf": b"GGUF" + bytes(range(256)) * 4,
+            "foreign.gguf": make_tiny_gguf(metadata={"general.architecture": "mamba"}),
+        }
+        for name in ("short.gguf", "noise.gguf", "foreign.gguf"):
+            sentence = await loaded.refused("load-model", source=name)
+            assert len(sentence) > 20
+            assert loaded.statuses()[-3:] == ["loading", "error", "ready"]
+        assert loaded.device.allocated_bytes == before
+        assert (await loaded.chat(QUESTION, use_lora=True))["text"] == answer["text"]
+
+    run(story())
+
+
+def test_a_bad_adapter_leaves_the_one_in_use(loaded: Page) -> None:
+    async def story() -> None:
+        await loaded.train(steps=12, learning_rate=0.02)
+        answer = await loaded.chat(QUESTION, use_lora=True)
+        good = (await loaded.ask("export-adapter"))["bytes"]
+        tensors, metadata = read_safetensors(good)
+        name = next(iter(tensors))
+        missing = {key: value for key, value in tensors.items() if key != name}
+        bad = {
+            "empty": b"",
+            "truncated": good[:-8],
+            "lying header": (2**40).to_bytes(8, "little") + good[8:],
+            "missing tensor": write_safetensors(missing, metadata),
+            "extra tensor": write_safetensors(tensors | {"other": tensors[name]}, metadata),
+            "wrong shape": write_safetensors(
+                tensors | {name: np.ascontiguousarray(tensors[name][:, :-1])}, metadata
+            ),
+            "not a number": write_safetensors(
+                tensors | {name: np.full_like(tensors[name], np.nan)}, metadata
+            ),
+        }
+        before = loaded.device.allocated_bytes
+        for title, data in bad.items():
+            file = MemorySource(data, f"{title}.safetensors")
+            await loaded.refused("import-adapter", file=file, name=file.name, config=None)
+        assert loaded.device.allocated_bytes == before
+        assert (await loaded.chat(QUESTION, use_lora=True))["text"] == answer["text"]
+
+    run(story())
+
+
+def test_a_newer_choice_of_model_supersedes_one_on_its_way(page: Page) -> None:
+    async def story() -> None:
+        page.sources["other.gguf"] = make_tiny_gguf(seed=1, layers=3)
+        await page.session.start()
+        first, second = await asyncio.gather(
+            page.send("load-model", source="tiny.gguf"),
+            page.send("load-model", source="other.gguf"),
+        )
+        assert first["kind"] == "SupersededError"
+        assert second["result"]["num_layers"] == 3
+        assert len(page.events("model")) == 1
+        assert page.statuses()[-1] == "ready"
+
+    run(story())
+
+
+def test_settings_out_of_range_and_an_absurd_size_are_refused_before_anything_is_allocated(
+    loaded: Page,
+) -> None:
+    async def story() -> None:
+        before = loaded.device.allocated_bytes
+        assert "Rank is 0" in await loaded.refused("train", **run_fields(rank=0))
+        assert "context" in await loaded.refused("train", **run_fields(max_seq_len=8192))
+        assert loaded.device.allocated_bytes == before
+
+    run(story())
+
+
+def poisoned(gguf: bytes, token: str) -> bytes:
+    """Return the model with infinities in the embedding of one token: its loss is not finite."""
+    file = run(read_gguf(MemorySource(gguf)))
+    table = file.tensors["token_embd.weight"]
+    row_bytes = table.size_bytes // table.shape[0]
+    row = table.offset + file.metadata["tokenizer.ggml.tokens"].index(token) * row_bytes
+    infinity = np.float16(np.inf).tobytes()  # the scale that each Q8_0 block begins with
+    return gguf[:row] + infinity + gguf[row + len(infinity) :]
+
+
+def test_three_bad_steps_stop_the_run_and_keep_the_last_good_adapter(
+    page: Page,
+) -> None:
+    async def story() -> None:
+        await page.session.start()
+        await page.ask("load-model", source="poisoned.gguf")
+        one_bad = run_fields(TEXT + "Q" + TEXT, steps=None, eval_fraction=0)
+        result = await page.ask("train", **one_bad)
+        assert result["num_skipped"] == 1
+        assert sum(step["skipped"] for step in page.events("step")) == 1
+        page.heard.clear()
+        bad_end = run_fields(TEXT + "Q" * 600, steps=None, eval_fraction=0)
+        assert "finite" in await page.refused("train", **bad_end)
+        assert [step["skipped"] for step in page.events("step")][-4:] == [False, True, True, True]
+        assert page.statuses()[-2:] == ["error", "ready"]
+        exported = await page.ask("export-adapter")
+        tensors, _ = read_safetensors(exported["bytes"])
+        assert all(np.isfinite(array).all() for array in tensors.values())
+        assert any(array.any() for name, array in tensors.items() if "lora_B" in name)
+
+    # Untied: a tied table would put the infinity into every token's logits.
+    page.sources["poisoned.gguf"] = poisoned(make_tiny_gguf(tied=False), "Q")
+    run(story())
+
+
+def test_chat_stop_ends_an_answer_and_a_long_conversation_drops_its_oldest(loaded: Page) -> None:
+    async def story() -> None:
+        def stop_at_first(message: dict[str, object]) -> None:
+            if message.get("type") == "token":
+                stops.append(asyncio.ensure_future(loaded.ask("chat-stop")))
+
+        stops: list[asyncio.Future[object]] = []
+        loaded.listen(stop_at_first)
+        answer = await loaded.chat(QUESTION, use_lora=False, max_new_tokens=200)
+        if answer["stop_reason"] != "stop":  # the random model may end by itself at once
+            assert answer["stop_reason"] == "stopped"
+            assert answer["num_tokens"] < 200
+        turns = [{"role": "user", "content": "word " * 40}, {"role": "assistant", "content": "ok"}]
+        messages = turns * 8 + [{"role": "user", "content": "end"}]
+        long = await loaded.chat("", use_lora=False, messages=messages)
+        assert long["num_dropped"] > 0
+        huge = [{"role": "user", "content": "word " * 4000}]
+        fields = {"raw": False, "temperature": 0, "max_new_tokens": 5, "use_lora": False}
+        assert "shorten" in await loaded.refused("chat", messages=huge, **fields)
+
+    run(story())
