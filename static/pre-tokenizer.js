@@ -1,3 +1,4 @@
+// @ts-check
 // Cut text into words exactly as the native `tokenizers` wheel does. JavaScript's own classes
 // would not: \d is ASCII only, U+FEFF is a space and U+0085 is not, and \p{L} follows the
 // browser's Unicode version.

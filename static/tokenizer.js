@@ -1,10 +1,10 @@
+// @ts-check
 // Byte-level BPE in the browser, equal to the native `tokenizers` wheel to the last token.
 // The package does the merges, finds the added tokens and normalises. Splitting into words is
 // in pre-tokenizer.js; decoding is here, because added tokens pass through the byte alphabet
 // too. One difference is known: NFC (Qwen2 only) is the browser's, and the wheel's knows no
 // characters newer than Unicode 9, so marks added since may be ordered otherwise.
 
-// @ts-ignore -- build.py puts the package here
 import { Tokenizer as PackageTokenizer } from "./vendor/tokenizers/tokenizers.mjs";
 import { BYTE_TO_CHAR, stepsOf } from "./pre-tokenizer.js";
 
@@ -39,7 +39,8 @@ export function createTokenizer(json) {
     throw new Error("only byte-level BPE is supported in the browser");
   }
   const steps = stepsOf(contents.pre_tokenizer);
-  const tokenizer = new PackageTokenizer(contents, {});
+  // The package's types hide the parts that are replaced here.
+  const tokenizer = /** @type {any} */ (new PackageTokenizer(contents, {}));
   tokenizer.pre_tokenizer = (/** @type {string} */ text) =>
     steps.reduce((pieces, step) => step(pieces), [text]);
   dropMissingBytes(tokenizer.model, contents.model);
