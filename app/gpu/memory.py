@@ -79,7 +79,7 @@ def plan_memory(graphs: Sequence[Graph]) -> MemoryPlan:
     for graph in graphs:
         _plan_graph(graph, plan, seen)
         uniforms = {node.params for node in graph.nodes if node.params}
-        plan.uniform_bytes.append(len(uniforms) * UNIFORM_SLOT_BYTES)
+        plan.uniform_bytes.append(max(1, len(uniforms)) * UNIFORM_SLOT_BYTES)
     return plan
 
 
@@ -152,16 +152,21 @@ class Allocation:
         """Allocate what the plan says, and nothing else.
 
         Raises:
-            OutOfGpuMemoryError: see `check_limits`; nothing is allocated then.
+            OutOfGpuMemoryError: see `check_limits`, or the device ran out; nothing stays
+                allocated then.
         """
         check_limits(plan, device)
         allocation = cls(device, plan, [], [])
-        for index, size in enumerate(plan.slots):
-            allocation.slots.append(device.create_buffer(size, f"slot {index}"))
-        for storage in plan.owned:
-            storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
-        for size in plan.uniform_bytes:
-            allocation.uniforms.append(device.create_buffer(max(size, 256), "uniforms"))
+        try:
+            for index, size in enumerate(plan.slots):
+                allocation.slots.append(device.create_buffer(size, f"slot {index}"))
+            for storage in plan.owned:
+                storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
+            for size in plan.uniform_bytes:
+                allocation.uniforms.append(device.create_buffer(size, "uniforms"))
+        except OutOfGpuMemoryError:
+            allocation.destroy()
+            raise
         return allocation
 
     def buffer_of(self, storage: Storage) -> Buffer:

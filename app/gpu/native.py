@@ -151,9 +151,15 @@ class NativeDevice:
         """Queue a write."""
         view = memoryview(data).cast("B")
         if view.nbytes % 4:
-            data = bytes(view) + bytes(-view.nbytes % 4)
-        with translated(f"write to {buffer.label}"):
-            self._queue.write_buffer(buffer, offset_bytes, data)
+            view = memoryview(bytes(view) + bytes(-view.nbytes % 4))
+        if offset_bytes < 0 or offset_bytes + view.nbytes > buffer.size:
+            raise GpuError(
+                f"write to {buffer.label}: bytes {offset_bytes} to {offset_bytes + view.nbytes} "
+                f"do not lie inside its {buffer.size} bytes"
+            )
+        if view.nbytes:
+            with translated(f"write to {buffer.label}"):
+                self._queue.write_buffer(buffer, offset_bytes, view)
 
     async def read(self, buffer: Buffer, offset_bytes: int, size_bytes: int) -> bytes:
         """Wait for the GPU and return a slice of a buffer."""

@@ -49,3 +49,8 @@ def test_skips_what_is_not_finite(
 
 def test_skips_a_norm_that_overflows(device: Device) -> None:
     check(device, adamw_case, size=100, bad_steps=(1,), bad_value=1e30)
+
+
+def test_a_grid_of_two_axes(device: Device) -> None:
+    """More workgroups than one axis takes: see app.gpu.graph.grid_1d."""
+    check(device, adamw_case, size=65535 * 64 + 77, steps=1)

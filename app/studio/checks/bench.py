@@ -168,11 +168,11 @@ async def run_bench(device: Device, bench: Bench) -> list[Comparison]:
     Raises:
         GpuError: a kernel does not compile or run.
     """
-    graphs = [bench.setup, bench.graph]
+    graphs = [graph for graph in (bench.setup, bench.graph) if graph.nodes]
     plan = plan_memory(graphs)
     allocation = Allocation.create(device, plan)
     try:
-        setup, program = await build_programs(device, graphs, allocation)
+        *setup, program = await build_programs(device, graphs, allocation)
         written = {tensor.storage for inputs in bench.inputs.values() for tensor, _ in inputs}
         spoiled = list(zip(allocation.slots, plan.slots, strict=True))
         spoiled += [
@@ -186,8 +186,8 @@ async def run_bench(device: Device, bench: Bench) -> list[Comparison]:
         for launch in range(bench.launches):
             for tensor, values in bench.inputs.get(launch, []):
                 device.write(allocation.buffer_of(tensor.storage), tensor.offset_bytes, values)
-            if launch == 0:
-                await device.run(setup)
+            for once in setup if launch == 0 else ():
+                await device.run(once)
             await device.run(program)
             comparisons += [
                 Comparison(
