@@ -65,8 +65,9 @@ async def render_chat(
         answer = await _render_in_child(template, context, limit_seconds)
     if "text" in answer:
         return answer["text"]
+    reason = answer.get("error", "no answer").rstrip(".")
     raise FormatError(
-        f"the model's chat template cannot be used here: {answer.get('error', 'no answer').rstrip('.')}. "
+        f"the model's chat template cannot be used here: {reason}. "
         "Change the conversation, send the text without the template, or choose another model"
     )
 
@@ -138,7 +139,7 @@ def _render_here(template: str, context: Mapping[str, Any]) -> str:
     class Generation(Extension):
         """`{% generation %}` marks answers for training tools; the text is that inside it."""
 
-        tags = frozenset({"generation"})
+        tags = {"generation"}  # noqa: RUF012  (declared so by jinja2)
 
         def parse(self, parser: Parser) -> list[nodes.Node]:
             next(parser.stream)
