@@ -84,6 +84,7 @@ class TrainingGraphs:
     micro_batch: Graph
     update: Graph
     inputs: BatchInputs
+    gradients: Tensor
     state: AdamwState
     plan: MemoryPlan
     is_checkpointing: bool
@@ -148,7 +149,7 @@ def _record(
     update = Graph("update", tuning)
     adamw(update, adapter.parameters, gradients, inputs.total, state)
     plan = plan_memory([graph, update])
-    return TrainingGraphs(graph, update, inputs, state, plan, is_checkpointing)
+    return TrainingGraphs(graph, update, inputs, gradients, state, plan, is_checkpointing)
 
 
 def record_evaluation(
