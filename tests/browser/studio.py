@@ -94,7 +94,7 @@ class Studio:
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         found = self.page.evaluate("kind => lab.events.filter(e => e.type === kind)", kind)
-        return cast(list[dict[str, Any]], found)
+        return cast("list[dict[str, Any]]", found)
 
     def wait_for_event(self, kind: str, seconds: float) -> None:
         self.page.wait_for_function(
@@ -107,7 +107,7 @@ class Studio:
     def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Send the worker a request beside the page and return the answer."""
         answer = self.page.evaluate("([type, fields]) => lab.ask(type, fields)", [kind, fields])
-        return cast(dict[str, Any], answer)
+        return cast("dict[str, Any]", answer)
 
     # Text and settings
 

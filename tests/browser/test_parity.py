@@ -47,7 +47,11 @@ async def train_natively(gguf: bytes) -> tuple[list[dict[str, Any]], bytes]:
     await session.start()
     run = {"corpus": {"text": TEXT}, "edits": SETTINGS, "keep_adapter": False}
     for number, request in enumerate(
-        ({"type": "load-model", "source": gguf}, {"type": "train", **run}, {"type": "export-adapter"})
+        (
+            {"type": "load-model", "source": gguf},
+            {"type": "train", **run},
+            {"type": "export-adapter"},
+        )
     ):
         await session.handle({"id": number, **request})
         assert "error" not in messages[-1], messages[-1]

@@ -9,7 +9,9 @@ from tests.browser.studio import Studio
 def test_every_operation_equals_its_twin_in_this_browser(tiny: Studio) -> None:
     answer = tiny.ask("self-check")
     assert "error" not in answer, answer.get("error")
-    results = answer["result"]["results"] if isinstance(answer["result"], dict) else answer["result"]
+    results = (
+        answer["result"]["results"] if isinstance(answer["result"], dict) else answer["result"]
+    )
     wrong = [result for result in results if not result["ok"]]
     assert not wrong, wrong
     checked = {(result["op"], result["case"]) for result in results}
