@@ -4,7 +4,7 @@
  * it can reach nothing, and chat-template.js ends this worker if it runs too long.
  */
 
-import { Template } from './vendor/jinja/jinja.mjs';
+import { Environment, Template } from './vendor/jinja/jinja.mjs';
 
 /** Longest range() and longest text, as in the native host (app/text/chat_template.py). */
 const MAX_RANGE = 100_000;
@@ -23,10 +23,16 @@ function range(start, stop, step = 1) {
   return Array.from({ length: count }, (_, index) => first + index * step);
 }
 
+// The package declares its own range() in every environment, and refuses a second one.
+const set = Environment.prototype.set;
+Environment.prototype.set = function (name, value) {
+  return set.call(this, name, name === 'range' ? range : value);
+};
+
 /** @param {{template: string, context: string}} request */
 function render({ template, context }) {
   try {
-    const text = new Template(template).render({ ...JSON.parse(context), range });
+    const text = new Template(template).render(JSON.parse(context));
     if (text.length > MAX_TEXT) return { error: `it made more than ${MAX_TEXT} characters` };
     return { text };
   } catch (error) {

@@ -12,7 +12,7 @@
  *   vocab_size: number, max_context: number, weights_bytes: number, gflops: number}} ModelInfo
  *
  * @typedef {{text: string}|{file: Blob, name: string}} Corpus
- * @typedef {{num_characters: number, num_tokens: number, stale?: boolean}} Count
+ * @typedef {{num_characters: number, num_tokens: number}} Count
  * @typedef {string|number|boolean|string[]|null} Setting
  * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules',
  *   choices: string[], default: Setting, optional: boolean}} Field

@@ -128,5 +128,6 @@ class Conversation:
         if raw:
             text = "".join(message["content"] for message in messages[-1:])
         else:
-            text = await render_chat(self._model.chat_template, messages)
+            model = self._model
+            text = await render_chat(model.chat_template, messages, tokenizer=model.tokenizer)
         return self._model.tokenizer.encode(text)

@@ -106,7 +106,7 @@ def lay_out(
     if kept_lora is not None:
         lora = kept_lora
     windows = make_windows(token_ids, config.max_seq_len)
-    windows, eval_windows = split_eval(windows, config.eval_fraction, config.seed)
+    windows, eval_windows = split_eval(windows, config.eval_fraction)
     return RunLayout(lora, config, suggested_lora, suggested, windows, eval_windows)
 
 

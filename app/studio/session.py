@@ -21,7 +21,7 @@ from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
 from app.studio.adapters import AdapterDesk
 from app.studio.conversation import Conversation
-from app.studio.corpus import CorpusDesk
+from app.studio.corpus import CorpusDesk, SupersededError
 from app.studio.protocol import (
     ChatRequest,
     ErrorEvent,
@@ -41,10 +41,6 @@ from app.studio.training import TrainingDesk
 
 OpenDevice = Callable[[], Awaitable[Device]]
 OpenSource = Callable[[Any], Awaitable[ByteSource]]
-
-
-class SupersededError(StudioError):
-    """Another model was asked for while this one was on its way."""
 
 
 class BusyError(StudioError):
@@ -71,7 +67,6 @@ class Session:
         self._training = TrainingDesk(self.post, self._adapters)
         self._loading = asyncio.Lock()
         self._load_turn = 0
-        self._count_turn = 0
         self._stop_chat = False
         self._jobs: set[str] = set()
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
@@ -254,16 +249,10 @@ class Session:
 
     async def _count_tokens(self, request: Message) -> Message:
         model = self._ready_model()
-        self._count_turn += 1
-        turn = self._count_turn
-        await asyncio.sleep(0)
-        if turn != self._count_turn:
-            return {"stale": True, "num_tokens": 0, "num_characters": 0}
         corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer)
         return {
-            "stale": turn != self._count_turn,
             "num_tokens": int(corpus.token_ids.size),
-            "num_characters": len(corpus.text),
+            "num_characters": corpus.num_characters,
         }
 
     async def _plan(self, request: Any) -> Message:
@@ -274,7 +263,7 @@ class Session:
         model = self._ready_model()
         self._require("ready", "error")
         with self._job("training"):
-            corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer)
+            corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer, pinned=True)
             return await self._training.train(request, corpus.token_ids, self._post_memory)
 
     async def _pause(self, _request: Message) -> None:
@@ -293,7 +282,7 @@ class Session:
         model = self._ready_model()
         self._require("ready")
         with self._job("generating"):
-            corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer)
+            corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer, pinned=True)
             return await self._training.evaluate(request, corpus.token_ids)
 
     # Chat

@@ -42,7 +42,7 @@ function options(place) {
     padding: [10, 12, 0, 0], legend: { show: false }, scales: { x: { time: false } },
     cursor: { y: false, drag: { x: true, y: false } },
     axes: [
-      { ...axis, label: undefined, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
+      { ...axis, size: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
       { ...axis, size: 46, values: (/** @type {unknown} */ _u, /** @type {number[]} */ ticks) => ticks.map((tick) => String(+tick.toFixed(3))) },
     ],
     series: [

@@ -94,9 +94,12 @@ async function count(studio) {
   try {
     /** @type {Count} */
     const result = await studio.request('count-tokens', { corpus: currentCorpus() });
-    if (version === state.corpusVersion && !result.stale) update({ count: result });
+    if (version === state.corpusVersion) update({ count: result });
   } catch (error) {
-    if (version === state.corpusVersion) showFailure(error);
+    if (version !== state.corpusVersion) return;
+    showFailure(error);
+    // A file that is no text makes room again for what was typed before.
+    if (file) removeFile();
   }
 }
 

@@ -64,7 +64,7 @@ export function mountPlan(studio) {
   watch(['plan', 'adapter', 'run'], () => {
     const { plan: current } = state;
     const feasible = current && !current.problem ? current : null;
-    setNumber(element('plan-eta'), feasible?.seconds, (value) => `≈ ${formatEta(value)}`);
+    setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatEta(value) : `≈ ${formatEta(value)}`));
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
     setText(element('plan-note'), current?.problem ?? '');

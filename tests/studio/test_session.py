@@ -38,19 +38,15 @@ def test_boot_tells_gpu_settings_and_model(page: Page) -> None:
     run(story())
 
 
-def test_counts_are_the_tokenizers_and_the_latest_wins(loaded: Page) -> None:
+def test_counts_are_the_tokenizers_and_a_newer_text_gives_up_an_older_one(loaded: Page) -> None:
     async def story() -> None:
-        first, second = await asyncio.gather(
-            loaded.ask("count-tokens", corpus={"text": "a b c"}),
+        older, newer = await asyncio.gather(
+            loaded.send("count-tokens", corpus={"text": "an older text. " * 20_000}),
             loaded.ask("count-tokens", corpus={"text": TEXT}),
         )
-        assert first["stale"]
+        assert older["kind"] == "SupersededError"
         tokenizer = loaded.session._model.tokenizer  # type: ignore[union-attr]
-        assert second == {
-            "stale": False,
-            "num_tokens": len(tokenizer.encode(TEXT)),
-            "num_characters": len(TEXT),
-        }
+        assert newer == {"num_tokens": len(tokenizer.encode(TEXT)), "num_characters": len(TEXT)}
 
     run(story())
 
