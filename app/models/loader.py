@@ -22,6 +22,11 @@ from app.text.tokenizer import Tokenizer, tokenizer_from_gguf
 
 CHUNK_BYTES = 32 << 20
 
+BASE_NAMES = {"Smollm2 135M 8k Lc100K Mix1 Ep2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""Names that converters wrote into GGUF files, and the repository an adapter should name."""
+
+END_OF_TURN = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
+
 
 @dataclass(eq=False)
 class Model:
@@ -33,6 +38,13 @@ class Model:
     chat_template: str | None
     base_name: str
     device: Device
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: end of text, and the ends of a turn that are in use."""
+        ids = {self.tokenizer.eos_token_id}
+        ids |= {self.tokenizer.token_id(text) for text in END_OF_TURN}
+        return tuple(sorted(token for token in ids if token is not None))
 
     @property
     def weights_bytes(self) -> int:
@@ -68,6 +80,7 @@ async def load_model(
     plan = plan_load(file, config)
     check_weights_fit(device, plan.weights)
     name = str(file.metadata.get("general.name") or source.name)
+    name = BASE_NAMES.get(name, name)
     template = file.metadata.get("tokenizer.chat_template")
     model = Model(
         config,

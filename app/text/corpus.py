@@ -168,17 +168,18 @@ def make_windows(token_ids: Sequence[int] | IntArray, max_seq_len: int) -> Windo
     return Windows(tokens, starts, lengths, max_seq_len)
 
 
-def split_eval(windows: Windows, fraction: float, seed: int) -> tuple[Windows, Windows | None]:
-    """Set aside round(fraction · num_windows) windows, drawn with `seed`, for evaluation.
+def split_eval(windows: Windows, fraction: float) -> tuple[Windows, Windows | None]:
+    """Set the last ⌊fraction · num_windows⌋ windows aside for evaluation.
 
-    Both sides keep the order of the corpus. At least one window stays for training; where the
-    rounding gives none (few windows, small fraction), there is no evaluation side.
+    The end of the corpus and not a random draw: windows are visited in order, so a run makes
+    the same first steps whatever is set aside. At least one window stays for training; where
+    the corpus is too short for the fraction there is no evaluation side.
     """
-    count = min(int(fraction * windows.num_windows + 0.5), windows.num_windows - 1)
+    count = min(int(fraction * windows.num_windows), windows.num_windows - 1)
     if count < 1:
         return windows, None
-    drawn = np.random.default_rng(seed).permutation(windows.num_windows)
-    return windows.subset(np.sort(drawn[count:])), windows.subset(np.sort(drawn[:count]))
+    split = windows.num_windows - count
+    return windows.subset(range(split)), windows.subset(range(split, windows.num_windows))
 
 
 def batches(order: Sequence[int] | IndexArray, micro_batch: int) -> list[IndexArray]:

@@ -1,0 +1,124 @@
+"""The options of the command line; their names are what other programs rely on."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import NoReturn
+
+from app import __version__
+from app.config import SCHEDULES, GenerationConfig, LoraConfig, TrainConfig
+from app.errors import ConfigError
+
+NOT_BUILT = {
+    "optimizer": ("adamw", ("adamw", "adam8bit", "adafactor")),
+    "packing": ("none", ("none", "dual", "best-fit")),
+    "curriculum": ("none", ("none", "tfidf")),
+}
+"""Options of which only the first value works so far, and the values that are planned."""
+
+SHAPES = ("smollm2-135m", "smollm2-360m", "tinyllama-1.1b")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that every mistake is reported in one form."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(prog="python -m app", description="Fine-tune a language model on WebGPU.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    _add_train(commands.add_parser("train", help="train a LoRA adapter"))
+    _add_eval(commands.add_parser("eval", help="loss and perplexity of a text"))
+    _add_chat(commands.add_parser("chat", help="answer a prompt"))
+    commands.add_parser("info", help="adapter, limits, features, measured peaks")
+    bench = commands.add_parser("bench", help="measure kernels, a training step, decoding")
+    what = bench.add_mutually_exclusive_group()
+    what.add_argument("--model", type=Path, help="GGUF file")
+    what.add_argument("--shapes", choices=SHAPES, help="random weights of a named shape")
+    bench.add_argument("--profile", action="store_true", help="time each kernel of a step alone")
+    for command in commands.choices.values():
+        command.add_argument("--json", action="store_true", help="JSON lines on stdout")
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--corpus", type=Path, required=True, help="UTF-8 text file")
+    parser.add_argument("--adapter", type=Path, help="PEFT adapter to start from")
+    parser.add_argument("--out", type=Path, required=True, help="directory for the adapter")
+    _add_settings(parser, LoraConfig, ("rank", "alpha"))
+    parser.add_argument("--target-modules", default="all", help="all, or names with commas")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="constant")
+    _add_settings(
+        parser,
+        TrainConfig,
+        (
+            "max_seq_len",
+            "micro_batch_size",
+            "gradient_accumulation_steps",
+            "epochs",
+            "learning_rate",
+            "warmup_steps",
+            "weight_decay",
+            "max_grad_norm",
+            "eval_fraction",
+            "seed",
+        ),
+    )
+    parser.add_argument("--steps", type=int, help="updates to make; default: by epochs")
+    for name, (default, values) in NOT_BUILT.items():
+        parser.add_argument(f"--{name}", choices=values, default=default)
+
+
+def _add_eval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--text", type=Path, required=True, help="UTF-8 text file")
+    parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
+    parser.add_argument("--max-seq-len", type=int, default=256, help="tokens in a window")
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--prompt", required=True, help="what to answer or continue")
+    parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
+    parser.add_argument("--raw", action="store_true", help="continue the prompt as it stands")
+    _add_settings(
+        parser,
+        GenerationConfig,
+        ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed"),
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser, config: type, names: tuple[str, ...]) -> None:
+    """Add one option for each named field of a settings class."""
+    known = {item.name: item for item in fields(config)}
+    for name in names:
+        item = known[name]
+        kind = float if isinstance(item.default, float) or name == "alpha" else int
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            default=item.default,
+            help=f"{item.metadata['help']} (default: {item.default})".replace("%", "%%"),
+        )
+
+
+def check_built(options: argparse.Namespace) -> None:
+    """Refuse values that are planned but do not work yet.
+
+    Raises:
+        ConfigError: lists every such option.
+    """
+    problems = [
+        f"--{name} {getattr(options, name)} is not built yet: use {default}"
+        for name, (default, _) in NOT_BUILT.items()
+        if getattr(options, name) != default
+    ]
+    if problems:
+        raise ConfigError("; ".join(problems))

@@ -1,0 +1,241 @@
+"""Commands of the native host: train, eval, chat, info, bench.
+
+With `--json` stdout carries JSON lines and nothing else; progress goes to stderr. Anything a
+person can mend ends with exit status 2 and one line `error: …` on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.arguments import build_parser, check_built
+from app.config import TARGET_MODULES, GenerationConfig, LoraConfig, TrainConfig
+from app.errors import StudioError
+from app.generate.generator import Generator
+from app.gpu.device import Device
+from app.io.adapter import read_adapter_dir, write_adapter_dir
+from app.io.source import FileSource
+from app.models.loader import Model, load_model
+from app.nn.adapter import Adapter
+from app.plan.bench import run_bench
+from app.plan.probe import collect_info
+from app.text.chat_template import render_chat
+from app.text.corpus import Windows, decode_corpus, make_windows, split_eval
+from app.train.control import RunControl
+from app.train.evaluate import evaluate
+from app.train.trainer import StepRecord, Trainer
+
+MAX_CHAT_CONTEXT = 2048
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    try:
+        options = build_parser().parse_args(arguments)
+        command = {
+            "train": _train,
+            "eval": _eval,
+            "chat": _chat,
+            "info": _info,
+            "bench": _bench,
+        }[options.command]
+        asyncio.run(command(options))
+    except StudioError as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class _Output:
+    """Results on stdout, as JSON lines or for reading; progress on stderr."""
+
+    def __init__(self, *, is_json: bool) -> None:
+        self._is_json = is_json
+
+    def result(self, values: dict[str, Any], text: str) -> None:
+        """Print one result in the form that was asked for."""
+        print(json.dumps(finite(values)) if self._is_json else text, flush=True)
+
+    def progress(self, text: str) -> None:
+        """Say what is going on."""
+        print(text, file=sys.stderr, flush=True)
+
+
+def finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace NaN and infinities by null: JSON has no words for them."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+async def _open_device() -> Device:
+    from app.gpu.native import open_native_device
+
+    return await open_native_device()
+
+
+async def _open_model(path: Path, output: _Output) -> Model:
+    device = await _open_device()
+    output.progress(f"{device.info.name}: loading {path.name}")
+    return await load_model(device, FileSource(path), lambda done, total: None)
+
+
+def _open_adapter(model: Model, path: Path) -> Adapter:
+    tensors, lora = read_adapter_dir(path, model.config)
+    adapter = Adapter(model.config, model.device, lora)
+    adapter.load(tensors)
+    return adapter
+
+
+def _read_windows(model: Model, path: Path, max_seq_len: int) -> Windows:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StudioError(f"cannot read {path}: {error.strerror}") from error
+    return make_windows(model.tokenizer.encode(decode_corpus(data, path.name)), max_seq_len)
+
+
+async def _train(options: argparse.Namespace) -> None:
+    check_built(options)
+    output = _Output(is_json=options.json)
+    modules = TARGET_MODULES
+    if options.target_modules != "all":
+        modules = tuple(name.strip() for name in options.target_modules.split(","))
+    alpha = int(options.alpha) if options.alpha == int(options.alpha) else options.alpha
+    lora = LoraConfig(options.rank, alpha, modules).check()
+    names = set(TrainConfig.__dataclass_fields__)
+    config = TrainConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
+    model = await _open_model(options.model, output)
+    windows = _read_windows(model, options.corpus, config.max_seq_len)
+    windows, held_out = split_eval(windows, config.eval_fraction)
+    if options.adapter is not None:
+        adapter = _open_adapter(model, options.adapter)
+    else:
+        adapter = Adapter.create(model.config, model.device, lora, config.seed)
+    trainer = Trainer(model, adapter, windows, config)
+    output.progress(
+        f"{trainer.num_steps} steps over {windows.num_tokens} tokens, "
+        f"{trainer.plan.total_bytes / 2**20:.0f} MiB"
+    )
+    await trainer.prepare()
+    control = RunControl()
+    signal.signal(signal.SIGINT, lambda *_: control.stop())
+
+    def report(record: StepRecord) -> None:
+        values = {
+            "step": record.step,
+            "loss": record.loss,
+            "grad_norm": record.grad_norm,
+            "learning_rate": record.learning_rate,
+            "num_tokens": record.num_tokens,
+            "tokens_per_second": record.tokens_per_second,
+        }
+        if record.skipped:
+            values["skipped"] = True
+        text = f"step {record.step}/{trainer.num_steps}  loss {record.loss:.4f}  "
+        output.result(values, text + f"{record.tokens_per_second:.1f} tokens/s")
+
+    try:
+        result = await trainer.run(report, control)
+    finally:
+        # Whatever ends the run, what was learned so far is kept.
+        tensors = await adapter.tensors()
+        write_adapter_dir(options.out, tensors, adapter.lora, model.config, model.base_name)
+    trainer.destroy()
+    done: dict[str, Any] = {
+        "done": True,
+        "steps": result.steps,
+        "loss": result.final_loss,
+        "num_tokens": result.num_tokens,
+        "seconds": result.seconds,
+        "tokens_per_second": result.num_tokens / max(result.seconds, 1e-9),
+        "skipped_steps": result.num_skipped,
+        "stopped": result.stopped,
+        "out": str(options.out),
+    }
+    if held_out is not None and not control.stopped:
+        held_out_result = await evaluate(model, adapter, held_out, control)
+        if held_out_result is not None:
+            done["eval_loss"] = held_out_result.loss
+    output.result(done, f"done: adapter in {options.out}, loss {result.final_loss:.4f}")
+
+
+async def _eval(options: argparse.Namespace) -> None:
+    output = _Output(is_json=options.json)
+    TrainConfig(max_seq_len=options.max_seq_len).check()
+    model = await _open_model(options.model, output)
+    adapter = _open_adapter(model, options.adapter) if options.adapter else None
+    windows = _read_windows(model, options.text, options.max_seq_len)
+    result = await evaluate(model, adapter, windows)
+    assert result is not None
+    output.result(
+        {
+            "loss": result.loss,
+            "perplexity": result.perplexity,
+            "num_tokens": result.num_tokens,
+            "num_predicted": result.num_predicted,
+        },
+        f"loss {result.loss:.4f}  perplexity {result.perplexity:.2f}  ({result.num_tokens} tokens)",
+    )
+
+
+async def _chat(options: argparse.Namespace) -> None:
+    output = _Output(is_json=options.json)
+    names = set(GenerationConfig.__dataclass_fields__)
+    config = GenerationConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
+    model = await _open_model(options.model, output)
+    adapter = _open_adapter(model, options.adapter) if options.adapter else None
+    text = options.prompt
+    if not options.raw:
+        messages = [{"role": "user", "content": options.prompt}]
+        text = await render_chat(model.chat_template, messages, tokenizer=model.tokenizer)
+    config = replace(config, stop_token_ids=model.stop_token_ids)
+    generator = Generator(model, MAX_CHAT_CONTEXT)
+    result = await generator.generate(model.tokenizer.encode(text), config, adapter=adapter)
+    answer = model.tokenizer.decode(result.token_ids)
+    output.result(
+        {
+            "text": answer,
+            "token_ids": result.token_ids,
+            "tokens_per_second": result.tokens_per_second,
+            "stop_reason": result.stop_reason,
+            "num_prompt_tokens": result.num_prompt_tokens,
+        },
+        answer,
+    )
+
+
+async def _info(options: argparse.Namespace) -> None:
+    output = _Output(is_json=options.json)
+    info = await collect_info(await _open_device())
+    output.result(info, json.dumps(info, indent=2))
+
+
+async def _bench(options: argparse.Namespace) -> None:
+    output = _Output(is_json=options.json)
+    device = await _open_device()
+    source = FileSource(options.model) if options.model else None
+    async for figure in run_bench(
+        device, source=source, shapes=options.shapes, profile=options.profile
+    ):
+        output.result(figure, "  ".join(f"{key} {value}" for key, value in figure.items()))
