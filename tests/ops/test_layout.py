@@ -17,10 +17,6 @@ TWINS = {"lora": "linear", "matrix": "gguf_blocks", "kv_cache": "attention"}
 """Operations whose twin is part of another one's."""
 
 
-PROBES = {"copy", "fma_peak"}
-"""Shaders that only measure the device (app/plan), so no operation records them."""
-
-
 def named(path: Path) -> str:
     return path.stem
 
@@ -45,8 +41,7 @@ def test_shader(path: Path) -> None:
     assert len(lines) <= MAX_LINES
     assert max(map(len, lines)) <= 120
     assert re.findall(r"@compute[^{]*?\bfn (\w+)", text) == [path.stem]
-    is_recorded = f'Kernel("{path.stem}"' in re.sub(r"Kernel\(\s+", "Kernel(", ops_source())
-    assert is_recorded != (path.stem in PROBES)
+    assert f'Kernel("{path.stem}"' in re.sub(r"Kernel\(\s+", "Kernel(", ops_source())
 
 
 @pytest.mark.parametrize("path", PRELUDES, ids=named)
