@@ -41,6 +41,16 @@ TWIN_VS_TRANSFORMERS = Tolerance(1e-4, 1e-4)
 """transformers computes norms, softmax and rotary angles in float32 even in a float64 model, so
 the twin can be held to f32's rounding only: 6e-5 measured on gradients of up to 10."""
 
+ENGINE_LOGITS = Tolerance(1e-5, 1e-5)
+"""A tiny decoder's logits, f32 engine against float64: 1.2e-6 measured on logits of up to 3."""
+
+ENGINE_LOSS_ABS = 2e-6
+"""Its mean loss of about 6 nats: one unit in the last place of f32 is 4.8e-7, and 4e-7 measured."""
+
+ENGINE_GRADIENT_NMSE = 5e-11
+"""Its gradients: 1e-6 of the norm measured after two layers, and 3.3e-6 for the queries of three
+tokens, which are small differences (dp - delta) of larger numbers."""
+
 GOLDEN_LOGITS = Tolerance(1e-3, 5e-3)
 """f32 engine against f32 PyTorch on the real model: thirty layers of rounding; logits are of
 order 10."""

@@ -103,13 +103,18 @@ class AdapterLayout:
                 "them: load an adapter made for this model"
             )
         flat = np.zeros(self.size, np.float32)
+        rank = self.lora.rank
         for path, (a, b) in tensors.items():
+            out_features, in_features = self.model.projection_shape(path.rsplit(".", 1)[-1])
             a_slice, b_slice = slices[path]
-            for name, matrix, part in (("lora_A", a, a_slice), ("lora_B", b, b_slice)):
-                if matrix.size != part.stop - part.start:
+            for name, matrix, part, shape in (
+                ("lora_A", a, a_slice, (rank, in_features)),
+                ("lora_B", b, b_slice, (out_features, rank)),
+            ):
+                if matrix.shape != shape:
                     raise AdapterError(
-                        f"{path}.{name} has {matrix.size} elements, {part.stop - part.start} "
-                        "were expected: load an adapter made for this model"
+                        f"{path}.{name} has shape {matrix.shape}, {shape} was expected: "
+                        "load an adapter made for this model"
                     )
                 flat[part] = matrix.reshape(-1)
         return flat
