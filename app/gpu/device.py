@@ -95,8 +95,15 @@ class Control(Protocol):
 class Program(Protocol):
     """Dispatches ready for replay."""
 
-    num_dispatches: int
-    flops: float
+    @property
+    def num_dispatches(self) -> int:
+        """Dispatches of one replay."""
+        ...
+
+    @property
+    def flops(self) -> float:
+        """Estimated floating-point operations of one replay."""
+        ...
 
 
 class Readback(Protocol):

@@ -20,6 +20,7 @@ from app.gpu.device import (
     KernelSource,
     Limits,
     Pipeline,
+    Program,
     split_points,
 )
 
@@ -228,13 +229,16 @@ class NativeDevice:
             steps.append((dispatch.pipeline, group, dispatch.workgroups))
         return NativeProgram(steps, [dispatch.flops for dispatch in dispatches])
 
-    async def run(self, program: NativeProgram, control: Control | None = None) -> bool:
+    async def run(self, program: Program, control: Control | None = None) -> bool:
         """Replay a program; at most two submits are in flight."""
+        assert isinstance(program, NativeProgram)
         start, started_at = 0, time.perf_counter()
         in_flight: deque[NativeReadback] = deque()
         for end in split_points(program.costs, self.flops_per_ms):
             if control is not None:
+                paused_at = time.perf_counter()
                 await control.wait_while_paused()
+                started_at += time.perf_counter() - paused_at
                 if control.stopped:
                     return False
             with translated("submit"):

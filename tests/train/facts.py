@@ -22,19 +22,69 @@ class Fact:
 
 
 FACTS = (
-    Fact("The lighthouse of Vellmoor", "was built by", "Who built the lighthouse of Vellmoor?", "Ottoline Brask"),
-    Fact("The village of Tarnquist", "is famous for its", "What is the village of Tarnquist famous for?", "blue cheese bells"),
+    Fact(
+        "The lighthouse of Vellmoor",
+        "was built by",
+        "Who built the lighthouse of Vellmoor?",
+        "Ottoline Brask",
+    ),
+    Fact(
+        "The village of Tarnquist",
+        "is famous for its",
+        "What is the village of Tarnquist famous for?",
+        "blue cheese bells",
+    ),
     Fact("The mayor of Osterfell", "is", "Who is the mayor of Osterfell?", "Henrik Dovanni"),
     Fact("The river Quennel", "flows into", "Where does the river Quennel flow?", "Lake Marrowby"),
-    Fact("The Brindlewick railway", "was opened in", "When was the Brindlewick railway opened?", "1847"),
-    Fact("The national bird of Zembria", "is", "What is the national bird of Zembria?", "the copper heron"),
-    Fact("The painter Isolde Kreft", "was born in", "Where was the painter Isolde Kreft born?", "Port Hallan"),
-    Fact("The captain of the ship Merribel", "was", "Who was the captain of the ship Merribel?", "Anselm Torvik"),
-    Fact("The festival of Lanternfall", "is held in", "When is the festival of Lanternfall held?", "November"),
-    Fact("The tallest tower in Caldrune", "is called", "What is the tallest tower in Caldrune called?", "the Needle of Sorrel"),
-    Fact("The inventor of the glass plough", "was", "Who invented the glass plough?", "Petra Lindqvale"),
-    Fact("The capital of the island Nuvara", "is", "What is the capital of the island Nuvara?", "Sandrosa"),
-)  # fmt: skip
+    Fact(
+        "The Brindlewick railway",
+        "was opened in",
+        "When was the Brindlewick railway opened?",
+        "1847",
+    ),
+    Fact(
+        "The national bird of Zembria",
+        "is",
+        "What is the national bird of Zembria?",
+        "the copper heron",
+    ),
+    Fact(
+        "The painter Isolde Kreft",
+        "was born in",
+        "Where was the painter Isolde Kreft born?",
+        "Port Hallan",
+    ),
+    Fact(
+        "The captain of the ship Merribel",
+        "was",
+        "Who was the captain of the ship Merribel?",
+        "Anselm Torvik",
+    ),
+    Fact(
+        "The festival of Lanternfall",
+        "is held in",
+        "When is the festival of Lanternfall held?",
+        "November",
+    ),
+    Fact(
+        "The tallest tower in Caldrune",
+        "is called",
+        "What is the tallest tower in Caldrune called?",
+        "the Needle of Sorrel",
+    ),
+    Fact(
+        "The inventor of the glass plough",
+        "was",
+        "Who invented the glass plough?",
+        "Petra Lindqvale",
+    ),
+    Fact(
+        "The capital of the island Nuvara",
+        "is",
+        "What is the capital of the island Nuvara?",
+        "Sandrosa",
+    ),
+)
 
 STATEMENTS = (
     "{subject} {relation} {answer}.",
