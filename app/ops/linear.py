@@ -34,6 +34,14 @@ class LowRank:
     lora_a: Tensor
     lora_b: Tensor
 
+    def __post_init__(self) -> None:
+        """Raise ShapeError for modules that the kernels, four columns at a time, cannot tell."""
+        if len(self.bounds) > 2 or any(bound % 4 for bound in self.bounds):
+            raise ShapeError(
+                f"modules begin at rows {self.bounds} of the stack: the kernels take at most "
+                "three modules, each beginning at a multiple of 4"
+            )
+
     @property
     def num_modules(self) -> int:
         """How many modules are stacked; at most three."""
@@ -73,7 +81,7 @@ def linear(
         y, (rows, weight.stride): padded columns are zero-weight products.
 
     Raises:
-        ShapeError: x does not fit the matrix.
+        ShapeError: x, the residual or the adapter does not fit the matrix.
 
     Reference: app.reference.linear.
     """
@@ -81,7 +89,14 @@ def linear(
     y = out or graph.empty(label, rows, weight.stride)
     rank, modules, bounds = 0, 1, (NO_BOUND, NO_BOUND)
     b = h = x
+    if residual is not None and residual.shape != y.shape:
+        raise ShapeError(f"residual is {residual.shape} but the product is {y.shape}")
     if low_rank is not None and hidden is not None:
+        if low_rank.lora_b.shape[0] != weight.stride:
+            raise ShapeError(
+                f"lora_b has {low_rank.lora_b.shape[0]} rows but the packed matrix has "
+                f"{weight.stride}: with an adapter, out_features must be a multiple of 8"
+            )
         rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
         b, h = low_rank.lora_b, hidden
     params = (

@@ -17,6 +17,7 @@ from app.studio.checks.bench import Case, record, run_bench
 from app.studio.checks.layers import (
     attention_case,
     cached_attention_case,
+    kv_append_case,
     rms_norm_case,
     rope_case,
     swiglu_case,
@@ -103,6 +104,9 @@ CASES: dict[str, Check] = {
     "kv_cache": Check(
         cached_attention_case,
         {"append": {"length": 3, "offset": 9, "room": 16, "heads": Heads(3, 1, 64)}},
+    ),
+    "kv_append": Check(
+        kv_append_case, {"beyond": {"positions": (3, 0, 9), "room": 8, "heads": Heads(3, 1, 64)}}
     ),
     "take_row": Check(take_row_case, {"rows": {"rows": 3, "columns": 68}}),
     "swiglu": Check(swiglu_case, {"steep": {"rows": 5, "columns": 100, "scale": 60.0}}),

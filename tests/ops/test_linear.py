@@ -9,7 +9,7 @@ import pytest
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
-from app.ops.linear import linear, linear_backward
+from app.ops.linear import LowRank, linear, linear_backward
 from app.ops.matrix import new_matrix
 from app.studio.checks.products import linear_backward_case, linear_case
 from tests.ops.helpers import TUNINGS, check
@@ -91,3 +91,12 @@ def test_refuses_what_does_not_fit() -> None:
         linear(Graph("g"), persistent("x", (3, 32), "scratch"), weight)
     with pytest.raises(ShapeError, match=r"dy has shape \(3, 20\).*needs \(rows, 24\)"):
         linear_backward(Graph("g"), persistent("dy", (3, 20), "scratch"), weight)
+    x = persistent("x", (3, 64), "scratch")
+    with pytest.raises(ShapeError, match=r"residual is \(3, 20\) but the product is \(3, 24\)"):
+        linear(Graph("g"), x, weight, residual=persistent("residual", (3, 20), "scratch"))
+    a, b = persistent("a", (4, 64), "adapter"), persistent("b", (20, 4), "adapter")
+    hidden = persistent("h", (3, 4), "scratch")
+    with pytest.raises(ShapeError, match="lora_b has 20 rows but the packed matrix has 24"):
+        linear(Graph("g"), x, weight, low_rank=LowRank(4, (), a, b), hidden=hidden)
+    with pytest.raises(ShapeError, match=r"modules begin at rows \(6,\)"):
+        LowRank(4, (6,), a, b)

@@ -12,7 +12,9 @@ from app.studio.checks.bench import record
 from app.studio.selfcheck import CASES, run_selfcheck
 from tests.conftest import run
 from tests.ops.helpers import TUNINGS
-from tests.ops.test_layout import PROBES
+
+PROBES = {"copy", "fma_peak"}
+"""Shaders that only measure: app/plan uses their speed, nobody their results."""
 
 WGSL = Path(__file__).resolve().parents[2] / "wgsl"
 
