@@ -324,13 +324,14 @@ class Session:
         self._post_memory()
         return to_message(info)
 
-    async def _self_check(self, _request: Message) -> Any:
-        from app.studio.selfcheck import run_self_check
+    async def _self_check(self, _request: Message) -> Message:
+        from app.studio.selfcheck import run_selfcheck
 
         device = self._ready_device()
         self._require("ready", "error", "booting")
         with self._job("generating"):
-            return await run_self_check(device)
+            results = await run_selfcheck(device)
+        return {"results": [to_message(result) for result in results]}
 
 
 def _sentence(message: str) -> str:
