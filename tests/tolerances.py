@@ -51,6 +51,10 @@ ENGINE_GRADIENT_NMSE = 5e-11
 """Its gradients: 1e-6 of the norm measured after two layers, and 3.3e-6 for the queries of three
 tokens, which are small differences (dp - delta) of larger numbers."""
 
+ENGINE_STEP_LOSS_REL = 1e-6
+ENGINE_STEP_NORM_REL = 1e-5
+ENGINE_UPDATE_NMSE = 1e-6
+
 GOLDEN_LOGITS = Tolerance(1e-3, 5e-3)
 """f32 engine against f32 PyTorch on the real model: thirty layers of rounding; logits are of
 order 10."""

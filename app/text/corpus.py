@@ -199,9 +199,10 @@ def pad_batch(
     and in the rows beyond `indices`; unused tokens are 0. The number of targets that are not
     IGNORE_INDEX is the sum of the lengths less one each.
     """
-    if len(indices) > micro_batch or windows.max_seq_len > max_seq_len:
+    longest = int(windows.lengths[indices].max(initial=0))
+    if len(indices) > micro_batch or longest > max_seq_len:
         raise ConfigError(
-            f"{len(indices)} windows of up to {windows.max_seq_len} tokens do not fit in a batch "
+            f"{len(indices)} windows of up to {longest} tokens do not fit in a batch "
             f"of {micro_batch} × {max_seq_len}"
         )
     tokens = np.zeros((micro_batch, max_seq_len), dtype=np.int32)

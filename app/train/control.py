@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 POLL_SECONDS = 0.05
 
 
 class RunControl:
-    """Plain flags that the device polls between submits."""
+    """Plain flags that the device polls between submits.
+
+    Attributes:
+        paused_seconds: How long work has waited in all, to be left out of its rates.
+    """
 
     def __init__(self) -> None:
+        self.paused_seconds = 0.0
         self._stopped = False
         self._paused = False
 
@@ -38,5 +44,9 @@ class RunControl:
 
     async def wait_while_paused(self) -> None:
         """Return at once, or when the person resumes or stops."""
+        if not self._paused or self._stopped:
+            return
+        started = time.perf_counter()
         while self._paused and not self._stopped:
             await asyncio.sleep(POLL_SECONDS)
+        self.paused_seconds += time.perf_counter() - started

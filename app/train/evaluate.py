@@ -13,7 +13,7 @@ from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.corpus import Windows, batches, pad_batch
 from app.train.control import RunControl
-from app.train.step import record_evaluation
+from app.train.step import check_context, record_evaluation
 
 MAX_TOKENS_TOGETHER = 1024
 
@@ -48,8 +48,10 @@ async def evaluate(
         The result, or None where it was stopped.
 
     Raises:
+        ConfigError: windows longer than the model's context.
         OutOfGpuMemoryError: the windows do not fit the device.
     """
+    check_context(model, windows)
     device = model.device
     seq_len = int(windows.lengths.max())
     together = max(1, min(windows.num_windows, MAX_TOKENS_TOGETHER // seq_len))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import ModelConfig
-from app.errors import OutOfGpuMemoryError
+from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import MemoryPlan, check_limits, plan_memory
@@ -18,6 +18,7 @@ from app.nn.adapter import Adapter
 from app.nn.decoder import Decoder
 from app.ops.adamw import AdamwState, adamw
 from app.ops.cross_entropy import head_loss
+from app.text.corpus import Windows
 
 GIB = 1 << 30
 KEEP_BUDGET_BYTES = 4 * GIB
@@ -150,6 +151,19 @@ def _record(
     adamw(update, adapter.parameters, gradients, inputs.total, state)
     plan = plan_memory([graph, update])
     return TrainingGraphs(graph, update, inputs, gradients, state, plan, is_checkpointing)
+
+
+def check_context(model: Model, windows: Windows) -> None:
+    """Refuse windows that are longer than the model's context.
+
+    Raises:
+        ConfigError: names both lengths.
+    """
+    longest, context = int(windows.lengths.max()), model.weights.rope_table.shape[0]
+    if longest > context:
+        raise ConfigError(
+            f"max_seq_len is {longest}: {model.base_name} has a context of {context} tokens"
+        )
 
 
 def record_evaluation(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import TrainConfig
-from app.errors import ConfigError, TrainingDivergedError
+from app.errors import TrainingDivergedError
 from app.gpu.device import Program, Readback
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
 from app.models.loader import Model
@@ -20,7 +20,7 @@ from app.nn.adapter import Adapter
 from app.text.corpus import Windows, batches, pad_batch
 from app.train.control import RunControl
 from app.train.schedule import learning_rate_at
-from app.train.step import record_training
+from app.train.step import check_context, record_training
 
 MAX_SKIPPED_IN_A_ROW = 3
 
@@ -35,7 +35,7 @@ class StepRecord:
         num_tokens: Tokens of this run so far.
         tokens_per_second: Rate of this step.
         skipped: The loss or the gradient was not finite, so nothing was updated.
-        seconds: Time of this step.
+        seconds: Time of this step, pauses left out.
     """
 
     step: int
@@ -93,12 +93,7 @@ class Trainer:
         self._adapter = adapter
         self._windows = windows
         self._config = config.check()
-        context = model.weights.rope_table.shape[0]
-        if config.max_seq_len > context:
-            raise ConfigError(
-                f"max_seq_len is {config.max_seq_len}: {model.base_name} has a context of "
-                f"{context} tokens"
-            )
+        check_context(model, windows)
         self._seq_len = int(windows.lengths.max())
         self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
         self._graphs = record_training(
@@ -187,18 +182,16 @@ class Trainer:
         device = self._model.device
         depth = 1 if device.info.is_software else 2
         pending: deque[_PendingStep] = deque()
-        report = _Reporter(on_step)
-        self._adapter.version += 1
+        report = _Reporter(on_step, control)
         num_tokens = 0
         for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
-            if control.paused:
-                await control.wait_while_paused()
-                report.restart_clock()
+            await control.wait_while_paused()
             if control.stopped or not await self._accumulate(indices, control):
                 break
             num_tokens += int(self._windows.lengths[indices].sum())
             learning_rate = self._start_update(step)
             await device.run(self._programs[1])
+            self._adapter.version += 1
             buffer = self._graphs.state.report.storage.buffer
             pending.append(
                 _PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
@@ -214,7 +207,6 @@ class Trainer:
                 )
         while pending:
             await report.add(pending.popleft())
-        self._adapter.version += 1
         return report.result(stopped=control.stopped)
 
     def destroy(self) -> None:
@@ -267,21 +259,22 @@ class Trainer:
 class _Reporter:
     """Turns read-backs into records and keeps what the result needs."""
 
-    def __init__(self, on_step: Callable[[StepRecord], None]) -> None:
+    def __init__(self, on_step: Callable[[StepRecord], None], control: RunControl) -> None:
         self._on_step = on_step
-        self._started = self._last = time.perf_counter()
+        self._control = control
+        self._started = self._last = self._clock()
         self._num_skipped = 0
         self._record: StepRecord | None = None
         self.skipped_in_a_row = 0
 
-    def restart_clock(self) -> None:
-        """Leave a pause out of the next step's time."""
-        self._last = time.perf_counter()
+    def _clock(self) -> float:
+        """Seconds, pauses left out."""
+        return time.perf_counter() - self._control.paused_seconds
 
     async def add(self, pending: _PendingStep) -> None:
         """Wait for one step's report and pass it on."""
         loss, grad_norm, _, skipped = np.frombuffer(await pending.readback.result(), np.float32)
-        now = time.perf_counter()
+        now = self._clock()
         seconds, self._last = now - self._last, now
         is_skipped = int(skipped) > self._num_skipped
         self._num_skipped = int(skipped)
@@ -307,6 +300,6 @@ class _Reporter:
             stopped=stopped,
             num_tokens=record.num_tokens if record else 0,
             num_skipped=self._num_skipped,
-            seconds=time.perf_counter() - self._started,
+            seconds=self._clock() - self._started,
             final_loss=record.loss if record else math.nan,
         )
