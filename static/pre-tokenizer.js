@@ -1,9 +1,9 @@
 // @ts-check
-// Cut text into words exactly as the native `tokenizers` wheel does. JavaScript's own classes
-// would not: \d is ASCII only, U+FEFF is a space and U+0085 is not, and \p{L} follows the
-// browser's Unicode version.
+// Normalise text and cut it into words exactly as the native `tokenizers` wheel does.
+// JavaScript's own classes would not: \d is ASCII only, U+FEFF is a space and U+0085 is not,
+// and \p{L} and NFC follow the browser's Unicode version.
 
-import { LETTERS, NUMBERS } from "./unicode-classes.js";
+import { LETTERS, NORMALIZED, NUMBERS } from "./unicode-classes.js";
 
 /**
  * @typedef {(pieces: string[]) => string[]} Step
@@ -112,6 +112,17 @@ function isolate(pattern) {
     }
     return found;
   };
+}
+
+const NORMALIZED_RUN = new RegExp(`[${unpack(NORMALIZED)}]+`, "gu");
+
+/**
+ * NFC as the wheel knows it: characters of later Unicode versions stay as they are, and none
+ * composes or changes places across them.
+ * @param {string} text
+ */
+export function normalizeNfc(text) {
+  return text.replace(NORMALIZED_RUN, (run) => run.normalize("NFC"));
 }
 
 /** @param {string} piece */

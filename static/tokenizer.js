@@ -1,12 +1,11 @@
 // @ts-check
 // Byte-level BPE in the browser, equal to the native `tokenizers` wheel to the last token.
-// The package does the merges, finds the added tokens and normalises. Splitting into words is
-// in pre-tokenizer.js; decoding is here, because added tokens pass through the byte alphabet
-// too. One difference is known: NFC (Qwen2 only) is the browser's, and the wheel's knows no
-// characters newer than Unicode 9, so marks added since may be ordered otherwise.
+// The package does the merges and finds the added tokens. Splitting into words and normalising
+// are in pre-tokenizer.js; decoding is here, because added tokens pass through the byte
+// alphabet too.
 
 import { Tokenizer as PackageTokenizer } from "./vendor/tokenizers/tokenizers.mjs";
-import { BYTE_TO_CHAR, stepsOf } from "./pre-tokenizer.js";
+import { BYTE_TO_CHAR, normalizeNfc, stepsOf } from "./pre-tokenizer.js";
 
 /** Character of a vocabulary to the byte it stands for. */
 const CHAR_TO_BYTE = new Map(BYTE_TO_CHAR.map((char, byte) => [char, byte]));
@@ -38,9 +37,14 @@ export function createTokenizer(json) {
   if (contents.decoder?.type !== "ByteLevel" || contents.model?.type !== "BPE") {
     throw new Error("only byte-level BPE is supported in the browser");
   }
+  const normalizer = contents.normalizer?.type;
+  if (normalizer !== undefined && normalizer !== "NFC") {
+    throw new Error(`its normalizer ${normalizer} is not supported in the browser`);
+  }
   const steps = stepsOf(contents.pre_tokenizer);
   // The package's types hide the parts that are replaced here.
   const tokenizer = /** @type {any} */ (new PackageTokenizer(contents, {}));
+  if (normalizer) tokenizer.normalizer = normalizeNfc;
   tokenizer.pre_tokenizer = (/** @type {string} */ text) =>
     steps.reduce((pieces, step) => step(pieces), [text]);
   dropMissingBytes(tokenizer.model, contents.model);
