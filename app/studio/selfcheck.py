@@ -120,7 +120,13 @@ CASES: dict[str, Check] = {
     ),
     "head_loss": Check(
         head_loss_case,
-        {"chunks": {"rows": 19, "columns": 64, "vocab_size": 61, "chunk_rows": 8, "ignored": (3,)}},
+        {
+            # The format of the cases above: compiling another costs more than the check itself.
+            "chunks": {
+                **{"rows": 19, "columns": 64, "vocab_size": 61, "chunk_rows": 8},
+                **{"gguf_type": "Q4_1", "ignored": (3,)},
+            },
+        },
     ),
     "adamw": Check(
         adamw_case,
