@@ -65,7 +65,7 @@ class Site:
 
     Attributes:
         url: Address of the page.
-        requests: Paths asked for so far, in order.
+        requests: Method and path of what was asked for, in order.
         extra: More files to serve, by path below the root.
     """
 
@@ -83,7 +83,7 @@ def site(dist: Path) -> Iterator[Site]:
 
     class Recording(plain):
         def send_head(self) -> Any:
-            site.requests.append(self.path)
+            site.requests.append(f"{self.command} {self.path.split('?')[0]}")
             return super().send_head()
 
         def translate_path(self, path: str) -> str:

@@ -164,7 +164,7 @@ class Studio:
             else:
                 field.fill(str(value))
                 field.blur()
-        self.page.locator("#chat-dialog").get_by_role("button", name="Close").click()
+        self.page.locator("#chat-dialog").get_by_role("button", name="Done").click()
 
     def use_lora(self, on: bool) -> None:
         self.get("use-lora").set_checked(on, force=True)  # the box itself is drawn by its label

@@ -15,7 +15,7 @@ TEXT = (
     "The bridge of Ollamir was built in 1911 and painted green in 1962. "
 ) * 3
 QUESTION = "Where is Ollamir?"
-BUNDLED = "models/smollm2-135m-instruct-q4_1.gguf"
+BUNDLED = "GET /models/smollm2-135m-instruct-q4_1.gguf"
 STEP_MS = 90_000
 """0.6 GFLOP a token × 32 tokens at about 2 GFLOP/s, and as long again for compiling."""
 
@@ -26,7 +26,7 @@ def test_train_chat_download_reload_and_drop_back(page: Page, site: Site) -> Non
     studio.open(site.url)
     studio.wait_status("ready", 120_000)
     assert "swiftshader" in studio.text("gpu-status").lower()
-    assert any(path.startswith(f"/{BUNDLED}") for path in site.requests)
+    assert site.requests.count(BUNDLED) == 1
 
     # Text in, a plan out.
     studio.paste(TEXT)
@@ -72,7 +72,7 @@ def test_train_chat_download_reload_and_drop_back(page: Page, site: Site) -> Non
     site.requests.clear()
     studio.open(site.url)
     studio.wait_status("ready", 60_000)
-    assert not [path for path in site.requests if "models/" in path]
+    assert not [request for request in site.requests if "/models/" in request]
     studio.drop(("adapter_model.safetensors", adapter))
     studio.wait_adapter("Loaded adapter_model.safetensors")
     studio.change_chat(length=4)

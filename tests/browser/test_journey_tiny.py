@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.browser.conftest import Site, watch
 from tests.browser.studio import Studio
+from tests.tiny_model import make_tiny_gguf
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
 MAX_BLOCKED_MS = 50
@@ -20,46 +21,44 @@ def start_long_run(studio: Studio) -> None:
     studio.change_settings(steps=100_000, max_seq_len=64, micro_batch_size=4)
     studio.paste(TEXT)
     studio.wait_counted()
+    before = len(studio.events("step"))
     studio.train()
-    studio.wait_steps(3)
+    studio.wait_steps(before + 3)
 
 
-def test_pause_chat_resume_stop(open_tiny: Callable[[], Studio]) -> None:
-    studio = open_tiny()
-    start_long_run(studio)
+def test_pause_chat_resume_stop(tiny: Studio) -> None:
+    start_long_run(tiny)
+    tiny.get("pause").click()
+    tiny.wait_status("paused")
+    tiny.page.wait_for_timeout(500)  # the step that was under way
+    paused_at = len(tiny.events("step"))
+    tiny.page.wait_for_timeout(700)
+    assert len(tiny.events("step")) == paused_at
+    tiny.change_chat(length=4)
+    tiny.ask_model("the cat")  # talking is possible meanwhile
+    tiny.wait_status("paused")
 
-    studio.get("pause").click()
-    studio.wait_status("paused")
-    studio.page.wait_for_timeout(300)  # the step that was under way
-    paused_at = len(studio.events("step"))
-    studio.page.wait_for_timeout(700)
-    assert len(studio.events("step")) == paused_at
-    studio.change_chat(length=4)
-    studio.ask_model("the cat")  # talking is possible meanwhile
-    studio.wait_status("paused")
-
-    studio.get("pause").click()
-    studio.wait_status("training")
-    studio.wait_steps(paused_at + 3)
+    tiny.get("pause").click()
+    tiny.wait_status("training")
+    tiny.wait_steps(paused_at + 3)
 
     clicked = time.monotonic()
-    studio.get("stop").click()
-    studio.wait_status("ready")
+    tiny.get("stop").click()
+    tiny.wait_status("ready")
     assert time.monotonic() - clicked < 1.0
-    last = studio.events("step")[-1]["step"]
-    studio.wait_adapter(f"{last} steps")
-    assert studio.number("step") == last
-    assert studio.download_adapter()[8:9] == b"{"
+    last = tiny.events("step")[-1]["step"]
+    tiny.wait_adapter(f"{last} steps")
+    assert tiny.number("step") == last
+    assert tiny.download_adapter()[8:9] == b"{"
 
 
-def test_stop_while_paused(open_tiny: Callable[[], Studio]) -> None:
-    studio = open_tiny()
-    start_long_run(studio)
-    studio.get("pause").click()
-    studio.wait_status("paused")
-    studio.get("stop").click()
-    studio.wait_status("ready")
-    studio.wait_adapter("steps")
+def test_stop_while_paused(tiny: Studio) -> None:
+    start_long_run(tiny)
+    tiny.get("pause").click()
+    tiny.wait_status("paused")
+    tiny.get("stop").click()
+    tiny.wait_status("ready")
+    tiny.wait_adapter("steps")
 
 
 def test_trained_adapter_answers_alike_after_reload(open_tiny: Callable[[], Studio]) -> None:
@@ -71,7 +70,6 @@ def test_trained_adapter_answers_alike_after_reload(open_tiny: Callable[[], Stud
     assert steps[-1]["loss"] < steps[0]["loss"] - 0.5
     studio.change_chat(length=12, raw=True)
     trained = studio.ask_model("the cat sat")
-    assert "the" in trained
     studio.use_lora(False)
     base = studio.ask_model("the cat sat")
     assert base != trained
@@ -89,12 +87,11 @@ def test_trained_adapter_answers_alike_after_reload(open_tiny: Callable[[], Stud
     assert studio.download_adapter() == adapter  # not one bit is lost on the way
 
 
-def test_same_seed_gives_the_same_losses_to_the_last_bit(open_tiny: Callable[[], Studio]) -> None:
-    studio = open_tiny()
-    studio.change_settings(steps=6, max_seq_len=64, micro_batch_size=2)
-    studio.paste(TEXT)
-    studio.wait_counted()
-    first, second = ([step["loss"] for step in studio.train_to_end()] for _ in range(2))
+def test_same_seed_gives_the_same_losses_to_the_last_bit(tiny: Studio) -> None:
+    tiny.change_settings(steps=6, max_seq_len=64, micro_batch_size=2)
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    first, second = ([step["loss"] for step in tiny.train_to_end()] for _ in range(2))
     assert first == second
 
 
@@ -120,35 +117,42 @@ def test_closing_the_tab_in_mid_run_asks_first(open_tiny: Callable[[], Studio]) 
     assert asked == ["beforeunload"]
 
 
-def test_main_thread_stays_free_while_training(open_tiny: Callable[[], Studio]) -> None:
-    studio = open_tiny()
-    start_long_run(studio)
-    since = studio.page.evaluate("performance.now()")
-    studio.page.wait_for_timeout(4000)
-    tasks = studio.page.evaluate("since => lab.longTasks.filter(t => t.startTime > since)", since)
-    steps = len(studio.events("step"))
-    studio.get("stop").click()
-    studio.wait_status("ready")
-    assert steps > 10
+def test_main_thread_stays_free_while_training(tiny: Studio) -> None:
+    start_long_run(tiny)
+    since = tiny.page.evaluate("performance.now()")
+    tiny.page.wait_for_timeout(4000)
+    tasks = tiny.page.evaluate("since => lab.longTasks.filter(t => t.startTime > since)", since)
+    steps = [step for step in tiny.events("step") if step["at"] > since]
+    tiny.get("stop").click()
+    tiny.wait_status("ready")
+    assert len(steps) >= 5
     assert not [task for task in tasks if task["duration"] > MAX_BLOCKED_MS], tasks
 
 
-def test_second_visit_needs_no_network_for_the_model(
+def test_second_visit_does_not_fetch_the_model_again(
     page: Page, site: Site, tiny_gguf: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "tiny.gguf"
     path.write_bytes(tiny_gguf)
     site.extra["/models/test-tiny.gguf"] = path
+    fetched = "GET /models/test-tiny.gguf"
     studio = Studio(page)
     studio.open(site.url, model="models/test-tiny.gguf")
     studio.wait_status("ready")
-    assert site.requests.count("/models/test-tiny.gguf") == 1
-    del site.extra["/models/test-tiny.gguf"]  # a request now would end in an error
-    page.route("**/models/*", lambda route: route.abort())
+    assert site.requests.count(fetched) == 1
     page.goto("about:blank")
     studio.open(site.url, model="models/test-tiny.gguf")
     studio.wait_status("ready")
     expect(page.locator("#model-text")).to_contain_text("parameters")
+    assert site.requests.count(fetched) == 1  # a HEAD asks whether the file has changed
+
+    changed = make_tiny_gguf(layers=1)
+    path.write_bytes(changed)
+    page.goto("about:blank")
+    studio.open(site.url, model="models/test-tiny.gguf")
+    studio.wait_status("ready")
+    expect(page.locator("#model-text")).to_contain_text("1 layers")
+    assert site.requests.count(fetched) == 2
 
 
 def test_page_without_webgpu_says_so_and_stays_readable(
@@ -169,4 +173,5 @@ def test_page_without_webgpu_says_so_and_stays_readable(
     expect(studio.get("train")).to_be_disabled()
     expect(studio.get("chat-send")).to_be_disabled()
     context.close()
-    watched.assert_clean(site)
+    assert watched.faults == ["console warning: No available adapters."]  # Chromium's own words
+    assert watched.origins == {site.url.rstrip("/")}
