@@ -20,6 +20,7 @@
  * @property {Count|null} count
  * @property {Field[]} fields
  * @property {Plan|null} plan
+ * @property {string} planProblem why no run can be planned, '' where one can
  * @property {Run|null} run
  * @property {Adapter|null} adapter
  * @property {boolean} useLora
@@ -32,18 +33,23 @@
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], plan: null, run: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], plan: null, planProblem: '', run: null,
   adapter: null, useLora: false, allocatedBytes: null, evaluation: null, evaluating: '', question: '',
 };
+
+/** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */
+const TELL_EVERY_MS = 80;
 
 /** @type {{keys: Set<string>, render: () => void}[]} */
 const watchers = [];
 /** @type {Set<string>} */
 const changed = new Set();
 let scheduled = false;
+let told = -TELL_EVERY_MS;
 
 function tell() {
   scheduled = false;
+  told = performance.now();
   const keys = new Set(changed);
   changed.clear();
   for (const watcher of watchers) {
@@ -58,7 +64,9 @@ export function update(patch) {
   if (scheduled) return;
   scheduled = true;
   // A hidden tab gets no animation frames, but its status should still be true.
+  const wait = told + TELL_EVERY_MS - performance.now();
   if (document.hidden) setTimeout(tell, 200);
+  else if (wait > 0) setTimeout(() => (document.hidden ? tell() : requestAnimationFrame(tell)), wait);
   else requestAnimationFrame(tell);
 }
 

@@ -129,5 +129,6 @@ class Conversation:
             text = "".join(message["content"] for message in messages[-1:])
         else:
             model = self._model
-            text = await render_chat(model.chat_template, messages, tokenizer=model.tokenizer)
+            turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+            text = await render_chat(model.chat_template, turns, tokenizer=model.tokenizer)
         return self._model.tokenizer.encode(text)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.config import LoraConfig, TrainConfig
 from app.models.loader import Model
-from app.plan.defaults import suggest_config
+from app.plan.defaults import estimate_seconds, suggest_config
 from app.studio.protocol import PlanEvent
 from app.studio.settings import merge_settings, settings_message
 from app.text.corpus import Windows, make_windows, split_eval
@@ -110,10 +110,11 @@ def lay_out(
     return RunLayout(lora, config, suggested_lora, suggested, windows, eval_windows)
 
 
-def estimate_seconds(layout: RunLayout, trainer: Trainer, speed: Speed) -> float:
+def estimate_run_seconds(model: Model, layout: RunLayout, trainer: Trainer, speed: Speed) -> float:
     """Return how long a run will take: as measured for one like it, or from its FLOP count."""
     rate = speed.tokens_per_second.get(layout.shape)
     if rate:
         return trainer.num_steps * layout.tokens_per_step(trainer) / rate
-    micro_batches = trainer.num_steps * layout.config.gradient_accumulation_steps
-    return micro_batches * trainer.flops_per_micro_batch / (speed.gflops * 1e9)
+    num_tokens = layout.windows.num_tokens
+    config = replace(layout.config, steps=trainer.num_steps, eval_fraction=0.0)
+    return estimate_seconds(model.config, config, num_tokens, speed.gflops).seconds

@@ -335,7 +335,8 @@ class Session:
 
 
 def _sentence(message: str) -> str:
-    """Return a message as a sentence: capital first, full stop last."""
+    """Return a message as a sentence: full stop last, capital first unless it is a name."""
     text = message.strip() or "Something failed without saying why: try again."
-    first = text[0].upper() if not text.split(" ", 1)[0].count("_") else text[0]
-    return first + text[1:] + ("" if text[-1] in ".!?" else ".")
+    if text.split(" ", 1)[0].isalpha():
+        text = text[0].upper() + text[1:]
+    return text + ("" if text[-1] in ".!?" else ".")

@@ -22,7 +22,7 @@ from app.studio.protocol import (
     RunRequest,
     StepEvent,
 )
-from app.studio.runs import RunLayout, Speed, estimate_seconds, lay_out
+from app.studio.runs import RunLayout, Speed, estimate_run_seconds, lay_out
 from app.text.corpus import Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
@@ -177,7 +177,8 @@ class TrainingDesk:
 
     def _plan_event(self, layout: RunLayout, trainer: Trainer) -> PlanEvent:
         assert self._model is not None
-        return layout.event(trainer, estimate_seconds(layout, trainer, self._speed))
+        seconds = estimate_run_seconds(self._model, layout, trainer, self._speed)
+        return layout.event(trainer, seconds)
 
     def _note_speed(self, layout: RunLayout, records: list[StepRecord]) -> None:
         """Remember what a run really did: the next estimate for a run like it is measured."""

@@ -7,21 +7,22 @@ import { formatCount, formatLoss, formatRate, formatSmall } from './format.js';
 
 /** @import {Step} from '../types.js' */
 
-const SMOOTHING = 0.9;
 const TABLE_ROWS = 500;
 
 /**
  * Exponential moving average without the pull of its start; steps that were skipped are gaps.
  * @param {Step[]} steps
+ * @param {number} numSteps of the whole run: the longer, the smoother
  */
-export function series(steps) {
+export function series(steps, numSteps) {
+  const keep = Math.min(0.98, Math.max(0.6, 1 - 10 / Math.max(1, numSteps)));
   const x = [], raw = [], smooth = [];
   let sum = 0, weight = 0;
   for (const { step, loss, skipped } of steps) {
     const known = !skipped && Number.isFinite(loss);
     if (known) {
-      sum = SMOOTHING * sum + (1 - SMOOTHING) * loss;
-      weight = SMOOTHING * weight + (1 - SMOOTHING);
+      sum = keep * sum + (1 - keep) * loss;
+      weight = keep * weight + (1 - keep);
     }
     x.push(step);
     raw.push(known ? loss : null);
@@ -97,8 +98,8 @@ export async function mountChart() {
     if (!steps.length) {
       plot?.destroy();
       plot = null;
-    } else if (plot) plot.setData(series(steps));
-    else plot = new UPlot(options(place), series(steps), place);
+    } else if (plot) plot.setData(series(steps, state.run?.numSteps ?? 0));
+    else plot = new UPlot(options(place), series(steps, state.run?.numSteps ?? 0), place);
   };
   watch(['run'], draw);
   place.append(make('p', { class: 'readout', hidden: '' }));

@@ -24,6 +24,19 @@ function addOption(value, label, source) {
   select.value = value;
 }
 
+/**
+ * Take what could not be loaded off the list, and show again what is in use.
+ * @param {string} value
+ */
+function dropOption(value) {
+  const select = byId('model-select', HTMLSelectElement);
+  if (value !== 'bundled') {
+    sources.delete(value);
+    [...select.options].find((option) => option.value === value)?.remove();
+  }
+  if (loadedOption) select.value = loadedOption;
+}
+
 /** @param {Studio} studio @param {string} option */
 async function load(studio, option) {
   const source = sources.get(option);
@@ -37,7 +50,7 @@ async function load(studio, option) {
     if (turn !== latest) return;
     update({ modelProgress: null });
     showFailure(error);
-    if (loadedOption) byId('model-select', HTMLSelectElement).value = loadedOption;
+    dropOption(option);
   }
 }
 

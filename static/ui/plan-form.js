@@ -99,10 +99,11 @@ const PART_NAMES = {
  * The two small tables beside the fields: the run in numbers, and every byte of memory.
  * @param {HTMLElement} place
  * @param {Plan|null} plan
+ * @param {string} problem why there is none
  */
-export function renderParts(place, plan) {
+export function renderParts(place, plan, problem) {
   if (!plan || plan.problem) {
-    place.replaceChildren(make('p', { class: 'hint', text: plan?.problem || 'Add some text, and this run is laid out here: steps, tokens, and GPU memory to the byte.' }));
+    place.replaceChildren(make('p', { class: 'hint', text: problem || 'Add some text, and this run is laid out here: steps, tokens, and GPU memory to the byte.' }));
     return;
   }
   /** @param {string} name @param {string} value */

@@ -1,6 +1,7 @@
 // @ts-check
 /** The plan of the next run: settings, exact memory, estimated time. */
 
+import { StudioError } from '../api.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { currentCorpus } from './corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from './dom.js';
@@ -23,16 +24,17 @@ async function plan(studio) {
   if (isRunning() || !state.model) return;
   const turn = ++planning;
   if (!state.hasCorpus) {
-    update({ plan: null });
+    update({ plan: null, planProblem: '' });
     return;
   }
   try {
     /** @type {Plan} */
     const result = await studio.request('plan', runRequest());
-    if (turn === planning && !isRunning()) update({ plan: result });
-  } catch {
-    // The text itself is at fault; counting it has said so already.
-    if (turn === planning) update({ plan: null });
+    if (turn === planning && !isRunning()) update({ plan: result, planProblem: result.problem });
+  } catch (error) {
+    // Said quietly beside the buttons: while a person types, half a text is not a mistake.
+    const superseded = error instanceof StudioError && error.kind === 'SupersededError';
+    if (turn === planning && !superseded) update({ plan: null, planProblem: String(error instanceof Error ? error.message : error) });
   }
 }
 
@@ -61,15 +63,15 @@ export function mountPlan(studio) {
     });
     showPlanIn(element('plan-fields'), state.plan, edits);
   });
-  watch(['plan', 'adapter', 'run'], () => {
+  watch(['plan', 'planProblem', 'adapter', 'run'], () => {
     const { plan: current } = state;
     const feasible = current && !current.problem ? current : null;
     setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatEta(value) : `≈ ${formatEta(value)}`));
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
-    setText(element('plan-note'), current?.problem ?? '');
+    setText(element('plan-note'), state.planProblem);
     showPlanIn(element('plan-fields'), current, edits);
-    renderParts(element('plan-parts'), current);
+    renderParts(element('plan-parts'), current, state.planProblem);
   });
   watch(['corpusVersion', 'model', 'adapter', 'status'], replan);
 

@@ -29,6 +29,10 @@ async function train(studio) {
   update({ run: { numSteps: 0, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false } });
   try {
     const done = await studio.request('train', runRequest());
+    if (done.steps === 0) {
+      update({ run: before });
+      return;
+    }
     change({ done, phase: '' });
     if (state.adapter) update({ useLora: true });
   } catch (error) {
@@ -52,7 +56,7 @@ function hint() {
   if (isRunning()) return '';
   if (!state.model) return 'The model has to load first.';
   if (!state.hasCorpus) return 'Add some text, or try a sample.';
-  return state.plan?.problem ?? '';
+  return state.planProblem;
 }
 
 function renderButtons() {
@@ -130,7 +134,7 @@ export function mountRun(studio) {
   });
   button('finish-download').addEventListener('click', () => void downloadAdapter(studio));
 
-  watch(['status', 'model', 'run', 'hasCorpus', 'plan', 'supported'], renderButtons);
+  watch(['status', 'model', 'run', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
   watch(['run', 'status'], () => renderFigures(state.run));
   watch(['run', 'adapter'], () => renderFinish(state.run));
 }

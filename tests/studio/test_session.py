@@ -323,12 +323,12 @@ def test_three_bad_steps_stop_the_run_and_keep_the_last_good_adapter(
     async def story() -> None:
         await page.session.start()
         await page.ask("load-model", source="poisoned.gguf")
-        one_bad = run_fields(TEXT + "Q" + TEXT, steps=None, eval_fraction=0)
+        one_bad = run_fields(TEXT + "Q" + TEXT, steps=None, epochs=1, eval_fraction=0)
         result = await page.ask("train", **one_bad)
         assert result["num_skipped"] == 1
         assert sum(step["skipped"] for step in page.events("step")) == 1
         page.heard.clear()
-        bad_end = run_fields(TEXT + "Q" * 600, steps=None, eval_fraction=0)
+        bad_end = run_fields(TEXT + "Q" * 600, steps=None, epochs=1, eval_fraction=0)
         assert "finite" in await page.refused("train", **bad_end)
         assert [step["skipped"] for step in page.events("step")][-4:] == [False, True, True, True]
         assert page.statuses()[-2:] == ["error", "ready"]
