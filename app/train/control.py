@@ -44,8 +44,6 @@ class RunControl:
 
     async def wait_while_paused(self) -> None:
         """Return at once, or when the person resumes or stops."""
-        if not self._paused or self._stopped:
-            return
         started = time.perf_counter()
         while self._paused and not self._stopped:
             await asyncio.sleep(POLL_SECONDS)

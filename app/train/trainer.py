@@ -167,8 +167,9 @@ class Trainer:
     ) -> TrainResult:
         """Make all updates, or until stopped.
 
-        The loss of a step is read while the next one runs; the adapter holds every update
-        that was made, whatever ends the run.
+        On a GPU the loss of a step is read while the next one runs. The adapter holds every
+        update that was made, whatever ends the run; where the last steps were skipped, it goes
+        back to the parameters of the last finite step.
 
         Args:
             on_step: Called after each update with what it reported.
@@ -197,16 +198,12 @@ class Trainer:
                 _PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
             )
             if len(pending) >= depth:
-                await report.add(pending.popleft())
-            if report.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-                await self._restore_last_good()
-                raise TrainingDivergedError(
-                    f"the loss was not a finite number for {MAX_SKIPPED_IN_A_ROW} steps in a row "
-                    f"(last: step {step}), so the run was stopped and the adapter of the last "
-                    "good step kept: lower the learning rate and train again"
-                )
+                await self._report(report, pending.popleft())
         while pending:
-            await report.add(pending.popleft())
+            await self._report(report, pending.popleft())
+        if report.skipped_in_a_row:
+            # The parameters of a skipped step may themselves be why its loss was not finite.
+            await self._restore_last_good()
         return report.result(stopped=control.stopped)
 
     def destroy(self) -> None:
@@ -246,6 +243,18 @@ class Trainer:
         )
         self._model.device.write(self._graphs.state.step.storage.buffer, 0, settings)
         return learning_rate
+
+    async def _report(self, report: _Reporter, pending: _PendingStep) -> None:
+        """Report a step; end the run where it was one bad step in a row too many."""
+        await report.add(pending)
+        if report.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW:
+            return
+        await self._restore_last_good()
+        raise TrainingDivergedError(
+            f"the loss was not a finite number for {MAX_SKIPPED_IN_A_ROW} steps in a row "
+            f"(last: step {pending.step}), so the run was stopped and the adapter of the last "
+            "good step kept: lower the learning rate and train again"
+        )
 
     async def _restore_last_good(self) -> None:
         device, parameters = self._model.device, self._adapter.parameters

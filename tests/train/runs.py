@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from app.config import LoraConfig, TrainConfig
 from app.nn.adapter import Adapter
@@ -17,6 +18,7 @@ from app.train.trainer import StepRecord, Trainer, TrainResult
 from tests.conftest import run
 from tests.nn.engine import Tensors, Tiny, random_tokens
 
+ReferenceTensors = dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
 OnStep = Callable[[StepRecord], None]
 
 
@@ -84,7 +86,7 @@ def reference_run(
     windows: Windows,
     config: TrainConfig,
     num_steps: int,
-) -> tuple[list[ReferenceStep], Tensors]:
+) -> tuple[list[ReferenceStep], ReferenceTensors]:
     """Do in float64 what the trainer is documented to do; one batch a step, whatever its size."""
     state = {
         path: [(np.asarray(part, np.float64), 0.0 * part, 0.0 * part) for part in pair]

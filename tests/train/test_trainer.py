@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.gpu
 CONFIG = TrainConfig(
     max_seq_len=12, micro_batch_size=2, learning_rate=1e-2, max_grad_norm=0.0, steps=4
 )
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "clipped": {"max_grad_norm": 0.3},
     "not-clipped": {"max_grad_norm": 1e3},
@@ -153,9 +154,7 @@ def test_the_plan_is_what_gets_allocated(
     adapter.destroy()
 
 
-def test_checkpointing_trains_to_the_same_bits(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpointing_trains_to_the_same_bits(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     windows = windows_of(tiny, 48, 12)
     losses = []
     for _ in range(2):
