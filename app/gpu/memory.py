@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.errors import OutOfGpuMemoryError
+from app.errors import OutOfGpuMemoryError, ShapeError
 from app.gpu.device import UNIFORM_SLOT_BYTES, Binding, Buffer, Device, Dispatch, Program
 from app.gpu.graph import Graph, Part, Storage
 
@@ -73,6 +73,9 @@ def plan_memory(graphs: Sequence[Graph]) -> MemoryPlan:
     """Assign every transient storage of some graphs to a slot, best fit first.
 
     Graphs are replayed one at a time, so they share slots. Nothing is allocated.
+
+    Raises:
+        ShapeError: a transient tensor is used by two graphs; another may lie in its slot by then.
     """
     plan = MemoryPlan()
     seen: set[Storage] = set()
@@ -88,6 +91,12 @@ def _plan_graph(graph: Graph, plan: MemoryPlan, seen: set[Storage]) -> None:
     for index, node in enumerate(graph.nodes):
         for tensor in node.bindings:
             last_use[tensor.storage] = index
+    for storage in last_use:
+        if storage in plan.slot_of:
+            raise ShapeError(
+                f"{storage.label} is transient but {graph.label} uses it after another graph, "
+                "which may have given its bytes away: make it a persistent tensor"
+            )
     free = set(range(len(plan.slots)))
     for index, node in enumerate(graph.nodes):
         storages = dict.fromkeys(tensor.storage for tensor in node.bindings)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.errors import OutOfGpuMemoryError
+from app.errors import OutOfGpuMemoryError, ShapeError
 from app.gpu.device import UNIFORM_SLOT_BYTES, Device
 from app.gpu.graph import Graph, Storage, Tensor, persistent
 from app.gpu.kernels import Kernel
@@ -79,6 +79,15 @@ def test_graphs_share_slots(seed: int) -> None:
     alone = [sum(plan_memory([random_graph(number)]).slots) for number in (seed, seed + 9)]
     together = plan_memory([random_graph(seed), random_graph(seed + 9)])
     assert max(alone) <= sum(together.slots) < sum(alone)
+
+
+def test_transient_tensors_belong_to_one_graph() -> None:
+    first, second = Graph("first"), Graph("second")
+    x = first.empty("hidden", 8)
+    first.dispatch(KERNEL, (x,), (1, 1, 1))
+    second.dispatch(KERNEL, (x,), (1, 1, 1))
+    with pytest.raises(ShapeError, match="hidden is transient but second uses it"):
+        plan_memory([first, second])
 
 
 def test_parts_sum_to_the_total() -> None:

@@ -27,7 +27,10 @@ def test_attention(device: Device, head_dim: int, length: int, tuning: str) -> N
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+@pytest.mark.parametrize(
+    "head_dim",  # the compiler of a software adapter takes seconds over the large ones
+    [pytest.param(size, marks=[pytest.mark.slow] if size > 64 else []) for size in HEAD_DIMS],
+)
 def test_every_head_dim(device: Device, head_dim: int) -> None:
     heads = Heads(2, 1, head_dim)
     check(device, attention_case, num_sequences=2, length=9, heads=heads)
