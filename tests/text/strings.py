@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from tests.text.unicode_classes import ranges_of
@@ -83,6 +84,7 @@ def _class_edges() -> list[str]:
     return texts
 
 
+@cache
 def varied_strings() -> list[str]:
     """Return the hand-written strings and seeded random ones of every kind."""
     rng = random.Random(20261121)

@@ -15,7 +15,7 @@ from tests.text.strings import varied_strings
 
 
 def test_known_ids_of_smollm2(tokenizer: Tokenizer) -> None:
-    """Values of transformers' AutoTokenizer for HuggingFaceTB/SmolLM2-135M-Instruct."""
+    """Computed with transformers and the published pre-tokenizer (digits, then byte level)."""
     assert tokenizer.encode("Hello 123 world<|im_end|>\n") == [
         19556, 216, 33, 34, 35, 905, 2, 198,
     ]  # fmt: skip
