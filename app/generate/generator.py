@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.config import GenerationConfig
-from app.errors import ConfigError
+from app.errors import AdapterError, ConfigError, GpuError
 from app.generate.passes import Passes
 from app.generate.sampler import Sampler
 from app.gpu.graph import persistent
@@ -94,6 +94,7 @@ class Generator:
 
         Raises:
             ConfigError: settings out of range, an empty prompt, or one that leaves no room.
+            AdapterError: with the adapter the model's output is not a finite number.
         """
         config.check()
         prompt = list(token_ids)
@@ -113,6 +114,7 @@ class Generator:
         reason: StopReason = "stopped"
         room = min(config.max_new_tokens, self.max_context - len(prompt))
         while logits is not None and not should_stop():
+            check_finite(logits, adapter)
             token = sampler.sample(logits, prompt + new)
             if token in config.stop_token_ids:
                 reason = "stop"
@@ -184,3 +186,23 @@ class Generator:
                 if tensor.storage.buffer is not None:
                     self._model.device.destroy_buffer(tensor.storage.buffer)
                     tensor.storage.buffer = None
+
+
+def check_finite(logits: NDArray[np.float32], adapter: Adapter | None) -> None:
+    """Refuse to choose among values that are not numbers.
+
+    Raises:
+        AdapterError: it came about with an adapter.
+        GpuError: the base itself gave them.
+    """
+    if np.isfinite(logits).all():
+        return
+    if adapter is None:
+        raise GpuError(
+            "the model's output is not a finite number: its file or the GPU driver is at fault, "
+            "load the model again"
+        )
+    raise AdapterError(
+        "with the adapter the model's output is not a finite number: its values have grown too "
+        "large, so switch it off or train a new one with a lower learning rate"
+    )

@@ -55,7 +55,8 @@ def candidate_probabilities(
         order = order[np.argsort(-scaled[order], kind="stable")]
     else:
         order = np.argsort(-scaled, kind="stable")
-    weights = np.exp(scaled[order] - scaled[order[0]])
+    with np.errstate(under="ignore"):  # a hopeless token has no share at all
+        weights = np.exp(scaled[order] - scaled[order[0]])
     probabilities = weights / weights.sum()
     if config.top_p < 1.0:
         kept = int(np.searchsorted(np.cumsum(probabilities), config.top_p)) + 1
