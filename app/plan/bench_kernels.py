@@ -1,0 +1,127 @@
+"""Figures of single kernels: products with the model's own matrices, attention."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+
+from app.gpu.graph import Graph, Tensor, persistent
+from app.gpu.memory import Allocation, build_programs, plan_memory
+from app.gpu.tuning import default_tuning
+from app.models.loader import Model
+from app.nn.weights import heads_of
+from app.ops.attention import attention, attention_backward
+from app.ops.linear import linear, linear_backward
+from app.ops.matrix import Matrix
+from app.plan.probe import FmaPeak, PeakMeter
+from app.plan.timing import Timing, time_graph, time_program
+
+Figure = dict[str, Any]
+
+
+def rate_figure(
+    name: str, flops: float, timing: Timing, peak: FmaPeak, is_software: bool, **fields: Any
+) -> Figure:
+    """Return a line with GFLOP/s (median, slowest, fastest) and their share of the peak."""
+    gflops, low, high = (rate / 1e9 for rate in timing.rates(flops))
+    return {
+        "bench": name,
+        **fields,
+        "gflops": round(gflops, 3),
+        "gflops_low": round(low, 3),
+        "gflops_high": round(high, 3),
+        **shares(gflops, flops / 1e9 / max(timing.processor, 1e-6), peak, is_software),
+    }
+
+
+def shares(gflops: float, per_processor: float, peak: FmaPeak, is_software: bool) -> Figure:
+    """Return what part of the peak a rate is.
+
+    processor_share, on software adapters, compares work a processor second instead of work a
+    second: it is the same whatever else the machine does.
+    """
+    figure = {"peak_gflops": round(peak.gflops, 3), "share": round(gflops / peak.gflops, 4)}
+    if is_software:
+        figure["processor_share"] = round(per_processor / peak.gflops_per_processor, 4)
+    return figure
+
+
+async def product_figures(model: Model, meter: PeakMeter, rows: int) -> AsyncIterator[Figure]:
+    """Yield forward and backward of each of a layer's stacked products, and of the head.
+
+    Args:
+        model: Its first layer's matrices are used.
+        meter: Started.
+        rows: Tokens; the head takes at most as many as a chunk of the loss.
+    """
+    tuning = default_tuning(model.device.info)
+    is_software = model.device.info.is_software
+    config = model.config
+    products: list[tuple[str, Matrix, int]] = [
+        (group, matrix, rows) for group, matrix in model.weights.layers[0].projections.items()
+    ]
+    head_rows = min(rows, tuning.head_rows(config.hidden_size, config.vocab_size))
+    products.append(("head", model.weights.head, head_rows))
+    for part, matrix, count in products:
+        shape = [count, matrix.num_rows, matrix.num_columns]
+        flops = 2.0 * count * matrix.num_rows * matrix.num_columns
+        for direction, width, record in (
+            ("forward", matrix.num_columns, linear),
+            ("backward", matrix.stride, linear_backward),
+        ):
+            graph = Graph(f"{part} {direction}", tuning)
+            x = persistent("x", (count, width), "scratch")
+            record(graph, x, matrix)
+            timing = await time_graph(model.device, graph, inputs=[x])
+            name = f"{matrix.format}_matmul_{direction}"
+            peak = await meter.peak()
+            yield rate_figure(name, flops, timing, peak, is_software, part=part, shape=shape)
+
+
+async def attention_figures(
+    model: Model, meter: PeakMeter, num_sequences: int, seq_len: int
+) -> AsyncIterator[Figure]:
+    """Yield causal attention, forward and backward, of one layer.
+
+    FLOPs are those of the products that cannot be avoided: two forward and five backward over
+    S/2 keys a query on average.
+    """
+    device, heads = model.device, heads_of(model.config)
+    is_software = device.info.is_software
+    rows = num_sequences * seq_len
+    positions = persistent("positions", (rows,), "scratch", "u32")
+    qkv = persistent("qkv", (rows, heads.width), "scratch")
+    d_o = persistent("d_o", (rows, heads.num_heads * heads.head_dim), "scratch")
+    tuning = default_tuning(device.info)
+    forward, backward = Graph("attention", tuning), Graph("attention backward", tuning)
+    o, logsumexp = attention(forward, qkv, positions, heads, num_sequences=num_sequences)
+    for result in (o, logsumexp):  # the backward reads them from another graph
+        result.storage.is_transient = False
+    attention_backward(
+        backward, d_o, qkv, o, logsumexp, positions, heads, num_sequences=num_sequences
+    )
+    allocation = Allocation.create(device, plan_memory([forward, backward]))
+    try:
+        numbers = np.tile(np.arange(seq_len, dtype=np.uint32), num_sequences)
+        device.write(allocation.buffer_of(positions.storage), 0, numbers)
+        for tensor in (qkv, d_o):
+            _write_noise(model, allocation, tensor)
+        programs = await build_programs(device, [forward, backward], allocation)
+        shape = [num_sequences, seq_len, heads.num_heads, heads.num_key_value_heads, heads.head_dim]
+        half = float(num_sequences * seq_len**2 * heads.num_heads * heads.head_dim)
+        for name, program, flops in (
+            ("attention_forward", programs[0], 2 * half),
+            ("attention_backward", programs[1], 5 * half),
+        ):
+            timing = await time_program(device, program, 0.2)
+            peak = await meter.peak()
+            yield rate_figure(name, flops, timing, peak, is_software, shape=shape)
+    finally:
+        allocation.destroy()
+
+
+def _write_noise(model: Model, allocation: Allocation, tensor: Tensor) -> None:
+    values = np.random.default_rng(0).standard_normal(tensor.size, np.float32)
+    model.device.write(allocation.buffer_of(tensor.storage), 0, values)

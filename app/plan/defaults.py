@@ -1,0 +1,126 @@
+"""Settings that suit a device and a corpus, and how long a run with them takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from app.config import ModelConfig, TrainConfig
+
+STEP_EFFICIENCY = 0.6
+"""A training step reaches about this share of the rate of a bare INT4 product: attention, norms
+and the adapter's small products count less than they cost (docs/benchmarks.md)."""
+
+LOWEST_EFFICIENCY, HIGHEST_EFFICIENCY = 0.35, 0.9
+"""Range over devices and windows, for the range of an estimate."""
+
+STEP_SECONDS = {True: 5.0, False: 2.0}
+"""What a step may take: on a software adapter so that the first loss, compiling included, comes
+within 20 seconds; on a GPU so that the curve moves."""
+
+MIN_WINDOW, MAX_WINDOW, WINDOW_MULTIPLE = 16, 256, 8
+MAX_BATCH = {True: 4, False: 16}
+
+MIN_UPDATES = 60
+"""An adapter learns little in fewer updates; small corpora are read several times."""
+
+MAX_EPOCHS = 10
+RUN_SECONDS = {True: 300.0, False: 3600.0}
+"""A suggested run is cut short at this length; who wants more asks for it."""
+
+MIN_STEPS = 10
+EVAL_FRACTION = 0.05
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Seconds a run is expected to take, and the range it should lie in."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+def training_flops_per_token(model: ModelConfig, seq_len: int) -> float:
+    """Return the floating-point operations of a training step per token of a window.
+
+    4·P for the products with frozen weights, forward and backward, and 7·S·H·D a layer for causal
+    attention: two products forward and five backward over S/2 keys on average.
+    """
+    width = model.num_attention_heads * model.head_dim
+    attention = 7.0 * seq_len * width * model.num_hidden_layers
+    return 4.0 * model.num_matmul_parameters + attention
+
+
+def estimate_seconds(
+    model: ModelConfig, config: TrainConfig, num_tokens: int, device_gflops: float
+) -> TimeEstimate:
+    """Return how long a run takes, from its FLOP count and the device's measured rate.
+
+    Args:
+        model: Shape of the base.
+        config: Settings of the run.
+        num_tokens: Tokens of the corpus.
+        device_gflops: From `app.plan.probe.measure_gflops`.
+    """
+    windows = max(1, math.ceil(num_tokens / config.max_seq_len))
+    windows -= min(int(config.eval_fraction * windows), windows - 1)
+    batch = min(config.micro_batch_size, windows)
+    accumulation = config.gradient_accumulation_steps
+    if config.steps is not None:
+        steps = config.steps
+    else:
+        steps = max(1, math.ceil(config.epochs * math.ceil(windows / (batch * accumulation))))
+    # Short windows are padded to the longest, which is no longer than the corpus.
+    seq_len = min(config.max_seq_len, max(num_tokens, 2))
+    tokens = float(steps) * accumulation * batch * seq_len
+    work = tokens * training_flops_per_token(model, seq_len) / (max(device_gflops, 1e-6) * 1e9)
+    return TimeEstimate(work / STEP_EFFICIENCY, work / HIGHEST_EFFICIENCY, work / LOWEST_EFFICIENCY)
+
+
+def suggest_config(
+    model: ModelConfig, device_gflops: float, num_tokens: int, is_software: bool
+) -> TrainConfig:
+    """Return settings whose first loss comes soon and whose run ends in sensible time.
+
+    Args:
+        model: Shape of the base.
+        device_gflops: From `app.plan.probe.measure_gflops`.
+        num_tokens: Tokens of the corpus.
+        is_software: Whether the device is a software adapter, shared with everything else.
+    """
+    rate = max(device_gflops, 1e-6) * 1e9 * STEP_EFFICIENCY
+    affordable = STEP_SECONDS[is_software] * rate / training_flops_per_token(model, MAX_WINDOW)
+    window = _window(model, affordable, num_tokens)
+    num_windows = max(1, math.ceil(num_tokens / window))
+    # Rather more updates than larger ones: a batch must leave MIN_UPDATES to an epoch.
+    most = min(MAX_BATCH[is_software], num_windows // MIN_UPDATES)
+    batch = max(1, min(int(affordable // window), most))
+    steps_per_epoch = math.ceil(num_windows / batch)
+    epochs = max(1, min(MAX_EPOCHS, math.ceil(MIN_UPDATES / steps_per_epoch)))
+    config = TrainConfig(
+        max_seq_len=window,
+        micro_batch_size=batch,
+        epochs=float(epochs),
+        # Fewer windows than this leave nothing to set aside.
+        eval_fraction=EVAL_FRACTION if num_windows * EVAL_FRACTION >= 1 else 0.0,
+    )
+    seconds = estimate_seconds(model, config, num_tokens, device_gflops).seconds
+    if seconds <= RUN_SECONDS[is_software]:
+        return config
+    step_seconds = batch * window * training_flops_per_token(model, window) / rate
+    steps = max(MIN_STEPS, int(RUN_SECONDS[is_software] / step_seconds))
+    return TrainConfig(
+        max_seq_len=window,
+        micro_batch_size=batch,
+        steps=steps,
+        eval_fraction=config.eval_fraction,
+    )
+
+
+def _window(model: ModelConfig, affordable: float, num_tokens: int) -> int:
+    """Return a window that the step's time, the corpus and the model's context allow."""
+    longest = min(MAX_WINDOW, model.max_position_embeddings)
+    needed = math.ceil(max(num_tokens, 1) / WINDOW_MULTIPLE) * WINDOW_MULTIPLE
+    window = int(min(affordable, needed, longest)) // WINDOW_MULTIPLE * WINDOW_MULTIPLE
+    return min(max(window, MIN_WINDOW), model.max_position_embeddings)
