@@ -170,6 +170,7 @@ def _limit_memory() -> None:
 
 def _child() -> None:
     """Read {template, context} as JSON from stdin, write {text} or {error} to stdout."""
+    import jinja2.ext
     import jinja2.sandbox  # noqa: F401  (so that the time limit does not count it)
 
     _limit_memory()
