@@ -13,6 +13,7 @@ from app.nn.weights import (
     DecoderWeights,
     LayerWeights,
     group_shape,
+    heads_of,
 )
 from app.ops.matrix import FORMAT_OF_TYPE, Matrix, new_matrix
 
@@ -63,7 +64,9 @@ def plan_load(file: GgufFile, config: ModelConfig) -> LoadPlan:
 
     Raises:
         FormatError: stacked projections of one layer come in different formats.
+        ShapeError: heads or rows of a size that no kernel takes.
     """
+    _ = heads_of(config).prelude  # before anything is uploaded, not when it is first used
     matrices: list[MatrixPart] = []
     vectors: list[tuple[GgufTensor, Tensor]] = []
 

@@ -130,7 +130,10 @@ async def _upload(
         values = await _read_vector(source, tensor)
         device.write(target.storage.buffer, 0, values)
         done += tensor.size_bytes
-    largest = max(_rows_per_chunk(part) * _row_bytes(part) for part in plan.matrices)
+    largest = max(
+        min(_rows_per_chunk(part), part.source.shape[0]) * _row_bytes(part)
+        for part in plan.matrices
+    )
     staging = persistent("staging", (-(-largest // 4) + 1,), "scratch", dtype="u32")
     staging.storage.buffer = device.create_buffer(padded(staging.size_bytes), "staging")
     try:
