@@ -77,7 +77,7 @@ def load_tiny(device: Device, **shape: Any) -> Tiny:
     return Tiny(data, run(load_model(device, MemorySource(data), lambda done, total: None)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # other packages compare the device's bytes with a plan
 def tiny(device: Device) -> Iterator[Tiny]:
     """A model that tests share and never change."""
     tiny = load_tiny(device)
