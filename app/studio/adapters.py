@@ -42,6 +42,7 @@ class AdapterDesk:
         self._model: Model | None = None
         self._info: AdapterInfo | None = None
         self._is_saved = True
+        self._snapshot: bytes | None = None
         self.current: Adapter | None = None
 
     async def use_model(self, model: Model) -> None:
@@ -106,7 +107,7 @@ class AdapterDesk:
             raise
         await self.offer_unsaved()
         self._drop()
-        self.current, self._is_saved = adapter, True
+        self.current, self._is_saved, self._snapshot = adapter, True, data
         info = AdapterInfo(**self._shape(adapter), origin="loaded", name=name, steps=0)
         self._set_info(info)
         return info
@@ -149,6 +150,18 @@ class AdapterDesk:
             "num_parameters": per_layer * lora.rank * config.num_hidden_layers,
         }
 
+    async def take_snapshot(self) -> None:
+        """Keep a copy off the GPU, for the day the device goes away."""
+        if self.current is not None:
+            self._snapshot = await self._export_bytes()
+
+    def abandon(self) -> None:
+        """The device is gone: hand out the last copy of the adapter, free nothing."""
+        if self._snapshot is not None and self.current is not None:
+            self._post(AdapterReplacedEvent(self._snapshot, FILENAME))
+        self.current, self._info, self._is_saved, self._snapshot = None, None, True, None
+        self._post(AdapterEvent(None))
+
     def close(self) -> None:
         """Free the current adapter without offering it."""
         self._drop()
@@ -157,4 +170,4 @@ class AdapterDesk:
         if self.current is not None:
             self._on_drop(self.current)
             self.current.destroy()
-        self.current, self._info, self._is_saved = None, None, True
+        self.current, self._info, self._is_saved, self._snapshot = None, None, True, None

@@ -141,6 +141,13 @@ class ModelEvent:
 
 
 @dataclass(frozen=True)
+class ModelLostEvent:
+    """The device went away, and the model with it."""
+
+    type: ClassVar[str] = "model-lost"
+
+
+@dataclass(frozen=True)
 class MemoryEvent:
     """What this page holds on the GPU."""
 
@@ -251,6 +258,7 @@ Event = (
     | SettingsEvent
     | ModelProgressEvent
     | ModelEvent
+    | ModelLostEvent
     | MemoryEvent
     | PlanEvent
     | PreparingEvent

@@ -11,15 +11,16 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
-from app.errors import ConfigError, NoAdapterError, StudioError
+from app.errors import ConfigError, DeviceLostError, NoAdapterError, StudioError
 from app.gpu.device import Device
 from app.io.source import ByteSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
 from app.studio.adapters import AdapterDesk
+from app.studio.board import Job, StatusBoard
 from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk, SupersededError
 from app.studio.protocol import (
@@ -29,10 +30,9 @@ from app.studio.protocol import (
     MemoryEvent,
     Message,
     ModelEvent,
+    ModelLostEvent,
     ModelProgressEvent,
     SettingsEvent,
-    Status,
-    StatusEvent,
     TokenEvent,
     to_message,
 )
@@ -41,10 +41,6 @@ from app.studio.training import TrainingDesk
 
 OpenDevice = Callable[[], Awaitable[Device]]
 OpenSource = Callable[[Any], Awaitable[ByteSource]]
-
-
-class BusyError(StudioError):
-    """The GPU is at work for something else."""
 
 
 class Session:
@@ -57,18 +53,22 @@ class Session:
         self._post_message = post
         self._open_device = open_device
         self._open_source = open_source
-        self._status: Status = "booting"
         self._device: Device | None = None
+        self._was_lost = False
         self._model: Model | None = None
         self._gflops = 0.0
         self._conversation: Conversation | None = None
         self._corpus = CorpusDesk()
         self._adapters = AdapterDesk(self.post, self._forget_adapter)
         self._training = TrainingDesk(self.post, self._adapters)
+        self._board = StatusBoard(
+            self.post,
+            is_loaded=lambda: self._model is not None,
+            is_paused=lambda: self._training.control.paused,
+        )
         self._loading = asyncio.Lock()
         self._load_turn = 0
         self._stop_chat = False
-        self._jobs: set[str] = set()
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             "load-model": self._load_model,
             "count-tokens": self._count_tokens,
@@ -91,40 +91,24 @@ class Session:
         """Send an event to the page."""
         self._post_message(to_message(event))
 
-    def _set_status(self, status: Status) -> None:
-        if status != self._status:
-            self._status = status
-            self.post(StatusEvent(status))
-
-    def _refresh_status(self) -> None:
-        """Show the one word that is true now; an answer may be written while a run is paused."""
-        if "loading" in self._jobs or "generating" in self._jobs:
-            self._set_status("loading" if "loading" in self._jobs else "generating")
-        elif "training" in self._jobs:
-            self._set_status("paused" if self._training.control.paused else "training")
-        elif self._model is not None:
-            self._set_status("ready")
-
     def _post_memory(self) -> None:
         if self._device is not None:
             self.post(MemoryEvent(self._device.allocated_bytes))
 
     @contextmanager
-    def _job(self, kind: Literal["loading", "training", "generating"]) -> Iterator[None]:
-        """Hold the GPU for a job; a failure shows as `error` before the session goes on."""
-        self._jobs.add(kind)
-        self._refresh_status()
-        try:
-            yield
-        except SupersededError:
-            raise
-        except BaseException:
-            self._set_status("error")
-            raise
-        finally:
-            self._jobs.remove(kind)
-            self._refresh_status()
-            self._post_memory()
+    def _job(self, kind: Job) -> Iterator[None]:
+        """Hold the GPU for a job, and see to what is left if the device goes away."""
+        with self._board.job(kind):
+            try:
+                yield
+            except DeviceLostError as error:
+                self._lose_device()
+                raise DeviceLostError(
+                    f"{error}. What was on it is gone: download the adapter if one is offered "
+                    "below, then choose the model again or reload the page"
+                ) from error
+            finally:
+                self._post_memory()
 
     # Life
 
@@ -132,15 +116,26 @@ class Session:
         """Open the device; tells the page what it is, or why there is none."""
         self.post(SettingsEvent(describe_settings()))
         try:
-            self._device = await self._open_device()
+            await self._find_device()
         except StudioError as error:
-            self.post(ErrorEvent(str(error), type(error).__name__))
-            self._set_status("error")
-            return
+            self.post(ErrorEvent(_sentence(str(error)), type(error).__name__))
+            self._board.show("error")
+
+    async def _find_device(self) -> None:
+        self._device = await self._open_device()
+        self._was_lost = False
         info = self._device.info
         features = sorted(self._device.features)
         self.post(GpuEvent(info.name, info.backend, info.is_software, features))
         self._post_memory()
+
+    def _lose_device(self) -> None:
+        """Forget everything that was on a device that went away; it needs no freeing."""
+        self._adapters.abandon()
+        self._device, self._model, self._conversation = None, None, None
+        self._gflops = 0.0
+        self._was_lost = True
+        self.post(ModelLostEvent())
 
     def close(self) -> None:
         """Free what the session holds on the device; the device itself stays open."""
@@ -182,15 +177,13 @@ class Session:
             raise ConfigError("no model is loaded yet: wait for it, or choose one")
         return self._model
 
-    def _require(self, *allowed: Status) -> None:
-        if self._status not in allowed:
-            raise BusyError(f"the GPU is {self._status}: wait for it, or stop it first")
-
     # Model
 
     async def _load_model(self, request: Message) -> Message:
+        self._board.require("booting", "loading", "ready", "error")
+        if self._was_lost:
+            await self._find_device()
         device = self._ready_device()
-        self._require("booting", "loading", "ready", "error")
         self._load_turn += 1
         turn = self._load_turn
         async with self._loading:
@@ -207,7 +200,13 @@ class Session:
             raise SupersededError("another model was chosen meanwhile")
 
     async def _fetch_model(self, device: Device, spec: Any, turn: int) -> Model:
-        source = await self._open_source(spec)
+        # Measured while the file is on its way; awaited before the upload, so as not to disturb it.
+        measuring = None if self._gflops else asyncio.ensure_future(measure_gflops(device))
+        try:
+            source = await self._open_source(spec)
+        finally:
+            if measuring is not None:
+                self._gflops = await measuring
 
         def on_progress(loaded: int, total: int) -> None:
             self._check_turn(turn)
@@ -218,8 +217,6 @@ class Session:
         return await load_model(device, source, on_progress)
 
     async def _use_model(self, model: Model) -> None:
-        if not self._gflops:
-            self._gflops = await measure_gflops(model.device)
         await self._adapters.use_model(model)
         if self._conversation is not None:
             self._conversation.destroy()
@@ -261,26 +258,26 @@ class Session:
 
     async def _train(self, request: Any) -> Message:
         model = self._ready_model()
-        self._require("ready", "error")
+        self._board.require("ready", "error")
         with self._job("training"):
             corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer, pinned=True)
             return await self._training.train(request, corpus.token_ids, self._post_memory)
 
     async def _pause(self, _request: Message) -> None:
         self._training.control.pause()
-        self._refresh_status()
+        self._board.refresh()
 
     async def _resume(self, _request: Message) -> None:
         self._training.control.resume()
-        self._refresh_status()
+        self._board.refresh()
 
     async def _stop(self, _request: Message) -> None:
         self._training.stop()
-        self._refresh_status()
+        self._board.refresh()
 
     async def _evaluate(self, request: Any) -> Message:
         model = self._ready_model()
-        self._require("ready")
+        self._board.require("ready")
         with self._job("generating"):
             corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer, pinned=True)
             return await self._training.evaluate(request, corpus.token_ids)
@@ -289,7 +286,7 @@ class Session:
 
     async def _chat(self, request: ChatRequest) -> Message:
         self._ready_model()
-        self._require("ready", "paused")
+        self._board.require("ready", "paused")
         assert self._conversation is not None
         adapter = self._adapters.current if request["use_lora"] else None
         if request["use_lora"] and adapter is None:
@@ -319,7 +316,7 @@ class Session:
 
     async def _import_adapter(self, request: Any) -> Message:
         self._ready_model()
-        self._require("ready", "error")
+        self._board.require("ready", "error")
         info = await self._adapters.load(request)
         self._post_memory()
         return to_message(info)
@@ -328,7 +325,7 @@ class Session:
         from app.studio.selfcheck import run_selfcheck
 
         device = self._ready_device()
-        self._require("ready", "error", "booting")
+        self._board.require("ready", "error", "booting")
         with self._job("generating"):
             results = await run_selfcheck(device)
         return {"results": [to_message(result) for result in results]}

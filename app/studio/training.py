@@ -105,6 +105,7 @@ class TrainingDesk:
             if adapter is not self._adapters.current:
                 adapter.destroy()
             self._note_speed(layout, records)
+        await self._adapters.take_snapshot()
         first = next((record.loss for record in records if not record.skipped), None)
         return asdict(result) | {"first_loss": first}
 

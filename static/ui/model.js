@@ -2,7 +2,7 @@
 /** Choosing and loading a model, and what is known of it. */
 
 import { state, update, watch } from '../store.js';
-import { byId, element, input, make, setProgress, setText } from './dom.js';
+import { button, byId, element, input, make, setProgress, setText } from './dom.js';
 import { formatBytes, formatCount, formatParameters } from './format.js';
 import { clearError, showError, showFailure } from './messages.js';
 
@@ -93,7 +93,8 @@ function describe() {
   if (boot && state.status === 'booting') {
     return { text: boot.text, fraction: boot.total_bytes ? boot.loaded_bytes / boot.total_bytes : null };
   }
-  if (state.status === 'error') return { text: 'No model is loaded. Choose another one.', fraction: undefined };
+  if (state.status === 'error') return { text: 'No model is loaded.', fraction: undefined };
+  if (state.status === 'loading') return { text: 'Opening the model', fraction: null };
   return { text: state.status === 'ready' ? 'Choose a model.' : 'Starting…', fraction: state.status === 'ready' ? undefined : null };
 }
 
@@ -102,9 +103,15 @@ export function mountModel(studio) {
   studio.on('model-progress', (progress) => update({ modelProgress: progress }));
   studio.on('model', (model) => update({ model, modelProgress: null }));
 
+  studio.on('model-lost', () => {
+    loadedOption = '';
+    update({ model: null, modelProgress: null });
+  });
+
   addOption('bundled', 'SmolLM2-135M-Instruct (Q4_1)', BUNDLED);
   const select = byId('model-select', HTMLSelectElement);
   select.addEventListener('change', () => void load(studio, select.value));
+  button('model-retry').addEventListener('click', () => void load(studio, select.value));
 
   byId('model-url-form', HTMLFormElement).addEventListener('submit', (event) => {
     event.preventDefault();
@@ -120,6 +127,7 @@ export function mountModel(studio) {
   watch(['boot', 'model', 'modelProgress', 'status', 'supported'], () => {
     const { text, fraction } = describe();
     setText(element('model-text'), text);
+    button('model-retry').hidden = !(state.supported && state.model === null && state.status === 'error');
     const bar = byId('model-progress', HTMLProgressElement);
     bar.hidden = fraction === undefined;
     if (fraction !== undefined) setProgress(bar, fraction);

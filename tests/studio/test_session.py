@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from app.errors import DeviceLostError
 from app.io.adapter import adapter_from_bytes
 from app.io.gguf import read_gguf
 from app.io.safetensors import read_safetensors, write_safetensors
@@ -361,5 +362,29 @@ def test_chat_stop_ends_an_answer_and_a_long_conversation_drops_its_oldest(loade
         huge = [{"role": "user", "content": "word " * 4000}]
         fields = {"raw": False, "temperature": 0, "max_new_tokens": 5, "use_lora": False}
         assert "shorten" in await loaded.refused("chat", messages=huge, **fields)
+
+    run(story())
+
+
+def test_a_lost_device_hands_out_the_adapter_and_the_model_can_be_chosen_again(
+    loaded: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        await loaded.train()
+        exported = await loaded.ask("export-adapter")
+
+        async def lose(*_: object, **__: object) -> None:
+            raise DeviceLostError("the GPU device was lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(loaded.device), "run", lose)
+            fields = {"raw": True, "temperature": 0, "max_new_tokens": 5, "use_lora": False}
+            messages = [{"role": "user", "content": QUESTION}]
+            sentence = await loaded.refused("chat", messages=messages, **fields)
+        assert "choose the model again" in sentence
+        assert loaded.statuses()[-1] == "error"
+        assert loaded.events("adapter-replaced")[-1]["bytes"] == exported["bytes"]
+        await loaded.ask("load-model", source="tiny.gguf")
+        assert (await loaded.train())["steps"] == 3
 
     run(story())

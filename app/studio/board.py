@@ -1,0 +1,72 @@
+"""The one word that says what the session does, and the jobs that decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from app.errors import StudioError
+from app.studio.corpus import SupersededError
+from app.studio.protocol import Status, StatusEvent
+
+Job = Literal["loading", "training", "generating"]
+
+
+class BusyError(StudioError):
+    """The GPU is at work for something else."""
+
+
+class StatusBoard:
+    """Knows the jobs on the GPU; tells the page whenever the word changes."""
+
+    def __init__(
+        self,
+        post: Callable[[Any], None],
+        is_loaded: Callable[[], bool],
+        is_paused: Callable[[], bool],
+    ) -> None:
+        """Ask `is_loaded` for a model and `is_paused` for the run, whenever the word is due."""
+        self._post = post
+        self._is_loaded = is_loaded
+        self._is_paused = is_paused
+        self._jobs: set[Job] = set()
+        self.status: Status = "booting"
+
+    def show(self, status: Status) -> None:
+        """Say a word, if it is another one."""
+        if status != self.status:
+            self.status = status
+            self._post(StatusEvent(status))
+
+    def refresh(self) -> None:
+        """Show the word that is true now; an answer may be written while a run is paused."""
+        if "loading" in self._jobs:
+            self.show("loading")
+        elif "generating" in self._jobs:
+            self.show("generating")
+        elif "training" in self._jobs:
+            self.show("paused" if self._is_paused() else "training")
+        elif self._is_loaded():
+            self.show("ready")
+
+    def require(self, *allowed: Status) -> None:
+        """Raise BusyError unless the session is in one of these states."""
+        if self.status not in allowed:
+            raise BusyError(f"the GPU is {self.status}: wait for it, or stop it first")
+
+    @contextmanager
+    def job(self, kind: Job) -> Iterator[None]:
+        """Hold the GPU for a job; a failure shows as `error` before the session goes on."""
+        self._jobs.add(kind)
+        self.refresh()
+        try:
+            yield
+        except SupersededError:
+            raise
+        except BaseException:
+            self.show("error")
+            raise
+        finally:
+            self._jobs.remove(kind)
+            self.refresh()
