@@ -13,6 +13,7 @@ from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
 from app.gpu.device import (
+    MAX_SUBMIT_MS,
     AdapterInfo,
     Buffer,
     Control,
@@ -258,7 +259,8 @@ class NativeDevice:
         if len(program.costs) > 16:
             await self.wait()
             elapsed_ms = (time.perf_counter() - started_at) * 1e3
-            self.flops_per_ms = max(1e5, program.flops / elapsed_ms)
+            if elapsed_ms > MAX_SUBMIT_MS:  # shorter ones measure the cost of launching
+                self.flops_per_ms = max(1e5, program.flops / elapsed_ms)
         return True
 
     async def wait(self) -> None:

@@ -143,7 +143,24 @@ async def count(device: Device, buffer: object) -> float:
     return float(np.frombuffer(await device.read(buffer, 0, 4), np.float32)[0])
 
 
-def test_replays_in_order_and_again(device: Device) -> None:
+@pytest.mark.parametrize("shortest_ms", [0.0, 1e9])
+def test_only_a_program_worth_splitting_tells_the_rate(
+    device: Device, shortest_ms: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.gpu.native.MAX_SUBMIT_MS", shortest_ms)
+    monkeypatch.setattr(device, "flops_per_ms", 12345.0)
+
+    async def body() -> None:
+        async with counting_program(device, 40) as (program, _):
+            await device.run(program)
+            assert (device.flops_per_ms == 12345.0) == (shortest_ms > 0)
+
+    run(body())
+
+
+def test_replays_in_order_and_again(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "flops_per_ms", device.flops_per_ms)  # put back afterwards
+
     async def body() -> None:
         async with counting_program(device, 40) as (program, total):
             assert program.num_dispatches == 40
