@@ -40,7 +40,7 @@ export class AnswerBubble {
     this.text = '';
     this.scheduled = false;
     this.body = make('div', { class: 'msg-body' });
-    this.about = make('span');
+    this.about = make('span', { text: 'reading…' });
     const by = useLora ? 'lora' : 'base';
     this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': by, 'data-busy': '' },
       this.body, make('div', { class: 'msg-by' }, make('span', { class: 'by', text: useLora ? 'LoRA' : 'Base' }), this.about));
@@ -60,6 +60,7 @@ export class AnswerBubble {
     this.scheduled = false;
     const keep = follow(this.log);
     setText(this.body, this.text);
+    if (this.text) setText(this.about, '');
     keep();
   }
 

@@ -53,6 +53,8 @@ export function mountPlan(studio) {
       onEdit(name, value) {
         if (value === undefined) delete edits[name];
         else edits[name] = value;
+        // Steps win over passes: who asks for passes does not want the suggested steps.
+        if (name === 'epochs' && value !== undefined) edits['steps'] = null;
         changed();
       },
       /** @param {boolean} keep */

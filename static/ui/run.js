@@ -26,6 +26,7 @@ async function train(studio) {
   clearError();
   stopping = false;
   const before = state.run;
+  element('console').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
   update({ run: { numSteps: 0, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false } });
   try {
     const done = await studio.request('train', runRequest());
@@ -106,7 +107,10 @@ function renderFinish(run) {
 
 /** @param {Studio} studio */
 export function mountRun(studio) {
-  studio.on('preparing', ({ stage, fraction }) => change({ phase: stage, fraction }));
+  studio.on('preparing', ({ stage, fraction }) => {
+    const phase = stage === 'compiling' ? 'Compiling kernels' : stage;
+    change({ phase: `${phase} · ${Math.floor(fraction * 100)} %`, fraction });
+  });
   studio.on('plan', (plan) => {
     update({ plan });
     change({ numSteps: plan.num_steps });
