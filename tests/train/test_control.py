@@ -35,6 +35,13 @@ class StopAtPoll(RunControl):
         await super().wait_while_paused()
 
 
+@pytest.fixture(autouse=True)
+def _steady_rate(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut submits by dispatches alone, so that polls come where a test counts on them."""
+    monkeypatch.setattr("app.gpu.native.MAX_SUBMIT_MS", 1e9)  # nothing is measured
+    monkeypatch.setattr(tiny.device, "flops_per_ms", 1e9)
+
+
 @pytest.fixture
 def small_submits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut a step into many submits, as a large model's is."""
