@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
 from tests.browser.studio import Studio
@@ -17,7 +18,12 @@ TEXT = (
 QUESTION = "Where is Ollamir?"
 BUNDLED = "GET /models/smollm2-135m-instruct-q4_1.gguf"
 STEP_MS = 90_000
-"""0.6 GFLOP a token × 32 tokens at about 2 GFLOP/s, and as long again for compiling."""
+"""0.6 GFLOP a token × 32 tokens at 1 GFLOP/s on a busy machine, three times over."""
+
+FIRST_LOSS_SECONDS = 20.0
+"""What the page promises, kernels still to be compiled, on any device."""
+
+STOP_SECONDS = 1.0
 
 
 @pytest.mark.slow
@@ -28,33 +34,43 @@ def test_train_chat_download_reload_and_drop_back(page: Page, site: Site) -> Non
     assert "swiftshader" in studio.text("gpu-status").lower()
     assert site.requests.count(BUNDLED) == 1
 
-    # Text in, a plan out.
+    # Text in, a plan out, and with the settings that were suggested a loss soon after Train.
     studio.paste(TEXT)
     num_tokens = studio.wait_counted()
     assert 100 < num_tokens < 200
-    studio.change_settings(steps=2, max_seq_len=32, micro_batch_size=1, eval_fraction=0)
-
-    # A whole run: figures move as steps come in.
-    steps = studio.train_to_end(2 * STEP_MS)
-    assert [step["step"] for step in steps] == [1, 2]
-    assert studio.number("step") == 2
-    assert studio.number("tokens") == steps[-1]["num_tokens"] == 64
-    assert studio.number("loss") == pytest.approx(steps[-1]["loss"])
-    assert 1.0 < steps[0]["loss"] < 8.0  # the real model on real text: chance would be 10.8
-    assert studio.number("throughput") > 0
-    studio.wait_adapter("2 steps")
-
-    # A run that is stopped in the middle of a step keeps what was learnt, within a second.
-    studio.change_settings(steps=50)
-    before = len(studio.events("step"))
+    expect(studio.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"))
+    assert studio.number("plan-memory") > 100e6
+    clicked = time.monotonic()
     studio.train()
-    studio.wait_steps(before + 1, STEP_MS / 1e3)
+    studio.wait_steps(1)
+    assert time.monotonic() - clicked < FIRST_LOSS_SECONDS
+
+    # Stopped in the middle of a step, what was learnt is kept.
     page.wait_for_timeout(500)
     clicked = time.monotonic()
     studio.get("stop").click()
     studio.wait_status("ready")
-    assert time.monotonic() - clicked < 1.0
-    assert len(studio.events("step")) < before + 5
+    assert time.monotonic() - clicked < STOP_SECONDS
+    num_steps = len(studio.events("step"))
+    assert num_steps < 5
+    studio.wait_adapter(f"Trained {num_steps} step")
+
+    # A whole run: the figures move as steps come in.
+    studio.change_settings(steps=2, max_seq_len=32, micro_batch_size=1, eval_fraction=0)
+    studio.train()
+    figures = []
+    for step in (1, 2):
+        studio.wait_steps(num_steps + step, STEP_MS / 1e3)
+        expect(studio.get("step")).to_have_attribute("data-value", str(step))
+        figures.append([studio.number(name) for name in ("tokens", "loss", "throughput")])
+    studio.wait_status("ready")
+    steps = studio.events("step")[num_steps:]
+    told = [[step[name] for name in ("num_tokens", "loss", "tokens_per_second")] for step in steps]
+    assert figures == told
+    assert [step["num_tokens"] for step in steps] == [32, 64]
+    assert all(1.0 < step["loss"] < 8.0 for step in steps)  # chance would be ln 49152 = 10.8
+    assert steps[0]["loss"] != steps[1]["loss"]
+    studio.wait_adapter("Trained 2 steps")
 
     # Base and LoRA in one conversation; the base's answer is not touched by the adapter.
     studio.change_chat(length=4)
