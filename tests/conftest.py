@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from app.errors import NoAdapterError
 from app.gpu.device import Device
 
 Result = TypeVar("Result")
+
+REAL_MODEL = Path(__file__).parents[1] / "dist/models/smollm2-135m-instruct-q4_1.gguf"
 
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -42,3 +45,10 @@ def device() -> Iterator[Device]:
         pytest.skip(str(error))
     yield device
     device.destroy()
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """The bundled model's file; a missing one is a failure, never a skip."""
+    assert REAL_MODEL.exists(), f"{REAL_MODEL} is missing: run python3 build.py first"
+    return REAL_MODEL
