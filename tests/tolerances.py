@@ -62,21 +62,25 @@ ENGINE_UPDATE_NMSE = 1e-8
 """What those steps did to an adapter tensor: 3e-11 measured, and 1e-9 where AdamW divides a
 gradient near zero by its own size."""
 
-GOLDEN_LOGITS = Tolerance(1e-3, 5e-3)
-"""f32 engine against f32 PyTorch on the real model: thirty layers of rounding; logits are of
-order 10."""
+GOLDEN_LOGITS = Tolerance(1e-5, 2e-4)
+"""f32 engine against f32 PyTorch on the real model, thirty layers of rounding: 6e-5 measured on
+logits of up to 21 (float64 is 5e-5 away from PyTorch itself)."""
 
-GOLDEN_LOSS_ABS = 1e-3
-"""Mean loss in nats of the real model, engine against PyTorch; what issue 2 demands."""
+GOLDEN_LOSS_ABS = 2e-5
+"""Mean loss in nats of the real model, engine against PyTorch: 3e-6 measured, before and after
+training; issue 2 demands 1e-3."""
 
-GOLDEN_STEP_LOSS_REL = 5e-3
-"""Loss of each of ten training steps, engine against PEFT; what issue 2 demands. Ten steps move
-the losses by up to 3 %, so this alone would pass an optimizer that is 15 % off: tighten it by
-measurement (float64 and float32 differ by 3e-6) and hold the loss after the steps as well."""
+GOLDEN_STEP_LOSS_REL = 5e-5
+"""Loss of each of ten training steps, engine against PEFT: 9e-6 measured, where issue 2 demands
+5e-3. Ten steps move the losses by up to 3 %: an optimizer that is 0.2 % off fails."""
 
-GOLDEN_GRADIENT_NMSE = 1e-6
-"""Gradient of an adapter tensor of the real model, engine in f32 against PyTorch in f32: a
-relative error of 1e-3 in norm after thirty layers of backward."""
+GOLDEN_GRADIENT_NMSE = 5e-7
+"""Gradient of an adapter tensor of the real model, engine in f32 against PyTorch in f32: 7e-8
+measured on whole tensors, and projections up to 1.3e-3 of a norm. PyTorch is at 2e-9 from float64:
+it sums in blocks, our kernels along the row, and some activations are in the thousands."""
+
+GOLDEN_GRADIENT_NORM_REL = 1e-3
+"""Norm of all gradients at each of those steps: 3e-4 measured, for the same reasons."""
 
 REFERENCE_LOGITS = Tolerance(1e-5, 2e-4)
 """Logits of the real model in float64 numpy against float32 PyTorch: PyTorch's rounding, 5e-5

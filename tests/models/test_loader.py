@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_progress_is_monotone_and_complete(device: Device, monkeypatch: pytest.M
     (total,) = {total for _, total in heard}
     assert total == sum(tensor.size_bytes for tensor in parse_gguf(data).tensors.values())
     done = [part for part, _ in heard]
-    assert all(a < b for a, b in zip(done, done[1:], strict=False))
+    assert all(a < b for a, b in pairwise(done))
     assert done[-1] == total
     assert len(done) > 40
 
