@@ -81,7 +81,7 @@ def site(dist: Path) -> Iterator[Site]:
     site = Site(f"http://localhost:{server.server_address[1]}/")
     plain: Any = server.RequestHandlerClass
 
-    class Recording(plain):
+    class Recording(plain):  # type: ignore[misc] # a class that make_server makes
         def send_head(self) -> Any:
             site.requests.append(f"{self.command} {self.path.split('?')[0]}")
             return super().send_head()

@@ -45,7 +45,7 @@ async def train_natively(gguf: bytes) -> tuple[list[dict[str, Any]], bytes]:
 
     session = Session(messages.append, open_native_device, open_source)
     await session.start()
-    run = {"corpus": {"text": TEXT}, "edits": SETTINGS, "keep_adapter": False}
+    run: dict[str, Any] = {"corpus": {"text": TEXT}, "edits": SETTINGS, "keep_adapter": False}
     for number, request in enumerate(
         (
             {"type": "load-model", "source": gguf},
