@@ -51,6 +51,9 @@ class Generator:
     Args:
         model: What answers.
         max_context: Tokens of prompt and answer together, at most.
+
+    Raises:
+        OutOfGpuMemoryError: the device cannot hold the cache; nothing stays allocated.
     """
 
     def __init__(self, model: Model, max_context: int) -> None:
@@ -65,12 +68,16 @@ class Generator:
             )
             for _ in range(config.num_hidden_layers)
         )
-        for pair in self._caches:
-            for tensor in pair:
-                tensor.storage.buffer = device.create_buffer(
-                    padded(tensor.size_bytes), tensor.storage.label
-                )
         self._passes: dict[Adapter | None, Passes] = {}
+        try:
+            for pair in self._caches:
+                for tensor in pair:
+                    tensor.storage.buffer = device.create_buffer(
+                        padded(tensor.size_bytes), tensor.storage.label
+                    )
+        except BaseException:
+            self.destroy()
+            raise
         self._cached: list[int] = []
         self._cached_for: tuple[Adapter | None, int] = (None, 0)
 

@@ -133,7 +133,8 @@ class Trainer:
         if self._config.steps is not None:
             return self._config.steps
         per_epoch = math.ceil(self._windows.num_windows / self.windows_per_step)
-        return max(1, math.ceil(self._config.epochs * per_epoch))
+        # Rounded first: 1.1 · 10 is a little more than 11 in binary.
+        return max(1, math.ceil(round(self._config.epochs * per_epoch, 6)))
 
     async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
         """Allocate the plan and compile the kernels.

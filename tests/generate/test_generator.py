@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.config import GenerationConfig, LoraConfig, TrainConfig
-from app.errors import AdapterError, ConfigError
+from app.errors import AdapterError, ConfigError, OutOfGpuMemoryError
 from app.generate.generator import GenerationResult, Generator
 from app.generate.passes import Passes
 from app.nn.adapter import Adapter
@@ -295,6 +295,32 @@ def test_the_end_of_the_context(tiny: Tiny, room: int) -> None:
     generator.destroy()
 
 
+@pytest.mark.parametrize("max_context", [2, 8, 33])
+def test_contexts_shorter_than_a_chunk(tiny: Tiny, max_context: int) -> None:
+    generator = Generator(tiny.model, max_context)
+    prompt = prompt_of(tiny, max_context - 1)
+    assert answer(generator, prompt).token_ids == reference_answer(tiny, prompt, 1)
+    short = prompt[:1]
+    room = min(8, max_context - 1)
+    assert answer(generator, short).token_ids == reference_answer(tiny, short, room)
+    generator.destroy()
+
+
+@pytest.mark.parametrize("length", [1, 50, 90, 140])
+def test_workgroups_and_chunks_of_a_gpu(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(tiny.device, "info", replace(tiny.device.info, is_software=False))
+    generator, adapter = Generator(tiny.model, 150), tiny.adapter()
+    prompt = prompt_of(tiny, length)
+    tensors = random_tensors(tiny.config, LORA, 1)
+    assert answer(generator, prompt).token_ids == reference_answer(tiny, prompt, 8)
+    found = answer(generator, prompt, adapter=adapter).token_ids
+    assert found == reference_answer(tiny, prompt, 8, tensors)
+    generator.destroy()
+    adapter.destroy()
+
+
 def test_refuses_prompts_that_leave_no_room(tiny: Tiny, generator: Generator) -> None:
     with pytest.raises(ConfigError, match="no tokens"):
         answer(generator, [])
@@ -353,6 +379,25 @@ def test_numbers_that_are_not_finite_are_told(
     for length in (40, 3):
         expected = reference_answer(tiny, prompt[:length], 8)
         assert answer(generator, prompt[:length]).token_ids == expected
+
+
+@pytest.mark.parametrize("buffers", [0, 3])
+def test_a_full_gpu_gives_everything_back(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, buffers: int
+) -> None:
+    before = tiny.device.allocated_bytes
+    create, left = tiny.device.create_buffer, [buffers]
+
+    def limited(size_bytes: int, label: str) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OutOfGpuMemoryError(f"{label}: the GPU is out of memory")
+        return create(size_bytes, label)
+
+    monkeypatch.setattr(tiny.device, "create_buffer", limited)
+    with pytest.raises(OutOfGpuMemoryError, match="cache"):
+        Generator(tiny.model, MAX_CONTEXT)
+    assert tiny.device.allocated_bytes == before
 
 
 def test_memory_goes_back(tiny: Tiny) -> None:

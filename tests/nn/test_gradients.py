@@ -110,7 +110,7 @@ def test_workgroups_of_a_gpu(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Non
     adapter.destroy()
 
 
-@pytest.mark.parametrize("rank", [1, 4, 16])
+@pytest.mark.parametrize("rank", [1, 4, 16, 40])
 def test_ranks(tiny: Tiny, rank: int) -> None:
     lora = LoraConfig(rank=rank, alpha=2.5)
     tokens, targets = batch(tiny, 2, 9)

@@ -202,6 +202,7 @@ def test_falls_back_to_recomputing_where_activations_do_not_fit(
         (3, 8, 1, 3.0, 3),
         (3, 8, 5, 3.0, 3),
         (1, 1, 1, 1.0, 1),
+        (10, 1, 1, 1.1, 11),
     ],
 )
 def test_epochs(
