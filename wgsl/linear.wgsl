@@ -2,9 +2,9 @@
 // x (M, K) · W (N, K) packed · h (M, MODULES·RANK) = scaling·X·Aᵀ · b (N, RANK) → y (M, N), f32
 // Rows of W may be several modules stacked (q|k|v); row n reads the columns of h of its module.
 // Dispatch (⌈N/8/LANES⌉, ⌈M/8⌉, 1): an invocation owns 8 rows × 8 columns in named registers.
-// Needs a weights_* prelude (bindings 0 and 1). No workgroup memory: neighbouring invocations read
-// neighbouring words, and x is the same for all of a workgroup. The low-rank term is added last,
-// from registers, so that it costs no pass over Y.
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1). No workgroup memory: neighbouring
+// invocations read neighbouring words, and x is the same for all of a workgroup. The low-rank term
+// is added last, from registers, so that it costs no pass over Y.
 
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> h: array<f32>;
@@ -26,6 +26,8 @@ struct Params {
 
 override LANES: u32 = 8;
 
+fn read_row(index: u32) -> vec4f { return x[index]; }
+
 struct Tile { left: vec4f, right: vec4f }
 
 // Add the products of one octet of x with eight columns.
@@ -42,41 +44,34 @@ fn accumulate(tile: Tile, lo: vec4f, hi: vec4f, w: array<Octet, 8>) -> Tile {
   );
 }
 
-fn adapter(row: u32, column: u32) -> vec4f {
-  let stack = select(0u, 1u, column >= params.first_bound) + select(0u, 1u, column >= params.second_bound);
-  let h_start = (row * params.modules + stack) * params.rank;
-  var sum = vec4f();
-  for (var r = 0u; r < params.rank; r++) {
-    let b_start = column * params.rank + r;
-    sum += h[h_start + r] * vec4f(
-      b[b_start], b[b_start + params.rank], b[b_start + 2u * params.rank], b[b_start + 3u * params.rank],
-    );
-  }
-  return sum;
+// Add the low-rank term of one rank: b of eight columns times h of one row.
+fn add_rank(tile: Tile, index: u32, b_left: vec4f, b_right: vec4f) -> Tile {
+  let value = h[index];
+  return Tile(tile.left + value * b_left, tile.right + value * b_right);
+}
+
+// b[4·quad .. 4·quad + 3, r]
+fn load_b(quad: u32, r: u32) -> vec4f {
+  let start = 4u * quad * params.rank + r;
+  return vec4f(b[start], b[start + params.rank], b[start + 2u * params.rank], b[start + 3u * params.rank]);
 }
 
 fn store(row: u32, quad: u32, value: vec4f) {
   if (row >= params.rows || quad >= params.quads) { return; }
   let index = row * params.quads + quad;
   var total = value;
-  if (params.rank > 0u) { total += adapter(row, 4u * quad); }
   if (params.has_residual > 0u) { total += residual[index]; }
   y[index] = total;
 }
 
 @compute @workgroup_size(LANES)
 fn linear(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
-  let left = 2u * id.x;
-  if (left >= params.quads) { return; }
-  let right = min(left + 1u, params.quads - 1u);
+  // No early return: past the end an invocation repeats the last columns, and store() drops them.
+  let quad = 2u * id.x;
+  let left = min(quad, params.quads - 1u);
+  let right = min(quad + 1u, params.quads - 1u);
   let first = 8u * group.y;
-  // Rows past the end repeat the last one; store() drops them.
-  let last = params.rows - 1u;
-  let width = 2u * params.octets;
-  let s0 = min(first, last) * width; let s1 = min(first + 1u, last) * width;
-  let s2 = min(first + 2u, last) * width; let s3 = min(first + 3u, last) * width;
-  let s4 = min(first + 4u, last) * width; let s5 = min(first + 5u, last) * width;
-  let s6 = min(first + 6u, last) * width; let s7 = min(first + 7u, last) * width;
+  let rows = eight_rows(first, params.rows - 1u, 2u * params.octets);
   var t0 = Tile(); var t1 = Tile(); var t2 = Tile(); var t3 = Tile();
   var t4 = Tile(); var t5 = Tile(); var t6 = Tile(); var t7 = Tile();
   for (var octet = 0u; octet < params.octets; octet++) {
@@ -90,19 +85,37 @@ fn linear(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group
       dequantize(words_r, scales_r, 0u), dequantize(words_r, scales_r, 1u),
       dequantize(words_r, scales_r, 2u), dequantize(words_r, scales_r, 3u),
     );
-    let k = 2u * octet;
-    t0 = accumulate(t0, x[s0 + k], x[s0 + k + 1u], w); t1 = accumulate(t1, x[s1 + k], x[s1 + k + 1u], w);
-    t2 = accumulate(t2, x[s2 + k], x[s2 + k + 1u], w); t3 = accumulate(t3, x[s3 + k], x[s3 + k + 1u], w);
-    t4 = accumulate(t4, x[s4 + k], x[s4 + k + 1u], w); t5 = accumulate(t5, x[s5 + k], x[s5 + k + 1u], w);
-    t6 = accumulate(t6, x[s6 + k], x[s6 + k + 1u], w); t7 = accumulate(t7, x[s7 + k], x[s7 + k + 1u], w);
+    let lo = load_rows(rows, 2u * octet);
+    let hi = load_rows(rows, 2u * octet + 1u);
+    t0 = accumulate(t0, lo[0], hi[0], w); t1 = accumulate(t1, lo[1], hi[1], w);
+    t2 = accumulate(t2, lo[2], hi[2], w); t3 = accumulate(t3, lo[3], hi[3], w);
+    t4 = accumulate(t4, lo[4], hi[4], w); t5 = accumulate(t5, lo[5], hi[5], w);
+    t6 = accumulate(t6, lo[6], hi[6], w); t7 = accumulate(t7, lo[7], hi[7], w);
   }
-  store(first, left, t0.left); store(first + 1u, left, t1.left);
-  store(first + 2u, left, t2.left); store(first + 3u, left, t3.left);
-  store(first + 4u, left, t4.left); store(first + 5u, left, t5.left);
-  store(first + 6u, left, t6.left); store(first + 7u, left, t7.left);
-  if (right == left) { return; }
-  store(first, right, t0.right); store(first + 1u, right, t1.right);
-  store(first + 2u, right, t2.right); store(first + 3u, right, t3.right);
-  store(first + 4u, right, t4.right); store(first + 5u, right, t5.right);
-  store(first + 6u, right, t6.right); store(first + 7u, right, t7.right);
+  // Bounds of modules are multiples of eight: both quads are columns of one module.
+  let column = 4u * left;
+  let stack = select(0u, 1u, column >= params.first_bound) + select(0u, 1u, column >= params.second_bound);
+  let stride = params.modules * params.rank;
+  let last = params.rows - 1u;
+  for (var r = 0u; r < params.rank; r++) {
+    let b_l = load_b(left, r);
+    let b_r = load_b(right, r);
+    let at = stack * params.rank + r;
+    t0 = add_rank(t0, min(first, last) * stride + at, b_l, b_r);
+    t1 = add_rank(t1, min(first + 1u, last) * stride + at, b_l, b_r);
+    t2 = add_rank(t2, min(first + 2u, last) * stride + at, b_l, b_r);
+    t3 = add_rank(t3, min(first + 3u, last) * stride + at, b_l, b_r);
+    t4 = add_rank(t4, min(first + 4u, last) * stride + at, b_l, b_r);
+    t5 = add_rank(t5, min(first + 5u, last) * stride + at, b_l, b_r);
+    t6 = add_rank(t6, min(first + 6u, last) * stride + at, b_l, b_r);
+    t7 = add_rank(t7, min(first + 7u, last) * stride + at, b_l, b_r);
+  }
+  store(first, quad, t0.left); store(first, quad + 1u, t0.right);
+  store(first + 1u, quad, t1.left); store(first + 1u, quad + 1u, t1.right);
+  store(first + 2u, quad, t2.left); store(first + 2u, quad + 1u, t2.right);
+  store(first + 3u, quad, t3.left); store(first + 3u, quad + 1u, t3.right);
+  store(first + 4u, quad, t4.left); store(first + 4u, quad + 1u, t4.right);
+  store(first + 5u, quad, t5.left); store(first + 5u, quad + 1u, t5.right);
+  store(first + 6u, quad, t6.left); store(first + 6u, quad + 1u, t6.right);
+  store(first + 7u, quad, t7.left); store(first + 7u, quad + 1u, t7.right);
 }

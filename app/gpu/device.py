@@ -29,12 +29,18 @@ UNIFORM_SLOT_BYTES = 256
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """Who the GPU is."""
+    """Who the GPU is.
+
+    Attributes:
+        subgroup_size: Invocations of a subgroup where subgroups may be used and the size is
+            known, else 0.
+    """
 
     name: str
     vendor: str
     backend: str
     is_software: bool
+    subgroup_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import time
 from collections import deque
@@ -100,8 +101,14 @@ class NativeDevice:
     def __init__(self, adapter: Any) -> None:
         info, limits = adapter.info, adapter.limits
         is_software = info["adapter_type"] == "CPU"
-        self.info = AdapterInfo(info["device"], info["vendor"], info["backend_type"], is_software)
         self.features = frozenset(f for f in WANTED_FEATURES if f in adapter.features)
+        self.info = AdapterInfo(
+            info["device"],
+            info["vendor"],
+            info["backend_type"],
+            is_software,
+            _subgroup_size(info["device"]) if "subgroup" in self.features else 0,
+        )
         wanted = {
             name: limits[name]
             for name in (
@@ -277,6 +284,16 @@ class NativeDevice:
     def destroy(self) -> None:
         """Give the device and all its buffers back."""
         self._device.destroy()
+
+
+def _subgroup_size(name: str) -> int:
+    """Return lavapipe's subgroup size, which its name tells; 0 for other adapters.
+
+    wgpu reports a range of sizes only, 4 to 128 for lavapipe, whose subgroups are exactly as wide
+    as its vectors of f32.
+    """
+    found = re.fullmatch(r"llvmpipe \(.*\b(\d+) bits\)", name)
+    return int(found.group(1)) // 32 if found else 0
 
 
 async def open_native_device() -> NativeDevice:

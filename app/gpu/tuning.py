@@ -6,7 +6,8 @@ core and pays dearly for barriers; a GPU wants at least a subgroup's width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from app.gpu.device import AdapterInfo
 
@@ -16,10 +17,12 @@ class Tuning:
     """Invocations of a workgroup along columns (lanes) and along the contraction (slices).
 
     Attributes:
+        rows: Prelude by which a product's invocations get the rows that they all need.
         head_flops: Work of one product with the head: rows of logits come in such chunks.
         prefill_rows: Tokens of a prompt computed together.
     """
 
+    rows: Literal["rows_direct", "rows_subgroup"]
     linear_lanes: int
     vector_lanes: int
     vector_slices: int
@@ -41,6 +44,7 @@ class Tuning:
 
 
 SOFTWARE = Tuning(
+    rows="rows_direct",
     linear_lanes=8,
     vector_lanes=8,
     vector_slices=1,
@@ -52,7 +56,12 @@ SOFTWARE = Tuning(
     prefill_rows=32,
 )
 
+SOFTWARE_SUBGROUPS = replace(SOFTWARE, rows="rows_subgroup")
+"""Where subgroups are known to have room for eight rows: on lavapipe a load costs every invocation
+its own, even of one address, and sharing them makes products 1.7 times as fast."""
+
 GPU = Tuning(
+    rows="rows_direct",
     linear_lanes=32,
     vector_lanes=8,
     vector_slices=16,
@@ -67,4 +76,6 @@ GPU = Tuning(
 
 def default_tuning(info: AdapterInfo) -> Tuning:
     """Return the prior for an adapter."""
-    return SOFTWARE if info.is_software else GPU
+    if not info.is_software:
+        return GPU
+    return SOFTWARE_SUBGROUPS if info.subgroup_size >= 8 else SOFTWARE

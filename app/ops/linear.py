@@ -12,6 +12,9 @@ from app.ops.matrix import Matrix
 ROWS = 8
 """Rows of x that an invocation owns (wgsl/linear.wgsl)."""
 
+COLUMNS = 8
+"""Columns of y that an invocation owns; they must belong to one module."""
+
 MAX_VECTOR_ROWS = 2
 """Up to this many rows the matrix-vector kernel is used."""
 
@@ -97,6 +100,11 @@ def linear(
                 f"lora_b has {low_rank.lora_b.shape[0]} rows but the packed matrix has "
                 f"{weight.stride}: with an adapter, out_features must be a multiple of 8"
             )
+        if any(bound % COLUMNS for bound in low_rank.bounds):
+            raise ShapeError(
+                f"modules begin at rows {low_rank.bounds} of the stacked matrix: multiples of "
+                f"{COLUMNS} are needed"
+            )
         rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
         b, h = low_rank.lora_b, hidden
     params = (
@@ -116,7 +124,7 @@ def linear(
         grid = (ceil_div(weight.stride // 4, lanes), rows, 1)
     else:
         lanes = tuning.linear_lanes
-        kernel = Kernel("linear", (weight.prelude,), (("LANES", lanes),))
+        kernel = Kernel("linear", (tuning.rows, weight.prelude), (("LANES", lanes),))
         grid = (ceil_div(weight.stride // 8, lanes), ceil_div(rows, ROWS), 1)
     graph.dispatch(
         kernel,
@@ -162,10 +170,11 @@ def linear_backward(
     ranks, a, g = 0, dy, dy
     if low_rank is not None and d_hidden is not None:
         ranks, a, g = low_rank.rank * low_rank.num_modules, low_rank.lora_a, d_hidden
-    lanes = graph.tuning.linear_lanes
+    tuning = graph.tuning
+    lanes = tuning.linear_lanes
     octets = weight.num_columns // 8
     graph.dispatch(
-        Kernel("linear_backward", (weight.prelude,), (("LANES", lanes),)),
+        Kernel("linear_backward", (tuning.rows, weight.prelude), (("LANES", lanes),)),
         (*weight.bindings, dy, g, a, dx),
         (ceil_div(octets, 2 * lanes), ceil_div(rows, ROWS), 1),
         (rows, weight.stride // 4, octets, ranks),

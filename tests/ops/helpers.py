@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from app.gpu.device import Device
-from app.gpu.tuning import GPU, SOFTWARE, Tuning
+from app.gpu.tuning import GPU, SOFTWARE, SOFTWARE_SUBGROUPS, Tuning
 from app.studio.checks.bench import Case, record, run_bench
 from tests.conftest import run
 from tests.tolerances import assert_close
 
 TUNINGS: dict[str, Tuning] = {"software": SOFTWARE, "gpu": GPU}
 
+SUBGROUPS = {"subgroups": SOFTWARE_SUBGROUPS}
+"""Differs from "software" in products only, and needs a device whose subgroups are known."""
+
 
 def check(
     device: Device, case: Case, tuning: str = "software", seed: int = 1, **shape: Any
 ) -> None:
     """Run `case(bench, **shape)` and assert every comparison."""
-    for result in run(run_bench(device, record(case, TUNINGS[tuning], seed, **shape))):
+    for result in run(
+        run_bench(device, record(case, (TUNINGS | SUBGROUPS)[tuning], seed, **shape))
+    ):
         assert_close(result.actual, result.expected, result.tolerance, result.name)

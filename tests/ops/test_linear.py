@@ -100,3 +100,16 @@ def test_refuses_what_does_not_fit() -> None:
         linear(Graph("g"), x, weight, low_rank=LowRank(4, (), a, b), hidden=hidden)
     with pytest.raises(ShapeError, match=r"modules begin at rows \(6,\)"):
         LowRank(4, (6,), a, b)
+
+
+@pytest.mark.parametrize("gguf_type", ["Q4_1", "Q8_0", "F16"])
+@pytest.mark.parametrize("rows", [3, 8, 13, 64])
+def test_rows_shared_in_a_subgroup(device: Device, rows: int, gguf_type: str) -> None:
+    if device.info.subgroup_size < 8:
+        pytest.skip("this adapter's subgroups are too small, or their size is not known")
+    for out, columns in PLAIN:
+        shape = {"rows": rows, "columns": columns, "outs": (out,), "gguf_type": gguf_type}
+        for case in (linear_case, linear_backward_case):
+            check(device, case, "subgroups", **shape)
+    for case in (linear_case, linear_backward_case):
+        check(device, case, "subgroups", rows=rows, gguf_type=gguf_type, **MODULES["three"])
