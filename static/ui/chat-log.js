@@ -60,7 +60,7 @@ export class AnswerBubble {
     this.scheduled = false;
     const keep = follow(this.log);
     setText(this.body, this.text);
-    if (this.text) setText(this.about, '');
+    if (this.text && 'busy' in this.node.dataset) setText(this.about, '');
     keep();
   }
 
@@ -68,8 +68,8 @@ export class AnswerBubble {
   finish(answer) {
     const keep = follow(this.log);
     this.text = answer.text;
-    this.render();
     delete this.node.dataset['busy'];
+    this.render();
     const parts = [`${answer.num_tokens} tokens`];
     if (answer.tokens_per_second > 0) parts.push(`${formatRate(answer.tokens_per_second)} tokens/s`);
     if (answer.stop_reason === 'length') parts.push('cut at the longest answer set');

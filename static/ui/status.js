@@ -8,6 +8,19 @@ import { announce, showError } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
 
+const NAME = 'LoRA Lab';
+
+/** The tab says how far a run is, for whoever works in another one. */
+function title() {
+  const { run, status } = state;
+  const last = run?.steps.at(-1);
+  if (!run || !last) return NAME;
+  if (run.done) return `${run.done.stopped ? 'Stopped' : 'Finished'} · ${NAME}`;
+  if (run.failed || !run.numSteps) return NAME;
+  const share = `${Math.floor((100 * last.step) / run.numSteps)} %`;
+  return status === 'paused' ? `Paused at ${share} · ${NAME}` : `${share} · ${NAME}`;
+}
+
 /** @param {Studio} studio */
 export function mountStatus(studio) {
   studio.on('status', ({ status }) => update({ status }));
@@ -34,6 +47,9 @@ export function mountStatus(studio) {
   watch(['adapter'], () => {
     const { adapter } = state;
     setText(element('foot-mode'), adapter ? `LoRA adapter, rank ${adapter.rank}` : 'LoRA adapter');
+  });
+  watch(['run', 'status'], () => {
+    document.title = title();
   });
   watch(['run'], () => {
     const last = state.run?.steps.at(-1);
