@@ -38,6 +38,13 @@ test('a broken connection is taken up where it broke', async () => {
   assert.deepEqual(server.ranges, ['', 'bytes=3000-']);
 });
 
+test('a server that cannot continue a file sends it whole', async () => {
+  useFolder(new Folder());
+  const server = new Server(BYTES, { breaks: [3000], resumes: false });
+  assert.deepEqual(await fetchIt(), BYTES);
+  assert.deepEqual(server.ranges, ['', 'bytes=3000-']);
+});
+
 test('a visit that was cut off is continued by the next', async () => {
   const folder = new Folder();
   useFolder(folder);

@@ -78,15 +78,15 @@ export function useFolder(folder) {
 
 // Serves bytes; `breaks` says after how many bytes each answer breaks off.
 export class Server {
-  constructor(bytes, { breaks = [], status = 200, etag = '"one"' } = {}) {
-    Object.assign(this, { bytes, breaks: [...breaks], status, etag, requests: [] });
+  constructor(bytes, { breaks = [], status = 200, etag = '"one"', resumes = true } = {}) {
+    Object.assign(this, { bytes, breaks: [...breaks], status, etag, resumes, requests: [] });
     globalThis.fetch = async (url, init = {}) => this.answer(String(url), init);
   }
 
   async answer(url, { headers = {}, method = 'GET', signal }) {
     this.requests.push({ method, range: headers['Range'] ?? '' });
     if (this.status !== 200) return new Response('', { status: this.status });
-    const start = Number(/bytes=(\d+)-/.exec(headers['Range'] ?? '')?.[1] ?? 0);
+    const start = !this.resumes ? 0 : Number(/bytes=(\d+)-/.exec(headers['Range'] ?? '')?.[1] ?? 0);
     const part = this.bytes.subarray(start);
     const answered = { 'content-length': String(part.length), ...(this.etag ? { etag: this.etag } : {}) };
     if (method === 'HEAD') return new Response(null, { headers: answered });
