@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.gpu.graph import ceil_div
 from app.gpu.memory import Allocation, build_programs, plan_memory
 from app.models.loader import Model
 from app.nn.adapter import Adapter
@@ -54,7 +55,9 @@ async def evaluate(
     check_context(model, windows)
     device = model.device
     seq_len = int(windows.lengths.max())
-    together = max(1, min(windows.num_windows, MAX_TOKENS_TOGETHER // seq_len))
+    # Batches of equal size: a last one that is half empty would cost as much as a full one.
+    num_batches = ceil_div(windows.num_windows, max(1, MAX_TOKENS_TOGETHER // seq_len))
+    together = ceil_div(windows.num_windows, num_batches)
     graph, inputs = record_evaluation(model, adapter, num_sequences=together, seq_len=seq_len)
     allocation = Allocation.create(device, plan_memory([graph]))
     try:
