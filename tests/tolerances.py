@@ -67,8 +67,12 @@ GOLDEN_LOGITS = Tolerance(1e-5, 2e-4)
 logits of up to 21 (float64 is 5e-5 away from PyTorch itself)."""
 
 GOLDEN_LOSS_ABS = 2e-5
-"""Mean loss in nats of the real model, engine against PyTorch: 3e-6 measured, before and after
-training; issue 2 demands 1e-3."""
+"""Mean loss in nats of the real model, engine against PyTorch: 1.2e-6 measured; issue 2
+demands 1e-3."""
+
+GOLDEN_TRAINED_LOSS_ABS = 1e-4
+"""The same after ten steps of training: 3e-6 measured after windows of 32, 2.1e-5 after windows of
+128, since AdamW's first steps move every parameter by the sign of its gradient, however small."""
 
 GOLDEN_STEP_LOSS_REL = 5e-5
 """Loss of each of ten training steps, engine against PEFT: 9e-6 measured, where issue 2 demands
