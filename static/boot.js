@@ -24,19 +24,23 @@ Object.assign((/** @type {any} */ (globalThis).loraLab ??= {}), { createTokenize
 function countFetches(onBytes) {
   const plainFetch = globalThis.fetch;
   let loaded = 0;
+  /** @param {ReadableStream<Uint8Array>} stream */
+  const count = async (stream) => {
+    const reader = stream.getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      loaded += part.value.byteLength;
+      onBytes(loaded);
+    }
+  };
   globalThis.fetch = async (input, init) => {
     const response = await plainFetch(input, init);
     const url = input instanceof Request ? input.url : String(input);
     if (!response.ok || !response.body || !COUNTED.test(new URL(url, import.meta.url).pathname)) return response;
-    const counter = new TransformStream({
-      transform(chunk, controller) {
-        loaded += chunk.byteLength;
-        onBytes(loaded);
-        controller.enqueue(chunk);
-      },
-    });
-    // The content type has to stay: WebAssembly compiles while it streams only if it is right.
-    return new Response(response.body.pipeThrough(counter), { status: response.status, headers: response.headers });
+    // Counted on a copy: only the browser's own response lets it keep the compiled WebAssembly
+    // for the next visit.
+    const copy = response.clone().body;
+    if (copy) count(copy).catch(() => {});
+    return response;
   };
   return () => {
     globalThis.fetch = plainFetch;

@@ -11,6 +11,7 @@ const ANNOUNCE_EVERY_MS = 5_000;
  */
 export function showError(sentence) {
   setText(element('error-text'), sentence);
+  element('error-help').hidden = true;
   element('error').hidden = false;
 }
 

@@ -101,7 +101,11 @@ function describe() {
 /** @param {Studio} studio */
 export function mountModel(studio) {
   studio.on('model-progress', (progress) => update({ modelProgress: progress }));
-  studio.on('model', (model) => update({ model, modelProgress: null }));
+  studio.on('model', (model) => {
+    update({ model, modelProgress: null });
+    // Ask that the stored model survives when the disk fills up; a no changes nothing.
+    navigator.storage?.persist?.().catch(() => {});
+  });
 
   studio.on('model-lost', () => {
     loadedOption = '';

@@ -10,7 +10,8 @@ import { showError } from './messages.js';
 /** @param {Support} support */
 export function showNoGpu(support) {
   update({ supported: false, status: 'error', gpuText: 'none available' });
-  showError(`${support.found} Training and chat need one: see below how to get it.`);
+  showError(`${support.found} Training and chat need one.`);
+  element('error-help').hidden = false;
   element('help-steps').replaceChildren(...support.steps.map((step) => make('li', { text: step })));
   element('webgpu-help').hidden = false;
 }
