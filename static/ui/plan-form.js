@@ -53,7 +53,7 @@ function parse(field, text) {
  */
 export function buildFields(place, { onEdit, onKeep }) {
   if (state.fields.length === 0) {
-    place.replaceChildren(make('p', { class: 'hint', text: 'The settings appear here once Python has started.' }));
+    place.replaceChildren(make('p', { class: 'hint', text: state.supported ? 'The settings appear here once Python has started.' : 'The settings appear here once there is a GPU to use them.' }));
     return;
   }
   const keep = make('input', { id: 'keep-adapter', type: 'checkbox' });

@@ -47,7 +47,7 @@ export function mountPlan(studio) {
     replan();
   };
 
-  watch(['fields'], () => {
+  watch(['fields', 'supported'], () => {
     buildFields(element('plan-fields'), {
       /** @param {string} name @param {Setting|undefined} value */
       onEdit(name, value) {
