@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -88,8 +88,8 @@ class BrowserDevice:
         """Wrap a GpuHost (static/gpu-host.js) and the functions of static/replay.js."""
         self._host, self._gpu = host, gpu
         info, limits = host.info, host.device.limits
-        self.info = adapter_info(info)
         self.features = frozenset(str(name) for name in host.features)
+        self.info = adapter_info(info, "subgroups" in self.features)
         self.limits = Limits(
             max_buffer_bytes=int(limits.maxBufferSize),
             max_binding_bytes=int(limits.maxStorageBufferBindingSize),
@@ -178,7 +178,7 @@ class BrowserDevice:
             sources = [
                 {
                     "label": kernel.label,
-                    "code": kernel.code,
+                    "code": with_extensions(kernel.code, self.features),
                     "entry_point": kernel.entry_point,
                     "constants": dict(kernel.constants),
                 }
@@ -271,7 +271,16 @@ class BrowserDevice:
         self._host.destroy()
 
 
-def adapter_info(info: Any) -> AdapterInfo:
+def with_extensions(code: str, features: Collection[str]) -> str:
+    """Name the extensions that a shader uses: browsers ask for it, naga does not know them.
+
+    On the first line, so that line numbers in messages stay those of the shader.
+    """
+    uses_subgroups = "subgroups" in features and "subgroup" in code
+    return f"enable subgroups; {code}" if uses_subgroups else code
+
+
+def adapter_info(info: Any, has_subgroups: bool) -> AdapterInfo:
     """Return who a GPUAdapterInfo is; browsers leave empty what they will not tell."""
     vendor, architecture, device, description = (
         str(getattr(info, key, "") or "")
@@ -283,7 +292,9 @@ def adapter_info(info: Any) -> AdapterInfo:
         word in told for word in SOFTWARE_NAMES
     )
     backend = str(getattr(info, "backend", "") or "WebGPU")
-    return AdapterInfo(name or "unnamed GPU", vendor, backend, is_software)
+    sizes = {int(getattr(info, f"subgroup{which}Size", 0) or 0) for which in ("Min", "Max")}
+    subgroup_size = sizes.pop() if has_subgroups and len(sizes) == 1 else 0
+    return AdapterInfo(name or "unnamed GPU", vendor, backend, is_software, subgroup_size)
 
 
 async def open_browser_device() -> BrowserDevice:
