@@ -17,6 +17,7 @@ class Tuning:
     """Invocations of a workgroup along columns (lanes) and along the contraction (slices).
 
     Attributes:
+        wide_attention: Several queries or keys an invocation, where a load costs more than a spill.
         rows: Prelude by which a product's invocations get the rows that they all need.
         head_flops: Work of one product with the head: rows of logits come in such chunks.
         prefill_rows: Tokens of a prompt computed together.
@@ -27,6 +28,8 @@ class Tuning:
     vector_lanes: int
     vector_slices: int
     attention_lanes: int
+    wide_attention: bool
+    norm_lanes: int
     hidden_slices: int
     gradient_lanes: int
     gradient_slices: int
@@ -49,6 +52,8 @@ SOFTWARE = Tuning(
     vector_lanes=8,
     vector_slices=1,
     attention_lanes=8,
+    wide_attention=True,
+    norm_lanes=8,
     hidden_slices=8,
     gradient_lanes=8,
     gradient_slices=1,
@@ -66,6 +71,8 @@ GPU = Tuning(
     vector_lanes=8,
     vector_slices=16,
     attention_lanes=32,
+    wide_attention=False,
+    norm_lanes=64,
     hidden_slices=32,
     gradient_lanes=8,
     gradient_slices=8,

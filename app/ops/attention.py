@@ -8,6 +8,13 @@ from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
 
+WIDE_QUERIES = 4
+WIDE_KEYS = 2
+"""Queries and keys that an invocation of the wide kernels owns (wgsl/attention_*wide.wgsl)."""
+
+MAX_WIDE_HEAD_DIM = 64
+"""Larger heads, unrolled four times over, take a software adapter a minute to compile."""
+
 HEAD_DIMS = (16, 32, 64, 96, 128)
 """Sizes with a prelude wgsl/lib/head_dim_*.wgsl."""
 
@@ -79,10 +86,16 @@ def attention(
     o = graph.empty("attention", rows, heads.num_heads * heads.head_dim)
     logsumexp = graph.empty("logsumexp", rows, heads.num_heads)
     lanes = graph.tuning.attention_lanes
+    is_wide = _is_wide(graph, queries, heads)
+    name = "attention_wide" if is_wide else "attention"
     graph.dispatch(
-        Kernel("attention", (heads.prelude,), (("LANES", lanes),)),
+        Kernel(name, (heads.prelude,), (("LANES", lanes),)),
         (positions, qkv, k, v, o, logsumexp),
-        (ceil_div(queries, lanes), heads.num_heads, num_sequences),
+        (
+            ceil_div(queries, lanes * (WIDE_QUERIES if is_wide else 1)),
+            heads.num_heads,
+            num_sequences,
+        ),
         (
             queries,
             keys,
@@ -148,21 +161,40 @@ def attention_backward(
     )
     work = float(rows * queries * heads.num_heads * heads.head_dim) * SLOWDOWN
     constants = (("LANES", lanes),)
+    is_wide = _is_wide(graph, queries, heads)
+    query_kernel, key_kernel = "attention_backward_query", "attention_backward_key"
+    if is_wide:
+        query_kernel, key_kernel = "attention_backward_query_wide", "attention_backward_key_wide"
     graph.dispatch(
-        Kernel("attention_backward_query", (heads.prelude,), constants),
+        Kernel(query_kernel, (heads.prelude,), constants),
         (positions, qkv, o, d_o, logsumexp, d_qkv, delta),
-        (ceil_div(queries, lanes), heads.num_heads, num_sequences),
+        (
+            ceil_div(queries, lanes * (WIDE_QUERIES if is_wide else 1)),
+            heads.num_heads,
+            num_sequences,
+        ),
         params,
         flops=3.0 * work,
     )
     graph.dispatch(
-        Kernel("attention_backward_key", (heads.prelude,), constants),
+        Kernel(key_kernel, (heads.prelude,), constants),
         (positions, qkv, d_o, logsumexp, delta, d_qkv),
-        (ceil_div(queries, lanes), heads.num_key_value_heads, num_sequences),
+        (
+            ceil_div(queries, lanes * (WIDE_KEYS if is_wide else 1)),
+            heads.num_key_value_heads,
+            num_sequences,
+        ),
         params,
         flops=4.0 * work,
     )
     return d_qkv
+
+
+def _is_wide(graph: Graph, queries: int, heads: Heads) -> bool:
+    """Whether the wide kernels pay: enough queries, and heads that compile in seconds."""
+    tuning = graph.tuning
+    is_small = heads.head_dim <= MAX_WIDE_HEAD_DIM
+    return tuning.wide_attention and is_small and queries > tuning.attention_lanes
 
 
 def _queries(qkv: Tensor, heads: Heads, num_sequences: int) -> tuple[int, int]:
