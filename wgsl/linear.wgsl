@@ -97,25 +97,27 @@ fn linear(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group
   let stack = select(0u, 1u, column >= params.first_bound) + select(0u, 1u, column >= params.second_bound);
   let stride = params.modules * params.rank;
   let last = params.rows - 1u;
+  var p0 = Tile(); var p1 = Tile(); var p2 = Tile(); var p3 = Tile();
+  var p4 = Tile(); var p5 = Tile(); var p6 = Tile(); var p7 = Tile();
   for (var r = 0u; r < params.rank; r++) {
     let b_l = load_b(left, r);
     let b_r = load_b(right, r);
     let at = stack * params.rank + r;
-    t0 = add_rank(t0, min(first, last) * stride + at, b_l, b_r);
-    t1 = add_rank(t1, min(first + 1u, last) * stride + at, b_l, b_r);
-    t2 = add_rank(t2, min(first + 2u, last) * stride + at, b_l, b_r);
-    t3 = add_rank(t3, min(first + 3u, last) * stride + at, b_l, b_r);
-    t4 = add_rank(t4, min(first + 4u, last) * stride + at, b_l, b_r);
-    t5 = add_rank(t5, min(first + 5u, last) * stride + at, b_l, b_r);
-    t6 = add_rank(t6, min(first + 6u, last) * stride + at, b_l, b_r);
-    t7 = add_rank(t7, min(first + 7u, last) * stride + at, b_l, b_r);
+    p0 = add_rank(p0, min(first, last) * stride + at, b_l, b_r);
+    p1 = add_rank(p1, min(first + 1u, last) * stride + at, b_l, b_r);
+    p2 = add_rank(p2, min(first + 2u, last) * stride + at, b_l, b_r);
+    p3 = add_rank(p3, min(first + 3u, last) * stride + at, b_l, b_r);
+    p4 = add_rank(p4, min(first + 4u, last) * stride + at, b_l, b_r);
+    p5 = add_rank(p5, min(first + 5u, last) * stride + at, b_l, b_r);
+    p6 = add_rank(p6, min(first + 6u, last) * stride + at, b_l, b_r);
+    p7 = add_rank(p7, min(first + 7u, last) * stride + at, b_l, b_r);
   }
-  store(first, quad, t0.left); store(first, quad + 1u, t0.right);
-  store(first + 1u, quad, t1.left); store(first + 1u, quad + 1u, t1.right);
-  store(first + 2u, quad, t2.left); store(first + 2u, quad + 1u, t2.right);
-  store(first + 3u, quad, t3.left); store(first + 3u, quad + 1u, t3.right);
-  store(first + 4u, quad, t4.left); store(first + 4u, quad + 1u, t4.right);
-  store(first + 5u, quad, t5.left); store(first + 5u, quad + 1u, t5.right);
-  store(first + 6u, quad, t6.left); store(first + 6u, quad + 1u, t6.right);
-  store(first + 7u, quad, t7.left); store(first + 7u, quad + 1u, t7.right);
+  store(first, quad, t0.left + p0.left); store(first, quad + 1u, t0.right + p0.right);
+  store(first + 1u, quad, t1.left + p1.left); store(first + 1u, quad + 1u, t1.right + p1.right);
+  store(first + 2u, quad, t2.left + p2.left); store(first + 2u, quad + 1u, t2.right + p2.right);
+  store(first + 3u, quad, t3.left + p3.left); store(first + 3u, quad + 1u, t3.right + p3.right);
+  store(first + 4u, quad, t4.left + p4.left); store(first + 4u, quad + 1u, t4.right + p4.right);
+  store(first + 5u, quad, t5.left + p5.left); store(first + 5u, quad + 1u, t5.right + p5.right);
+  store(first + 6u, quad, t6.left + p6.left); store(first + 6u, quad + 1u, t6.right + p6.right);
+  store(first + 7u, quad, t7.left + p7.left); store(first + 7u, quad + 1u, t7.right + p7.right);
 }

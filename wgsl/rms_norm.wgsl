@@ -14,11 +14,11 @@ struct Params {
   eps: f32,
 }
 
-const WORKGROUP_SIZE = 64u;
+override LANES: u32 = 64;   // a power of two
 
-var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
+var<workgroup> partial: array<f32, LANES>;
 
-@compute @workgroup_size(WORKGROUP_SIZE)
+@compute @workgroup_size(LANES)
 fn rms_norm(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3u,
@@ -26,20 +26,20 @@ fn rms_norm(
   // Phase 1: sum of squares.
   let start = group.x * params.quads;
   var sum = 0.0;
-  for (var k = lane; k < params.quads; k += WORKGROUP_SIZE) {
+  for (var k = lane; k < params.quads; k += LANES) {
     let value = x[start + k];
     sum += dot(value, value);
   }
   partial[lane] = sum;
   workgroupBarrier();
-  for (var stride = WORKGROUP_SIZE / 2u; stride > 0u; stride /= 2u) {
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
     if (lane < stride) { partial[lane] += partial[lane + stride]; }
     workgroupBarrier();
   }
 
   // Phase 2: scale.
   let scale = 1.0 / sqrt(partial[0] / f32(4u * params.quads) + params.eps);
-  for (var k = lane; k < params.quads; k += WORKGROUP_SIZE) {
+  for (var k = lane; k < params.quads; k += LANES) {
     y[start + k] = x[start + k] * scale * weight[k];
   }
   if (lane == 0u) { rstd[group.x] = scale; }

@@ -17,11 +17,11 @@ struct Params {
   has_skip: u32,
 }
 
-const WORKGROUP_SIZE = 64u;
+override LANES: u32 = 64;   // a power of two
 
-var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
+var<workgroup> partial: array<f32, LANES>;
 
-@compute @workgroup_size(WORKGROUP_SIZE)
+@compute @workgroup_size(LANES)
 fn rms_norm_backward(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3u,
@@ -29,12 +29,12 @@ fn rms_norm_backward(
   // Phase 1: sum of w∘dy∘x.
   let start = group.x * params.quads;
   var sum = 0.0;
-  for (var k = lane; k < params.quads; k += WORKGROUP_SIZE) {
+  for (var k = lane; k < params.quads; k += LANES) {
     sum += dot(weight[k] * dy[start + k], x[start + k]);
   }
   partial[lane] = sum;
   workgroupBarrier();
-  for (var stride = WORKGROUP_SIZE / 2u; stride > 0u; stride /= 2u) {
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
     if (lane < stride) { partial[lane] += partial[lane + stride]; }
     workgroupBarrier();
   }
@@ -42,7 +42,7 @@ fn rms_norm_backward(
   // Phase 2: combine.
   let scale = rstd[group.x];
   let mean = partial[0] * scale / f32(4u * params.quads);
-  for (var k = lane; k < params.quads; k += WORKGROUP_SIZE) {
+  for (var k = lane; k < params.quads; k += LANES) {
     let index = start + k;
     var value = scale * (weight[k] * dy[index] - x[index] * scale * mean);
     if (params.has_skip > 0u) { value += skip[index]; }

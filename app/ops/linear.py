@@ -52,7 +52,17 @@ class LowRank:
 
     @property
     def bound_params(self) -> tuple[int, int]:
-        """The two bounds as the shaders take them."""
+        """The two bounds as the shaders take them.
+
+        Raises:
+            ShapeError: a module does not begin at a multiple of 8, so that the columns of one
+                invocation would belong to two.
+        """
+        if any(bound % COLUMNS for bound in self.bounds):
+            raise ShapeError(
+                f"modules begin at rows {self.bounds} of the stacked matrix: multiples of "
+                f"{COLUMNS} are needed"
+            )
         first, second = (*self.bounds, NO_BOUND, NO_BOUND)[:2]
         return first, second
 
@@ -99,11 +109,6 @@ def linear(
             raise ShapeError(
                 f"lora_b has {low_rank.lora_b.shape[0]} rows but the packed matrix has "
                 f"{weight.stride}: with an adapter, out_features must be a multiple of 8"
-            )
-        if any(bound % COLUMNS for bound in low_rank.bounds):
-            raise ShapeError(
-                f"modules begin at rows {low_rank.bounds} of the stacked matrix: multiples of "
-                f"{COLUMNS} are needed"
             )
         rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
         b, h = low_rank.lora_b, hidden

@@ -117,7 +117,7 @@ def _record_gradient(
     graph.dispatch(
         Kernel("lora_gradient", constants=(("LANES", lanes), ("SLICES", slices))),
         (u, v, out),
-        (ceil_div(columns // 4, lanes), ceil_div(rank, 4), 1),
+        (ceil_div(columns // 4, 2 * lanes), ceil_div(rank, 4), 1),
         params,
         flops=2.0 * rows * columns * rank,
     )

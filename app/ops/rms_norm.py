@@ -30,7 +30,7 @@ def rms_norm(graph: Graph, x: Tensor, weight: Tensor, *, eps: float) -> tuple[Te
     y = graph.empty("rms_norm", rows, columns)
     rstd = graph.empty("rstd", rows)
     graph.dispatch(
-        Kernel("rms_norm"),
+        Kernel("rms_norm", constants=(("LANES", graph.tuning.norm_lanes),)),
         (x, weight, y, rstd),
         (rows, 1, 1),
         (columns // 4, float(eps)),
@@ -65,7 +65,7 @@ def rms_norm_backward(
         raise ShapeError(f"dy is {dy.shape} but x is {x.shape}: they must be equal")
     dx = graph.empty("rms_norm_gradient", rows, columns)
     graph.dispatch(
-        Kernel("rms_norm_backward"),
+        Kernel("rms_norm_backward", constants=(("LANES", graph.tuning.norm_lanes),)),
         (dy, x, weight, rstd, skip or dy, dx),
         (rows, 1, 1),
         (columns // 4, int(skip is not None)),

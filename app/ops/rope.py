@@ -39,18 +39,22 @@ def rope(
         is_backward: Rotate back: the gradient, since a rotation's inverse is its transpose.
 
     Raises:
-        ShapeError: x has fewer columns than the heads need.
+        ShapeError: x has fewer columns than the heads need, or half a head is no whole vec4.
 
     Reference: app.reference.rope; arXiv:2104.09864.
     """
     rows, columns = x.shape
     if num_heads * head_dim > columns:
         raise ShapeError(f"{num_heads} heads of {head_dim} do not fit into {columns} columns")
+    if head_dim % 8 or columns % 4:
+        raise ShapeError(
+            f"head_dim is {head_dim} and x has {columns} columns: multiples of 8 and 4 are needed"
+        )
     pairs = rows * num_heads * head_dim // 2
     graph.dispatch(
         Kernel("rope"),
         (positions, table, x),
-        grid_1d(pairs, 64),
-        (rows, columns, num_heads, head_dim // 2, -1.0 if is_backward else 1.0),
+        grid_1d(pairs // 4, 64),
+        (rows, columns // 4, num_heads, head_dim // 8, -1.0 if is_backward else 1.0),
         flops=6.0 * pairs,
     )

@@ -113,3 +113,9 @@ def test_rows_shared_in_a_subgroup(device: Device, rows: int, gguf_type: str) ->
             check(device, case, "subgroups", **shape)
     for case in (linear_case, linear_backward_case):
         check(device, case, "subgroups", rows=rows, gguf_type=gguf_type, **MODULES["three"])
+
+
+def test_refuses_modules_that_share_an_invocation() -> None:
+    a, b = persistent("a", (4, 32), "scratch"), persistent("b", (24, 2), "scratch")
+    with pytest.raises(ShapeError, match=r"rows \(12,\) of the stacked matrix: multiples of 8"):
+        _ = LowRank(2, (12,), a, b).bound_params

@@ -9,15 +9,16 @@ from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.rms_norm import rms_norm, rms_norm_backward
 from app.studio.checks.layers import rms_norm_case
-from tests.ops.helpers import check
+from tests.ops.helpers import TUNINGS, check
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize(
     ("rows", "columns"), [(1, 4), (13, 36), (7, 256), (5, 260), (64, 576), (3, 4096)]
 )
-def test_rms_norm(device: Device, rows: int, columns: int) -> None:
-    check(device, rms_norm_case, rows=rows, columns=columns)
+def test_rms_norm(device: Device, rows: int, columns: int, tuning: str) -> None:
+    check(device, rms_norm_case, tuning, rows=rows, columns=columns)
 
 
 @pytest.mark.gpu

@@ -16,8 +16,8 @@ from app.studio.checks.layers import rope_case
 from tests.ops.helpers import check
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "one": {"rows": 1, "num_heads": 1, "head_dim": 2, "extra_columns": 0, "first": 3},
-    "prime": {"rows": 13, "num_heads": 3, "head_dim": 16, "extra_columns": 5, "first": 0},
+    "one": {"rows": 1, "num_heads": 1, "head_dim": 8, "extra_columns": 0, "first": 3},
+    "prime": {"rows": 13, "num_heads": 3, "head_dim": 16, "extra_columns": 20, "first": 0},
     "real": {"rows": 64, "num_heads": 12, "head_dim": 64, "extra_columns": 192, "first": 0},
     "late": {"rows": 7, "num_heads": 4, "head_dim": 128, "extra_columns": 0, "first": 8000},
 }
@@ -41,3 +41,12 @@ def test_refuses_too_many_heads() -> None:
     x = persistent("x", (2, 40), "scratch")
     with pytest.raises(ShapeError, match="3 heads of 16 do not fit into 40 columns"):
         rope(Graph("g"), x, positions, table, num_heads=3, head_dim=16)
+
+
+@pytest.mark.parametrize(("head_dim", "columns"), [(4, 16), (8, 18)])
+def test_refuses_what_is_no_whole_vec4(head_dim: int, columns: int) -> None:
+    x = persistent("x", (2, columns), "scratch")
+    positions = persistent("positions", (2,), "scratch", "u32")
+    table = persistent("table", (2, head_dim // 2, 2), "scratch")
+    with pytest.raises(ShapeError, match="multiples of 8 and 4 are needed"):
+        rope(Graph("g"), x, positions, table, num_heads=2, head_dim=head_dim)
