@@ -11,7 +11,6 @@ const ANNOUNCE_EVERY_MS = 5_000;
  */
 export function showError(sentence) {
   setText(element('error-text'), sentence);
-  element('error-help').hidden = true;
   element('error').hidden = false;
 }
 
@@ -22,6 +21,7 @@ export function showFailure(error) {
 
 export function clearError() {
   element('error').hidden = true;
+  setText(element('error-text'), '');
 }
 
 let spokenAt = -ANNOUNCE_EVERY_MS;

@@ -11,7 +11,7 @@ import { showError } from './messages.js';
 export function showNoGpu(support) {
   update({ supported: false, status: 'error', gpuText: 'none available' });
   showError(`${support.found} Training and chat need one.`);
-  element('error-help').hidden = false;
+  element('error-text').append(' ', make('a', { href: '#webgpu-help', text: 'How to get one' }));
   element('help-steps').replaceChildren(...support.steps.map((step) => make('li', { text: step })));
   element('webgpu-help').hidden = false;
 }
