@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,11 @@ def test_a_wrong_kernel_is_named(
 
 
 def test_every_shader_is_checked() -> None:
+    """Each on the devices that use it: some kernels are for GPUs, some for software adapters."""
     recorded = set()
-    for check in CASES.values():
+    for tuning, check in product(TUNINGS.values(), CASES.values()):
         for shape in check.shapes.values():
-            bench = record(check.case, TUNINGS["gpu"], 1, **shape)
+            bench = record(check.case, tuning, 1, **shape)
             for graph in (bench.setup, bench.graph):
                 recorded |= {node.kernel.name for node in graph.nodes}
     assert recorded == {path.stem for path in WGSL.glob("*.wgsl")} - PROBES
