@@ -1,0 +1,163 @@
+"""The command line as scripts use it: JSON lines on stdout, sentences on stderr, exit status."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.io.safetensors import read_safetensors
+from tests.tiny_model import make_tiny_gguf
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = "The heron of Zembria sleeps on one leg. " * 40
+STEP_KEYS = {"step", "loss", "grad_norm", "learning_rate", "num_tokens", "tokens_per_second"}
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    make_tiny_gguf(folder / "tiny.gguf", seed=3)
+    (folder / "text.txt").write_text(TEXT, encoding="utf-8")
+    return folder
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "app", *map(str, arguments)]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def lines(*arguments: str | Path) -> list[dict[str, Any]]:
+    done = run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def train(folder: Path, out: str, *more: str) -> list[dict[str, Any]]:
+    files = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt")
+    settings = ("--max-seq-len", "16", "--micro-batch-size", "2", "--learning-rate", "0.01")
+    return lines("train", *files, "--out", folder / out, *settings, *more)
+
+
+def test_train_eval_chat(folder: Path) -> None:
+    *steps, last = train(folder, "adapter", "--steps", "6", "--schedule", "linear")
+    assert [step["step"] for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert all(set(step) == STEP_KEYS for step in steps)
+    assert [step["num_tokens"] for step in steps] == [32, 64, 96, 128, 160, 192]
+    assert [step["learning_rate"] for step in steps] == pytest.approx(
+        [0.01 * (6 - index) / 6 for index in range(6)]
+    )
+    assert last["done"] is True
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    assert {path.name for path in (folder / "adapter").iterdir()} >= {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+    }
+
+    evaluated = ("--text", folder / "text.txt", "--max-seq-len", "16")
+    (base,) = lines("eval", "--model", folder / "tiny.gguf", *evaluated)
+    (tuned,) = lines(
+        "eval", "--model", folder / "tiny.gguf", *evaluated, "--adapter", folder / "adapter"
+    )
+    assert set(base) == {"loss", "perplexity", "num_tokens", "num_predicted"}
+    assert tuned["loss"] < base["loss"]
+    assert base["perplexity"] == pytest.approx(math.exp(base["loss"]))
+    windows = math.ceil(base["num_tokens"] / 16)
+    assert base["num_predicted"] == base["num_tokens"] - windows
+
+    asked = ("--prompt", "The heron", "--raw", "--max-new-tokens", "5", "--temperature", "0")
+    (answer,) = lines("chat", "--model", folder / "tiny.gguf", *asked)
+    assert set(answer) >= {"text", "token_ids", "tokens_per_second"}
+    assert 1 <= len(answer["token_ids"]) <= 5
+
+
+def test_same_seed_same_losses_and_a_run_goes_on_from_its_adapter(folder: Path) -> None:
+    first = train(folder, "first", "--steps", "4", "--seed", "7")
+    again = train(folder, "again", "--steps", "4", "--seed", "7")
+    assert [step["loss"] for step in first[:-1]] == [step["loss"] for step in again[:-1]]
+    further = train(folder, "further", "--steps", "1", "--adapter", str(folder / "first"))
+    assert further[0]["loss"] < first[0]["loss"]
+
+
+def test_an_interrupted_run_keeps_its_adapter(folder: Path) -> None:
+    out = folder / "interrupted"
+    arguments = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt", "--out", out)
+    with subprocess.Popen(
+        command("train", *arguments, "--steps", "100000", "--max-seq-len", "16", "--json"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert json.loads(process.stdout.readline())["loss"] > 0
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read().splitlines()
+        assert process.wait(timeout=30) == 0
+    last = json.loads(rest[-1])
+    assert last["done"] is True
+    assert last["stopped"] is True
+    tensors, _ = read_safetensors((out / "adapter_model.safetensors").read_bytes())
+    assert any(np.abs(tensor).max() > 0 for name, tensor in tensors.items() if "lora_B" in name)
+
+
+def test_info(folder: Path) -> None:
+    (info,) = lines("info")
+    assert json.dumps(info).count("gflops") >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("train", "--rank", "0", "--corpus", "{text}", "--out", "{out}"), "rank is 0"),
+        (("train", "--learning-rate", "-1", "--corpus", "{text}", "--out", "{out}"), "-1"),
+        (("train", "--packing", "dual", "--corpus", "{text}", "--out", "{out}"), "not built yet"),
+        (("train", "--corpus", "{missing}", "--out", "{out}"), "missing.txt"),
+        (("train", "--corpus", "{empty}", "--out", "{out}"), "empty"),
+        (("train", "--corpus", "{model}", "--out", "{out}"), "GGUF model"),
+        (("eval", "--text", "{text}", "--adapter", "{missing}"), "missing.txt"),
+        (("eval", "--text", "{text}", "--max-seq-len", "1"), "max_seq_len is 1"),
+        (("chat",), "--prompt"),
+        (("chat", "--prompt", "a", "--temperature", "-3"), "temperature is -3"),
+    ],
+)
+def test_mistakes_are_one_sentence(folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    (folder / "empty.txt").write_bytes(b"")
+    places = {
+        "{text}": folder / "text.txt",
+        "{out}": folder / "unused",
+        "{missing}": folder / "missing.txt",
+        "{empty}": folder / "empty.txt",
+        "{model}": folder / "tiny.gguf",
+    }
+    filled = [str(places.get(word, word)) for word in arguments]
+    done = run(filled[0], "--model", folder / "tiny.gguf", *filled[1:], "--json")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert sentence in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_none(folder: Path) -> None:
+    done = run("eval", "--model", folder / "text.txt", "--text", folder / "text.txt", "--json")
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "GGUF" in last
