@@ -52,7 +52,7 @@ def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, ro
 
 
 class Passes:
-    """Prompt chunk and single token of one model with one adapter, ready to run."""
+    """Prompt chunks of some sizes and a single token, for one model with one adapter."""
 
     def __init__(
         self, model: Model, passes: list[Pass], programs: list[Program], allocation: Allocation
@@ -69,8 +69,8 @@ class Passes:
         Raises:
             OutOfGpuMemoryError: the device cannot hold the activations.
         """
-        rows = default_tuning(model.device.info).prefill_rows
-        passes = [record_pass(model, adapter, caches, rows), record_pass(model, adapter, caches, 1)]
+        sizes = default_tuning(model.device.info).prefill_rows
+        passes = [record_pass(model, adapter, caches, rows) for rows in sizes]
         graphs = [item.graph for item in passes]
         allocation = Allocation.create(model.device, plan_memory(graphs))
         try:
@@ -88,7 +88,7 @@ class Passes:
     async def run(self, token_ids: list[int], start: int) -> NDArray[np.float32]:
         """Compute tokens at positions start… and return the last one's logits, (vocab_size,)."""
         count = len(token_ids)
-        index = 0 if count > 1 else 1
+        index = max(i for i, item in enumerate(self._passes) if item.rows >= count)
         recorded, device = self._passes[index], self._model.device
         # Rows beyond the tokens write keys ahead of the text; they are overwritten before
         # any query can see them.

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
@@ -313,6 +314,10 @@ async def open_native_device() -> NativeDevice:
     return NativeDevice(adapter)
 
 
+@cache
 def _choose_backend() -> None:
-    """Ask for the modern backends only: probing OpenGL prints warnings and is never chosen."""
+    """Ask for the modern backends only: probing OpenGL prints warnings and is never chosen.
+
+    Once a process: wgpu takes no settings after its first adapter.
+    """
     extras.set_instance_extras(backends=["Vulkan", "Metal", "DX12"])

@@ -20,7 +20,8 @@ class Tuning:
         wide_attention: Several queries or keys an invocation, where a load costs more than a spill.
         rows: Prelude by which a product's invocations get the rows that they all need.
         head_flops: Work of one product with the head: rows of logits come in such chunks.
-        prefill_rows: Tokens of a prompt computed together.
+        prefill_rows: How many tokens of a prompt are computed together, falling; the smallest
+            size that holds what is left is taken, down to the one of a new token.
     """
 
     rows: Literal["rows_direct", "rows_subgroup"]
@@ -34,7 +35,7 @@ class Tuning:
     gradient_lanes: int
     gradient_slices: int
     head_flops: float
-    prefill_rows: int
+    prefill_rows: tuple[int, ...]
 
     def head_rows(self, hidden_size: int, vocab_size: int) -> int:
         """Return how many rows of logits to make at a time, a multiple of 8.
@@ -58,7 +59,7 @@ SOFTWARE = Tuning(
     gradient_lanes=8,
     gradient_slices=1,
     head_flops=1e9,
-    prefill_rows=32,
+    prefill_rows=(32, 8, 1),
 )
 
 SOFTWARE_SUBGROUPS = replace(SOFTWARE, rows="rows_subgroup")
@@ -77,7 +78,7 @@ GPU = Tuning(
     gradient_lanes=8,
     gradient_slices=8,
     head_flops=8e9,
-    prefill_rows=128,
+    prefill_rows=(128, 16, 1),
 )
 
 

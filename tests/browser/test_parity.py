@@ -8,9 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pytest
 
-from app.errors import NoAdapterError
 from app.io.adapter import adapter_from_bytes
 from app.io.gguf_model import model_config_from_gguf
 from app.io.source import ByteSource, MemorySource
@@ -64,12 +62,9 @@ def test_browser_trains_as_the_native_host_does(
 ) -> None:
     # Playwright's event loop lives in this thread: the native one gets a thread of its own.
     with ThreadPoolExecutor(1) as pool:
-        try:
-            native_steps, native_file = pool.submit(
-                lambda: asyncio.run(train_natively(tiny_gguf))
-            ).result()
-        except NoAdapterError as error:
-            pytest.skip(str(error))
+        native_steps, native_file = pool.submit(
+            lambda: asyncio.run(train_natively(tiny_gguf))
+        ).result()
     studio = open_tiny()
     studio.change_settings(**SETTINGS)
     studio.paste(TEXT)

@@ -183,3 +183,11 @@ def test_stops_between_submits(device: Device, monkeypatch: pytest.MonkeyPatch) 
             assert await count(device, total) == 4.0
 
     run(body())
+
+
+def test_a_second_device_can_be_opened(device: Device) -> None:
+    from app.gpu.native import open_native_device
+
+    second = run(open_native_device())
+    assert second.info == device.info
+    second.destroy()
