@@ -12,6 +12,9 @@ WIDE_QUERIES = 4
 WIDE_KEYS = 2
 """Queries and keys that an invocation of the wide kernels owns (wgsl/attention_*wide.wgsl)."""
 
+SLOWDOWN = 4.0
+"""Attention runs at about a quarter of a product's rate; only submit sizes depend on it."""
+
 MAX_WIDE_HEAD_DIM = 64
 """Larger heads, unrolled four times over, take a software adapter a minute to compile."""
 
@@ -85,17 +88,11 @@ def attention(
         keys, key_stride, k_offset, v_offset = k.shape[0], k.shape[1] // 4, 0, 0
     o = graph.empty("attention", rows, heads.num_heads * heads.head_dim)
     logsumexp = graph.empty("logsumexp", rows, heads.num_heads)
-    lanes = graph.tuning.attention_lanes
-    is_wide = _is_wide(graph, queries, heads)
-    name = "attention_wide" if is_wide else "attention"
+    kernel, blocks = _launch(graph, ("attention", "attention_wide"), WIDE_QUERIES, queries, heads)
     graph.dispatch(
-        Kernel(name, (heads.prelude,), (("LANES", lanes),)),
+        kernel,
         (positions, qkv, k, v, o, logsumexp),
-        (
-            ceil_div(queries, lanes * (WIDE_QUERIES if is_wide else 1)),
-            heads.num_heads,
-            num_sequences,
-        ),
+        (blocks, heads.num_heads, num_sequences),
         (
             queries,
             keys,
@@ -111,10 +108,6 @@ def attention(
         flops=2.0 * rows * keys * heads.num_heads * heads.head_dim * SLOWDOWN,
     )
     return o, logsumexp
-
-
-SLOWDOWN = 4.0
-"""Attention runs at about a quarter of a product's rate; only submit sizes depend on it."""
 
 
 def attention_backward(
@@ -151,7 +144,6 @@ def attention_backward(
     rows, queries = _queries(qkv, heads, num_sequences)
     d_qkv = graph.empty("attention_gradient", rows, heads.width)
     delta = graph.empty("delta", rows, heads.num_heads)
-    lanes = graph.tuning.attention_lanes
     params = (
         queries,
         heads.num_heads,
@@ -160,41 +152,41 @@ def attention_backward(
         heads.head_dim**-0.5,
     )
     work = float(rows * queries * heads.num_heads * heads.head_dim) * SLOWDOWN
-    constants = (("LANES", lanes),)
-    is_wide = _is_wide(graph, queries, heads)
-    query_kernel, key_kernel = "attention_backward_query", "attention_backward_key"
-    if is_wide:
-        query_kernel, key_kernel = "attention_backward_query_wide", "attention_backward_key_wide"
+    names = ("attention_backward_query", "attention_backward_query_wide")
+    kernel, blocks = _launch(graph, names, WIDE_QUERIES, queries, heads)
     graph.dispatch(
-        Kernel(query_kernel, (heads.prelude,), constants),
+        kernel,
         (positions, qkv, o, d_o, logsumexp, d_qkv, delta),
-        (
-            ceil_div(queries, lanes * (WIDE_QUERIES if is_wide else 1)),
-            heads.num_heads,
-            num_sequences,
-        ),
+        (blocks, heads.num_heads, num_sequences),
         params,
         flops=3.0 * work,
     )
+    names = ("attention_backward_key", "attention_backward_key_wide")
+    kernel, blocks = _launch(graph, names, WIDE_KEYS, queries, heads)
     graph.dispatch(
-        Kernel(key_kernel, (heads.prelude,), constants),
+        kernel,
         (positions, qkv, d_o, logsumexp, delta, d_qkv),
-        (
-            ceil_div(queries, lanes * (WIDE_KEYS if is_wide else 1)),
-            heads.num_key_value_heads,
-            num_sequences,
-        ),
+        (blocks, heads.num_key_value_heads, num_sequences),
         params,
         flops=4.0 * work,
     )
     return d_qkv
 
 
-def _is_wide(graph: Graph, queries: int, heads: Heads) -> bool:
-    """Whether the wide kernels pay: enough queries, and heads that compile in seconds."""
+def _launch(
+    graph: Graph, names: tuple[str, str], width: int, queries: int, heads: Heads
+) -> tuple[Kernel, int]:
+    """Return the narrow or the wide kernel of two, and its workgroups along the sequence.
+
+    The wide one, of which an invocation owns `width` rows, pays where there are enough rows and
+    the heads compile in seconds.
+    """
     tuning = graph.tuning
+    lanes = tuning.attention_lanes
     is_small = heads.head_dim <= MAX_WIDE_HEAD_DIM
-    return tuning.wide_attention and is_small and queries > tuning.attention_lanes
+    is_wide = tuning.wide_attention and is_small and queries > lanes
+    kernel = Kernel(names[is_wide], (heads.prelude,), (("LANES", lanes),))
+    return kernel, ceil_div(queries, lanes * (width if is_wide else 1))
 
 
 def _queries(qkv: Tensor, heads: Heads, num_sequences: int) -> tuple[int, int]:

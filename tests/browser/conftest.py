@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("playwright", reason="pip install playwright, or run `build.py test`")
+if not os.environ.get("LORA_LAB_CI"):  # there a missing part is a failure
+    pytest.importorskip("playwright", reason="pip install playwright, or run `build.py test`")
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
