@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
-from app.gpu.tuning import default_tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.nn.decoder import Decoder, KeyValueCache
@@ -39,7 +38,7 @@ class Pass:
 
 def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, rows: int) -> Pass:
     """Record the forward of `rows` new tokens against the caches."""
-    graph = Graph(f"generate {rows}", default_tuning(model.device.info))
+    graph = Graph(f"generate {rows}", model.device.tuning)
     tokens = persistent("tokens", (rows,), "scratch", "u32")
     positions = persistent("positions", (rows,), "scratch", "u32")
     last_row = persistent("last row", (1,), "scratch", "u32")
@@ -69,7 +68,7 @@ class Passes:
         Raises:
             OutOfGpuMemoryError: the device cannot hold the activations.
         """
-        sizes = default_tuning(model.device.info).prefill_rows
+        sizes = model.device.tuning.prefill_rows
         passes = [record_pass(model, adapter, caches, rows) for rows in sizes]
         graphs = [item.graph for item in passes]
         allocation = Allocation.create(model.device, plan_memory(graphs))

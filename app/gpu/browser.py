@@ -20,6 +20,7 @@ from app.gpu.device import (
     Program,
 )
 from app.gpu.pacing import Pacer
+from app.gpu.tuning import default_tuning
 
 FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
 """Before anything was measured: a software adapter, a GPU."""
@@ -99,6 +100,7 @@ class BrowserDevice:
             max_workgroups=int(limits.maxComputeWorkgroupsPerDimension),
         )
         self.allocated_bytes = 0
+        self.tuning = default_tuning(self.info)
         self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[self.info.is_software]
         self._pipelines: dict[KernelSource, int] = {}
 

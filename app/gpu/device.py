@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from app.gpu.tuning import Tuning
 
 Buffer = Any
 """A host's GPU buffer; only the device that made it looks inside."""
@@ -121,13 +124,19 @@ class Readback(Protocol):
 
 
 class Device(Protocol):
-    """A GPU device with its queue."""
+    """A GPU device with its queue.
+
+    Attributes:
+        flops_per_ms: What it was measured to do, by which submits are sized.
+        tuning: How operations are computed on it: priors until it is tuned.
+    """
 
     info: AdapterInfo
     limits: Limits
     features: frozenset[str]
     allocated_bytes: int
     flops_per_ms: float
+    tuning: Tuning
 
     def create_buffer(self, size_bytes: int, label: str) -> Buffer:
         """Return a zeroed buffer for storage, uniforms and copies.

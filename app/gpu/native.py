@@ -26,6 +26,7 @@ from app.gpu.device import (
     Program,
     split_points,
 )
+from app.gpu.tuning import default_tuning
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else EGL complains on stderr
 
@@ -137,6 +138,7 @@ class NativeDevice:
         self._pipelines: dict[KernelSource, Pipeline] = {}
         self._layouts: dict[int, Any] = {}
         self.allocated_bytes = 0
+        self.tuning = default_tuning(self.info)
         self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[is_software]
         self._fence_buffer = self._device.create_buffer(size=4, usage=_STORAGE, label="fence")
 

@@ -1,35 +1,70 @@
-"""Workgroup shapes of the kernels: what suits a software adapter and what suits a GPU.
+"""How each operation class is computed: what suits a software adapter and what suits a GPU.
 
-These are priors. A software adapter runs a workgroup's invocations in vectors of 8 on one
-core and pays dearly for barriers; a GPU wants at least a subgroup's width.
+These are priors, which `app.plan.autotune` replaces by what it measures. A software adapter
+runs a workgroup's invocations in vectors of 8 on one core and pays dearly for barriers; a GPU
+wants at least a subgroup's width.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from app.gpu.device import AdapterInfo
+from app.gpu.kernels import Kernel
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to compute an operation class: a shader and what specialises it.
+
+    Attributes:
+        shader: File stem under wgsl/.
+        preludes: Stems under wgsl/lib/ that the choice adds to those of the operands.
+        constants: Values of `override` declarations; grids follow from them.
+    """
+
+    shader: str
+    preludes: tuple[str, ...] = ()
+    constants: tuple[tuple[str, int], ...] = ()
+
+    def __getitem__(self, name: str) -> int:
+        """Return a constant."""
+        return dict(self.constants)[name]
+
+    def kernel(self, *preludes: str) -> Kernel:
+        """Return the kernel, the choice's preludes in front of those of the operands."""
+        return Kernel(self.shader, (*self.preludes, *preludes), self.constants)
+
+
+def choose(shader: str, *preludes: str, **constants: int) -> Choice:
+    """Return a choice, written shortly: `choose("linear", "rows_direct", LANES=32)`."""
+    return Choice(shader, preludes, tuple(constants.items()))
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Invocations of a workgroup along columns (lanes) and along the contraction (slices).
+    """A choice for each operation class.
+
+    Lanes are invocations of a workgroup along columns, slices those along the contraction.
 
     Attributes:
-        wide_attention: Several queries or keys an invocation, where a load costs more than a spill.
-        rows: Prelude by which a product's invocations get the rows that they all need.
+        forward: Product with a frozen matrix.
+        backward: Gradient through one.
+        vector: Product of one or two rows: decoding.
+        attention: Forward, for long enough sequences; short ones take the narrow kernel.
+        attention_query: Gradient of queries.
+        attention_key: Gradient of keys and values.
         head_flops: Work of one product with the head: rows of logits come in such chunks.
         prefill_rows: How many tokens of a prompt are computed together, falling; the smallest
             size that holds what is left is taken, down to the one of a new token.
     """
 
-    rows: Literal["rows_direct", "rows_subgroup"]
-    linear_lanes: int
-    vector_lanes: int
-    vector_slices: int
-    attention_lanes: int
-    wide_attention: bool
+    forward: Choice
+    backward: Choice
+    vector: Choice
+    attention: Choice
+    attention_query: Choice
+    attention_key: Choice
     norm_lanes: int
     hidden_slices: int
     gradient_lanes: int
@@ -48,12 +83,12 @@ class Tuning:
 
 
 SOFTWARE = Tuning(
-    rows="rows_direct",
-    linear_lanes=8,
-    vector_lanes=8,
-    vector_slices=1,
-    attention_lanes=8,
-    wide_attention=True,
+    forward=choose("linear", "rows_direct", LANES=8),
+    backward=choose("linear_backward", "rows_direct", LANES=8),
+    vector=choose("linear_vector", LANES=8, SLICES=1),
+    attention=choose("attention_wide", LANES=8),
+    attention_query=choose("attention_backward_query_wide", LANES=8),
+    attention_key=choose("attention_backward_key_wide", LANES=8),
     norm_lanes=8,
     hidden_slices=8,
     gradient_lanes=8,
@@ -62,17 +97,21 @@ SOFTWARE = Tuning(
     prefill_rows=(32, 8, 1),
 )
 
-SOFTWARE_SUBGROUPS = replace(SOFTWARE, rows="rows_subgroup")
+SOFTWARE_SUBGROUPS = replace(
+    SOFTWARE,
+    forward=choose("linear", "rows_subgroup", LANES=8),
+    backward=choose("linear_backward", "rows_subgroup", LANES=8),
+)
 """Where subgroups are known to have room for eight rows: on lavapipe a load costs every invocation
 its own, even of one address, and sharing them makes products 1.7 times as fast."""
 
 GPU = Tuning(
-    rows="rows_direct",
-    linear_lanes=32,
-    vector_lanes=8,
-    vector_slices=16,
-    attention_lanes=32,
-    wide_attention=False,
+    forward=choose("linear", "rows_direct", LANES=32),
+    backward=choose("linear_backward", "rows_direct", LANES=32),
+    vector=choose("linear_vector", LANES=8, SLICES=16),
+    attention=choose("attention", LANES=32),
+    attention_query=choose("attention_backward_query", LANES=32),
+    attention_key=choose("attention_backward_key", LANES=32),
     norm_lanes=64,
     hidden_slices=32,
     gradient_lanes=8,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
+from app.gpu.tuning import Choice
 
-WIDE_QUERIES = 4
-WIDE_KEYS = 2
-"""Queries and keys that an invocation of the wide kernels owns (wgsl/attention_*wide.wgsl)."""
+WIDE = {
+    "attention_wide": (4, "attention"),
+    "attention_backward_query_wide": (4, "attention_backward_query"),
+    "attention_backward_key_wide": (2, "attention_backward_key"),
+}
+"""Queries or keys that an invocation of each wide kernel owns, and the narrow one's name."""
 
 SLOWDOWN = 4.0
 """Attention runs at about a quarter of a product's rate; only submit sizes depend on it."""
@@ -88,7 +92,7 @@ def attention(
         keys, key_stride, k_offset, v_offset = k.shape[0], k.shape[1] // 4, 0, 0
     o = graph.empty("attention", rows, heads.num_heads * heads.head_dim)
     logsumexp = graph.empty("logsumexp", rows, heads.num_heads)
-    kernel, blocks = _launch(graph, ("attention", "attention_wide"), WIDE_QUERIES, queries, heads)
+    kernel, blocks = _launch(graph.tuning.attention, queries, heads)
     graph.dispatch(
         kernel,
         (positions, qkv, k, v, o, logsumexp),
@@ -152,8 +156,7 @@ def attention_backward(
         heads.head_dim**-0.5,
     )
     work = float(rows * queries * heads.num_heads * heads.head_dim) * SLOWDOWN
-    names = ("attention_backward_query", "attention_backward_query_wide")
-    kernel, blocks = _launch(graph, names, WIDE_QUERIES, queries, heads)
+    kernel, blocks = _launch(graph.tuning.attention_query, queries, heads)
     graph.dispatch(
         kernel,
         (positions, qkv, o, d_o, logsumexp, d_qkv, delta),
@@ -161,8 +164,7 @@ def attention_backward(
         params,
         flops=3.0 * work,
     )
-    names = ("attention_backward_key", "attention_backward_key_wide")
-    kernel, blocks = _launch(graph, names, WIDE_KEYS, queries, heads)
+    kernel, blocks = _launch(graph.tuning.attention_key, queries, heads)
     graph.dispatch(
         kernel,
         (positions, qkv, d_o, logsumexp, delta, d_qkv),
@@ -173,20 +175,17 @@ def attention_backward(
     return d_qkv
 
 
-def _launch(
-    graph: Graph, names: tuple[str, str], width: int, queries: int, heads: Heads
-) -> tuple[Kernel, int]:
-    """Return the narrow or the wide kernel of two, and its workgroups along the sequence.
+def _launch(choice: Choice, queries: int, heads: Heads) -> tuple[Kernel, int]:
+    """Return the kernel and its workgroups along the sequence.
 
-    The wide one, of which an invocation owns `width` rows, pays where there are enough rows and
-    the heads compile in seconds.
+    A wide one, of which an invocation owns several rows, pays where there are enough rows and
+    the heads compile in seconds; else its narrow twin is taken.
     """
-    tuning = graph.tuning
-    lanes = tuning.attention_lanes
-    is_small = heads.head_dim <= MAX_WIDE_HEAD_DIM
-    is_wide = tuning.wide_attention and is_small and queries > lanes
-    kernel = Kernel(names[is_wide], (heads.prelude,), (("LANES", lanes),))
-    return kernel, ceil_div(queries, lanes * (width if is_wide else 1))
+    lanes = choice["LANES"]
+    owned, narrow = WIDE.get(choice.shader, (1, choice.shader))
+    if owned > 1 and (heads.head_dim > MAX_WIDE_HEAD_DIM or queries <= lanes):
+        choice, owned = replace(choice, shader=narrow), 1
+    return choice.kernel(heads.prelude), ceil_div(queries, lanes * owned)
 
 
 def _queries(qkv: Tensor, heads: Heads, num_sequences: int) -> tuple[int, int]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, ceil_div
-from app.gpu.kernels import Kernel
 from app.ops.matrix import Matrix
 
-ROWS = 8
-"""Rows of x that an invocation owns (wgsl/linear.wgsl)."""
+OUTPUTS = {"linear": (8, 8), "linear_vector": (4, 1), "linear_backward": (16, 8)}
+"""Columns and rows of the result that an invocation of each shader owns."""
 
 COLUMNS = 8
-"""Columns of y that an invocation owns; they must belong to one module."""
+"""Columns of y that an invocation owns must belong to one module."""
 
 MAX_VECTOR_ROWS = 2
 """Up to this many rows the matrix-vector kernel is used."""
@@ -121,20 +120,12 @@ def linear(
         *bounds,
         int(residual is not None),
     )
-    tuning = graph.tuning
-    if rows <= MAX_VECTOR_ROWS:
-        lanes, slices = tuning.vector_lanes, tuning.vector_slices
-        constants: tuple[tuple[str, float], ...] = (("LANES", lanes), ("SLICES", slices))
-        kernel = Kernel("linear_vector", (weight.prelude,), constants)
-        grid = (ceil_div(weight.stride // 4, lanes), rows, 1)
-    else:
-        lanes = tuning.linear_lanes
-        kernel = Kernel("linear", (tuning.rows, weight.prelude), (("LANES", lanes),))
-        grid = (ceil_div(weight.stride // 8, lanes), ceil_div(rows, ROWS), 1)
+    choice = graph.tuning.vector if rows <= MAX_VECTOR_ROWS else graph.tuning.forward
+    columns_of, rows_of = OUTPUTS[choice.shader]
     graph.dispatch(
-        kernel,
+        choice.kernel(weight.prelude),
         (*weight.bindings, x, h, b, residual or x, y),
-        grid,
+        (ceil_div(weight.stride, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
         params,
         flops=2.0 * rows * weight.stride * (weight.num_columns + rank),
     )
@@ -175,13 +166,13 @@ def linear_backward(
     ranks, a, g = 0, dy, dy
     if low_rank is not None and d_hidden is not None:
         ranks, a, g = low_rank.rank * low_rank.num_modules, low_rank.lora_a, d_hidden
-    tuning = graph.tuning
-    lanes = tuning.linear_lanes
+    choice = graph.tuning.backward
+    columns_of, rows_of = OUTPUTS[choice.shader]
     octets = weight.num_columns // 8
     graph.dispatch(
-        Kernel("linear_backward", (tuning.rows, weight.prelude), (("LANES", lanes),)),
+        choice.kernel(weight.prelude),
         (*weight.bindings, dy, g, a, dx),
-        (ceil_div(octets, 2 * lanes), ceil_div(rows, ROWS), 1),
+        (ceil_div(8 * octets, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
         (rows, weight.stride // 4, octets, ranks),
         flops=2.0 * rows * weight.num_columns * (weight.stride + ranks),
     )

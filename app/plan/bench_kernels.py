@@ -9,7 +9,6 @@ import numpy as np
 
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
-from app.gpu.tuning import default_tuning
 from app.models.loader import Model
 from app.nn.weights import heads_of
 from app.ops.attention import attention, attention_backward
@@ -56,7 +55,7 @@ async def product_figures(model: Model, meter: PeakMeter, rows: int) -> AsyncIte
         meter: Started.
         rows: Tokens; the head takes at most as many as a chunk of the loss.
     """
-    tuning = default_tuning(model.device.info)
+    tuning = model.device.tuning
     is_software = model.device.info.is_software
     config = model.config
     products: list[tuple[str, Matrix, int]] = [
@@ -94,7 +93,7 @@ async def attention_figures(
     positions = persistent("positions", (rows,), "scratch", "u32")
     qkv = persistent("qkv", (rows, heads.width), "scratch")
     d_o = persistent("d_o", (rows, heads.num_heads * heads.head_dim), "scratch")
-    tuning = default_tuning(device.info)
+    tuning = device.tuning
     forward, backward = Graph("attention", tuning), Graph("attention backward", tuning)
     o, logsumexp = attention(forward, qkv, positions, heads, num_sequences=num_sequences)
     for result in (o, logsumexp):  # the backward reads them from another graph

@@ -7,7 +7,6 @@ from typing import Any
 
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
-from app.gpu.tuning import default_tuning
 from app.ops.linear import linear, linear_backward
 from app.ops.matrix import new_matrix
 from app.ops.peak import CHAINS, copy, fma_peak
@@ -98,7 +97,7 @@ async def measure_gflops(device: Device) -> float:
     Takes a few tenths of a second. Defaults and estimates start from it, and the device's own
     idea of its speed, by which it cuts work into submits, is set to it.
     """
-    graph = Graph("product", default_tuning(device.info))
+    graph = Graph("product", device.tuning)
     rows, (out_features, in_features) = PRODUCT_ROWS[device.info.is_software], PRODUCT_SHAPE
     x = persistent("x", (rows, in_features), "scratch")
     weight = new_matrix("weight", "int4", out_features, in_features)

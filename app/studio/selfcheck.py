@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.gpu.device import Device
-from app.gpu.tuning import default_tuning
 from app.ops.attention import Heads
 from app.studio.checks.bench import Case, record, run_bench
 from app.studio.checks.layers import (
@@ -150,7 +149,7 @@ async def run_selfcheck(
     Raises:
         GpuError: a kernel does not compile or run; the message names it.
     """
-    tuning = default_tuning(device.info)
+    tuning = device.tuning
     benches = {
         (op, name): record(check.case, tuning, SEED, **shape)
         for op, check in CASES.items()

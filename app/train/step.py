@@ -12,7 +12,7 @@ from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import MemoryPlan, check_limits, plan_memory
-from app.gpu.tuning import Tuning, default_tuning
+from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.nn.decoder import Decoder
@@ -125,7 +125,7 @@ def record_training(
 def _record(
     model: Model, adapter: Adapter, micro_batch_size: int, seq_len: int, *, is_checkpointing: bool
 ) -> TrainingGraphs:
-    tuning = default_tuning(model.device.info)
+    tuning = model.device.tuning
     inputs = BatchInputs.create(micro_batch_size, seq_len)
     gradients = persistent("gradients", (adapter.layout.size,), "optimizer")
     decoder = Decoder(
@@ -170,7 +170,7 @@ def record_evaluation(
     model: Model, adapter: Adapter | None, *, num_sequences: int, seq_len: int
 ) -> tuple[Graph, BatchInputs]:
     """Record the forward pass and the loss of some sequences, without gradients."""
-    tuning = default_tuning(model.device.info)
+    tuning = model.device.tuning
     inputs = BatchInputs.create(num_sequences, seq_len)
     graph = Graph("evaluation", tuning)
     decoder = Decoder(model.config, model.weights, adapter)

@@ -96,7 +96,7 @@ def test_loss_logits_and_gradients(shaped: Tiny, shape: tuple[int, int]) -> None
 
 
 def test_workgroups_of_a_gpu(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.train.step.default_tuning", lambda info: GPU)
+    monkeypatch.setattr(tiny.model.device, "tuning", GPU)
     tokens, targets = batch(tiny, 2, 70)
     adapter, step = step_of(tiny, LORA, tokens)
     step.add_gradients(targets, 1 / 100)
