@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.errors import ShapeError
+from app.gpu.device import AdapterInfo, Limits
 from app.gpu.graph import Graph, Tensor, ceil_div
+from app.gpu.tuning import Choice, choose
 from app.ops.matrix import Matrix
 
 OUTPUTS = {"linear": (8, 8), "linear_vector": (4, 1), "linear_backward": (16, 8)}
@@ -18,6 +20,48 @@ MAX_VECTOR_ROWS = 2
 """Up to this many rows the matrix-vector kernel is used."""
 
 NO_BOUND = 0xFFFFFFFF
+
+
+def forward_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) -> list[Choice]:
+    """Return the ways to compute `linear` of many rows on a device; the first runs anywhere.
+
+    Args:
+        limits: What a workgroup may hold.
+        features: Features of the device, in either host's names.
+        info: Whether subgroups may be used, and their size.
+    """
+    return _rows_choices("linear", limits, info)
+
+
+def backward_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) -> list[Choice]:
+    """Return the ways to compute `linear_backward` on a device; the first runs anywhere.
+
+    Args are those of `forward_choices`.
+    """
+    return _rows_choices("linear_backward", limits, info)
+
+
+def vector_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) -> list[Choice]:
+    """Return the ways to compute `linear` of one or two rows; the first runs anywhere.
+
+    Args are those of `forward_choices`.
+    """
+    shapes = ((8, 1), (8, 4), (8, 8), (8, 16), (16, 4), (16, 16), (32, 4), (32, 8), (64, 4))
+    return [
+        choose("linear_vector", LANES=lanes, SLICES=slices)
+        for lanes, slices in shapes
+        if lanes * slices <= limits.max_invocations
+        and 16 * lanes * slices <= limits.max_workgroup_storage_bytes
+    ]
+
+
+def _rows_choices(shader: str, limits: Limits, info: AdapterInfo) -> list[Choice]:
+    """Return the choices of a kernel that keeps its results in registers."""
+    lanes = [lanes for lanes in (8, 16, 32, 64) if lanes <= limits.max_invocations]
+    choices = [choose(shader, "rows_direct", LANES=count) for count in lanes]
+    if info.subgroup_size >= 8:
+        choices += [choose(shader, "rows_subgroup", LANES=count) for count in lanes]
+    return choices
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from app.errors import ShapeError
-from app.gpu.device import Device
+from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
-from app.ops.linear import LowRank, linear, linear_backward
+from app.ops.linear import (
+    LowRank,
+    backward_choices,
+    forward_choices,
+    linear,
+    linear_backward,
+    vector_choices,
+)
 from app.ops.matrix import new_matrix
 from app.studio.checks.products import linear_backward_case, linear_case
 from tests.ops.helpers import TUNINGS, check
@@ -119,3 +126,16 @@ def test_refuses_modules_that_share_an_invocation() -> None:
     a, b = persistent("a", (4, 32), "scratch"), persistent("b", (24, 2), "scratch")
     with pytest.raises(ShapeError, match=r"rows \(12,\) of the stacked matrix: multiples of 8"):
         _ = LowRank(2, (12,), a, b).bound_params
+
+
+def test_choices_respect_the_limits() -> None:
+    limits = Limits(1 << 30, 1 << 27, 10, 1 << 10, 32, 65535)
+    info = AdapterInfo("a", "v", "b", is_software=False)
+    for choices in (forward_choices, backward_choices, vector_choices):
+        found = choices(limits, frozenset(), info)
+        assert found
+        assert len(set(found)) == len(found)
+        for choice in found:
+            constants = dict(choice.constants)
+            assert constants["LANES"] * constants.get("SLICES", 1) <= 32
+            assert "rows_subgroup" not in choice.preludes
