@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from app.errors import ShapeError
+from app.gpu.device import AdapterInfo, Limits
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
-from app.gpu.tuning import Choice
+from app.gpu.tuning import Choice, choose
 
 WIDE = {
     "attention_wide": (4, "attention"),
@@ -55,6 +56,42 @@ class Heads:
         per_head = self.head_dim // 4
         k_offset = self.num_heads * per_head
         return self.width // 4, k_offset, k_offset + self.num_key_value_heads * per_head
+
+
+def attention_choices(
+    limits: Limits, features: frozenset[str], info: AdapterInfo, heads: Heads
+) -> list[Choice]:
+    """Return the ways to compute `attention` on a device; the first runs anywhere.
+
+    Args:
+        limits: What a workgroup may hold.
+        features: Features of the device, in either host's names.
+        info: Whether subgroups may be used, and their size.
+        heads: Shape of the layer.
+    """
+    return _choices("attention", limits, heads)
+
+
+def attention_query_choices(
+    limits: Limits, features: frozenset[str], info: AdapterInfo, heads: Heads
+) -> list[Choice]:
+    """Return the ways to compute the gradient of queries; args are those of `attention_choices`."""
+    return _choices("attention_backward_query", limits, heads)
+
+
+def attention_key_choices(
+    limits: Limits, features: frozenset[str], info: AdapterInfo, heads: Heads
+) -> list[Choice]:
+    """Return the ways to compute the gradients of keys and values, as `attention_choices`."""
+    return _choices("attention_backward_key", limits, heads)
+
+
+def _choices(shader: str, limits: Limits, heads: Heads) -> list[Choice]:
+    lanes = [lanes for lanes in (8, 16, 32, 64) if lanes <= limits.max_invocations]
+    choices = [choose(shader, LANES=count) for count in lanes]
+    if heads.head_dim <= MAX_WIDE_HEAD_DIM:
+        choices += [choose(f"{shader}_wide", LANES=count) for count in lanes[:2]]
+    return choices
 
 
 def attention(

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 
 from app.errors import ShapeError
-from app.gpu.device import Device
+from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
-from app.ops.attention import HEAD_DIMS, Heads, attention
+from app.ops.attention import (
+    HEAD_DIMS,
+    Heads,
+    attention,
+    attention_choices,
+    attention_key_choices,
+    attention_query_choices,
+)
 from app.studio.checks.layers import attention_case, cached_attention_case
 from tests.ops.helpers import TUNINGS, check
 
@@ -68,3 +75,15 @@ def test_refuses_what_does_not_fit() -> None:
         attention(Graph("g"), qkv, positions, Heads(2, 1, 16), num_sequences=4)
     with pytest.raises(ShapeError, match="head_dim is 8: the attention kernels come for 16, 32"):
         attention(Graph("g"), qkv, positions, Heads(4, 2, 8), num_sequences=1)
+
+
+def test_choices_respect_the_limits() -> None:
+    limits = Limits(1 << 30, 1 << 27, 10, 1 << 10, 32, 65535)
+    info = AdapterInfo("a", "v", "b", is_software=False)
+    for choices in (attention_choices, attention_query_choices, attention_key_choices):
+        for head_dim in HEAD_DIMS:
+            found = choices(limits, frozenset(), info, Heads(4, 2, head_dim))
+            assert len(set(found)) == len(found) > 0
+            assert all(choice["LANES"] <= 32 for choice in found)
+            assert "wide" not in found[0].shader
+            assert head_dim <= 64 or all("wide" not in choice.shader for choice in found)
