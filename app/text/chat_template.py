@@ -14,7 +14,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from app.errors import FormatError
 
@@ -29,6 +29,8 @@ MAX_TEXT = 4_000_000
 
 _START_LIMIT_SECONDS = 60.0
 _CHILD_MEMORY_BYTES = 1 << 30
+_MAX_LINE_BYTES = 6 * MAX_TEXT + 1024
+"""A character takes at most six bytes of JSON."""
 
 
 async def render_chat(
@@ -39,37 +41,71 @@ async def render_chat(
     add_generation_prompt: bool = True,
     limit_seconds: float = LIMIT_SECONDS,
 ) -> str:
-    """Return the text of a conversation, ready for the model's answer.
+    """Return the text of one conversation: see `ChatRenderer.render`."""
+    async with ChatRenderer(template, tokenizer, limit_seconds) as renderer:
+        return await renderer.render(messages, add_generation_prompt=add_generation_prompt)
+
+
+class ChatRenderer:
+    """Renders conversations with one template, in one process or worker for all of them.
 
     Args:
         template: the model's own template; without one, ChatML is written.
-        messages: each with "role" (system, user or assistant) and "content".
         tokenizer: gives the template its bos_token and eos_token; empty text without one.
-        add_generation_prompt: end with the opening of the assistant's answer.
-        limit_seconds: how long the template may run.
-
-    Raises:
-        FormatError: the template is wrong, refuses the conversation or runs too long.
+        limit_seconds: how long the template may run for each conversation.
     """
-    if not template:
-        return _chatml(messages, add_generation_prompt)
-    context: dict[str, Any] = {
-        "messages": [dict(message) for message in messages],
-        "add_generation_prompt": add_generation_prompt,
-        "bos_token": _token(tokenizer, "bos_token_id"),
-        "eos_token": _token(tokenizer, "eos_token_id"),
-    }
-    if sys.platform == "emscripten":
-        answer = await _render_in_worker(template, context, limit_seconds)
-    else:
-        answer = await _render_in_child(template, context, limit_seconds)
-    if "text" in answer:
-        return answer["text"]
-    reason = answer.get("error", "no answer").rstrip(".")
-    raise FormatError(
-        f"the model's chat template cannot be used here: {reason}. "
-        "Change the conversation, send the text without the template, or choose another model"
-    )
+
+    def __init__(
+        self,
+        template: str | None,
+        tokenizer: Tokenizer | None = None,
+        limit_seconds: float = LIMIT_SECONDS,
+    ) -> None:
+        self._template, self._limit_seconds = template, limit_seconds
+        self._tokens = {
+            "bos_token": _token(tokenizer, "bos_token_id"),
+            "eos_token": _token(tokenizer, "eos_token_id"),
+        }
+        self._child = _Child()
+
+    async def __aenter__(self) -> Self:
+        """Return self; a process is started when the first conversation comes."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the process."""
+        await self._child.end()
+
+    async def render(
+        self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True
+    ) -> str:
+        """Return the text of a conversation, ready for the model's answer.
+
+        Args:
+            messages: each with "role" (system, user or assistant) and "content".
+            add_generation_prompt: end with the opening of the assistant's answer.
+
+        Raises:
+            FormatError: the template is wrong, refuses the conversation or runs too long.
+        """
+        if not self._template:
+            return _chatml(messages, add_generation_prompt)
+        context: dict[str, Any] = {
+            "messages": [dict(message) for message in messages],
+            "add_generation_prompt": add_generation_prompt,
+            **self._tokens,
+        }
+        if sys.platform == "emscripten":
+            answer = await _render_in_worker(self._template, context, self._limit_seconds)
+        else:
+            answer = await self._child.render(self._template, context, self._limit_seconds)
+        if "text" in answer:
+            return answer["text"]
+        reason = answer.get("error", "no answer").rstrip(".")
+        raise FormatError(
+            f"the model's chat template cannot be used here: {reason}. "
+            "Change the conversation, send the text without the template, or choose another model"
+        )
 
 
 def _chatml(messages: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
@@ -92,38 +128,63 @@ async def _render_in_worker(template: str, context: Any, limit_seconds: float) -
     return rendered
 
 
-async def _render_in_child(template: str, context: Any, limit_seconds: float) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "app.text.chat_template",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert child.stdout is not None
-    try:
-        # The child says when it is up, so that the limit is the template's alone.
-        started = await asyncio.wait_for(child.stdout.readline(), _START_LIMIT_SECONDS)
+class _Child:
+    """A Python process that renders, a line of JSON for each conversation."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def render(self, template: str, context: Any, limit_seconds: float) -> dict[str, str]:
+        """Return {text} or {error}; a process that fails is ended, the next call starts another."""
         request = json.dumps({"template": template, "context": context}).encode()
-        output, trouble = await asyncio.wait_for(
-            child.communicate(request if started else b""), limit_seconds
+        output, trouble = b"", b""
+        try:
+            process = self._process or await self._start()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(ConnectionError):  # its stderr says why it is gone
+                process.stdin.write(request + b"\n")
+                await process.stdin.drain()
+            output = await asyncio.wait_for(process.stdout.readline(), limit_seconds)
+        except TimeoutError:
+            return {"error": f"it ran for more than {limit_seconds:g} s"}
+        finally:
+            if not output:
+                trouble = await self.end()
+        if not output:
+            last_line = trouble.decode(errors="replace").strip().rpartition("\n")[2]
+            return {"error": last_line or "its process ended"}
+        answer: dict[str, str] = json.loads(output)
+        return answer
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "app.text.chat_template",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_MAX_LINE_BYTES,
+            env={**os.environ, "PYTHONPATH": path},
         )
-    except TimeoutError:
-        return {"error": f"it ran for more than {limit_seconds:g} s"}
-    finally:
-        if child.returncode is None:
+        assert process.stdout is not None
+        # The child says when it is up, so that the limit is the template's alone.
+        await asyncio.wait_for(process.stdout.readline(), _START_LIMIT_SECONDS)
+        return process
+
+    async def end(self) -> bytes:
+        """End the process, if there is one; return what it wrote to stderr."""
+        process, self._process = self._process, None
+        if process is None:
+            return b""
+        if process.returncode is None:
             with suppress(ProcessLookupError):
-                child.kill()
-            await child.communicate()
-    if not output:
-        last_line = trouble.decode(errors="replace").strip().rpartition("\n")[2]
-        return {"error": last_line or f"its process ended with status {child.returncode}"}
-    answer: dict[str, str] = json.loads(output)
-    return answer
+                process.kill()
+        _, trouble = await process.communicate()
+        return trouble
 
 
 def _render_here(template: str, context: Mapping[str, Any]) -> str:
@@ -168,25 +229,26 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_CHILD_MEMORY_BYTES, _CHILD_MEMORY_BYTES))
 
 
-def _child() -> None:
-    """Read {template, context} as JSON from stdin, write {text} or {error} to stdout."""
+def _serve() -> None:
+    """Answer each line {template, context} of stdin with a line {text} or {error} on stdout."""
     import jinja2.ext
     import jinja2.sandbox  # noqa: F401  (so that the time limit does not count it)
 
     _limit_memory()
     print("ready", flush=True)
-    request = json.load(sys.stdin)
-    try:
-        text = _render_here(request["template"], request["context"])
-        answer = {"text": text}
-        if len(text) > MAX_TEXT:
-            answer = {"error": f"it made more than {MAX_TEXT} characters"}
-    except MemoryError:
-        answer = {"error": "it needs too much memory"}
-    except Exception as error:  # a template can raise anything; the parent shows it
-        answer = {"error": str(error) or type(error).__name__}
-    sys.stdout.write(json.dumps(answer))
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            text = _render_here(request["template"], request["context"])
+            answer = {"text": text}
+            if len(text) > MAX_TEXT:
+                answer = {"error": f"it made more than {MAX_TEXT} characters"}
+        except MemoryError:
+            answer = {"error": "it needs too much memory"}
+        except Exception as error:  # a template can raise anything; the parent shows it
+            answer = {"error": str(error) or type(error).__name__}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    _child()
+    _serve()
