@@ -9,7 +9,9 @@ const LIMITS = /** @type {const} */ ([
   'maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage',
   'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX',
 ]);
-const FEATURES = /** @type {const} */ (['shader-f16', 'subgroups', 'timestamp-query']);
+/** app/gpu/features.py says what each is for. */
+const FEATURES = /** @type {GPUFeatureName[]} */ (['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']);
+const LANGUAGE_FEATURES = ['packed_4x8_integer_dot_product'];
 const MAX_POOLED_BYTES = 1 << 20;
 // The types know the two interfaces but not their constants.
 const { GPUBufferUsage: Usage, GPUMapMode: MapMode } = /** @type {any} */ (globalThis);
@@ -38,7 +40,7 @@ export async function openGpu() {
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   try {
     const device = await adapter.requestDevice({ label: 'lora-lab', requiredFeatures, requiredLimits });
-    return new GpuHost(device, adapter.info);
+    return new GpuHost(device, adapter.info, gpu.wgslLanguageFeatures);
   } catch (error) {
     return `the graphics adapter ${adapter.info.description || adapter.info.vendor} gave no device (${text(error)})`;
   }
@@ -46,11 +48,12 @@ export async function openGpu() {
 
 /** A device, its buffers, its pipelines and what went wrong on it. */
 export class GpuHost {
-  /** @param {GPUDevice} device @param {GPUAdapterInfo} info */
-  constructor(device, info) {
+  /** @param {GPUDevice} device @param {GPUAdapterInfo} info @param {{has: (name: string) => boolean}} language */
+  constructor(device, info, language) {
     this.device = device;
     this.info = info;
-    this.features = FEATURES.filter((name) => device.features.has(name));
+    this.features = [...FEATURES.filter((name) => device.features.has(name)), ...LANGUAGE_FEATURES.filter((name) => language.has(name))];
+    this.version = navigator.userAgent;
     /** @type {Map<number, GPUBuffer>} */
     this.buffers = new Map();
     this.nextBuffer = 0;

@@ -19,6 +19,7 @@ from app.gpu.device import (
     Pipeline,
     Program,
 )
+from app.gpu.features import SUBGROUPS
 from app.gpu.pacing import Pacer
 from app.gpu.tuning import default_tuning
 
@@ -90,7 +91,7 @@ class BrowserDevice:
         self._host, self._gpu = host, gpu
         info, limits = host.info, host.device.limits
         self.features = frozenset(str(name) for name in host.features)
-        self.info = adapter_info(info, "subgroups" in self.features)
+        self.info = adapter_info(info, SUBGROUPS in self.features, str(host.version))
         self.limits = Limits(
             max_buffer_bytes=int(limits.maxBufferSize),
             max_binding_bytes=int(limits.maxStorageBufferBindingSize),
@@ -278,11 +279,11 @@ def with_extensions(code: str, features: Collection[str]) -> str:
 
     On the first line, so that line numbers in messages stay those of the shader.
     """
-    uses_subgroups = "subgroups" in features and "subgroup" in code
+    uses_subgroups = SUBGROUPS in features and "subgroup" in code
     return f"enable subgroups; {code}" if uses_subgroups else code
 
 
-def adapter_info(info: Any, has_subgroups: bool) -> AdapterInfo:
+def adapter_info(info: Any, has_subgroups: bool, version: str = "") -> AdapterInfo:
     """Return who a GPUAdapterInfo is; browsers leave empty what they will not tell."""
     vendor, architecture, device, description = (
         str(getattr(info, key, "") or "")
@@ -296,7 +297,7 @@ def adapter_info(info: Any, has_subgroups: bool) -> AdapterInfo:
     backend = str(getattr(info, "backend", "") or "WebGPU")
     sizes = {int(getattr(info, f"subgroup{which}Size", 0) or 0) for which in ("Min", "Max")}
     subgroup_size = sizes.pop() if has_subgroups and len(sizes) == 1 else 0
-    return AdapterInfo(name or "unnamed GPU", vendor, backend, is_software, subgroup_size)
+    return AdapterInfo(name or "unnamed GPU", vendor, backend, is_software, subgroup_size, version)
 
 
 async def open_browser_device() -> BrowserDevice:

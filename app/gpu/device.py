@@ -37,6 +37,8 @@ class AdapterInfo:
     Attributes:
         subgroup_size: Invocations of a subgroup where subgroups may be used and the size is
             known, else 0.
+        version: Of the driver or of the browser, as they name it: another may be as different
+            as another GPU.
     """
 
     name: str
@@ -44,6 +46,7 @@ class AdapterInfo:
     backend: str
     is_software: bool
     subgroup_size: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True)

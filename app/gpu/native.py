@@ -26,6 +26,7 @@ from app.gpu.device import (
     Program,
     split_points,
 )
+from app.gpu.features import NAGA_LANGUAGE_FEATURES, SUBGROUPS, native_features
 from app.gpu.tuning import default_tuning
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else EGL complains on stderr
@@ -33,7 +34,6 @@ os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else EGL comp
 import wgpu
 from wgpu.backends.wgpu_native import extras
 
-WANTED_FEATURES = ("shader-f16", "subgroup", "timestamp-query")
 FIRST_GUESS_FLOPS_PER_MS = {True: 5e6, False: 3e8}
 """Before anything was measured: a software adapter, a GPU."""
 
@@ -103,13 +103,15 @@ class NativeDevice:
     def __init__(self, adapter: Any) -> None:
         info, limits = adapter.info, adapter.limits
         is_software = info["adapter_type"] == "CPU"
-        self.features = frozenset(f for f in WANTED_FEATURES if f in adapter.features)
+        wanted_features = native_features(adapter.features)
+        self.features = NAGA_LANGUAGE_FEATURES | wanted_features.keys()
         self.info = AdapterInfo(
             info["device"],
             info["vendor"],
             info["backend_type"],
             is_software,
-            _subgroup_size(info["device"]) if "subgroup" in self.features else 0,
+            _subgroup_size(info["device"]) if SUBGROUPS in self.features else 0,
+            f"wgpu {wgpu.__version__}, {info['description']}",
         )
         wanted = {
             name: limits[name]
@@ -132,7 +134,7 @@ class NativeDevice:
         )
         with translated("device"):
             self._device = adapter.request_device_sync(
-                required_features=list(self.features), required_limits=wanted
+                required_features=list(wanted_features.values()), required_limits=wanted
             )
         self._queue = self._device.queue
         self._pipelines: dict[KernelSource, Pipeline] = {}
