@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.gpu.device import Device
-from app.ops.attention import Heads
-from app.studio.checks.bench import Case, record, run_bench
-from app.studio.checks.layers import (
+from app.checks.bench import Case, record, run_bench
+from app.checks.layers import (
     attention_case,
     cached_attention_case,
     kv_append_case,
@@ -22,14 +20,16 @@ from app.studio.checks.layers import (
     swiglu_case,
     take_row_case,
 )
-from app.studio.checks.products import (
+from app.checks.products import (
     embedding_case,
     linear_backward_case,
     linear_case,
     lora_case,
     repack_case,
 )
-from app.studio.checks.training import adamw_case, cross_entropy_case, head_loss_case
+from app.checks.training import adamw_case, cross_entropy_case, head_loss_case
+from app.gpu.device import Device
+from app.ops.attention import Heads
 
 SEED = 1
 
