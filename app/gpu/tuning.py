@@ -7,7 +7,7 @@ wants at least a subgroup's width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from app.gpu.device import AdapterInfo
 from app.gpu.kernels import Kernel
@@ -26,6 +26,11 @@ class Choice:
     shader: str
     preludes: tuple[str, ...] = ()
     constants: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Shader with what specialises it, for people and for the cache of a tuning."""
+        return self.kernel().label
 
     def __getitem__(self, name: str) -> int:
         """Return a constant."""
@@ -71,6 +76,14 @@ class Tuning:
     gradient_slices: int
     head_flops: float
     prefill_rows: tuple[int, ...]
+
+    def describe(self) -> dict[str, str]:
+        """Return which variant each operation class uses, for people."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: value.label if isinstance(value, Choice) else f"{value}"
+            for name, value in values.items()
+        }
 
     def head_rows(self, hidden_size: int, vocab_size: int) -> int:
         """Return how many rows of logits to make at a time, a multiple of 8.
