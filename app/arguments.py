@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from app import __version__
-from app.config import SCHEDULES, GenerationConfig, LoraConfig, TrainConfig
+from app.config import (
+    CURRICULA,
+    OPTIMIZERS,
+    PACKINGS,
+    SCHEDULES,
+    GenerationConfig,
+    LoraConfig,
+    TrainConfig,
+)
 from app.errors import ConfigError
-
-NOT_BUILT = {
-    "optimizer": ("adamw", ("adamw", "adam8bit", "adafactor")),
-    "packing": ("none", ("none", "dual", "best-fit")),
-    "curriculum": ("none", ("none", "tfidf")),
-}
-"""Options of which only the first value works so far, and the values that are planned."""
 
 SHAPES = ("smollm2-135m", "smollm2-360m", "tinyllama-1.1b")
 
@@ -49,12 +50,26 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="GGUF file")
-    parser.add_argument("--corpus", type=Path, required=True, help="UTF-8 text file")
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="text, Markdown, CSV or JSON lines files, UTF-8",
+    )
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to start from")
     parser.add_argument("--out", type=Path, required=True, help="directory for the adapter")
     _add_settings(parser, LoraConfig, ("rank", "alpha"))
     parser.add_argument("--target-modules", default="all", help="all, or names with commas")
-    parser.add_argument("--schedule", choices=SCHEDULES, default="constant")
+    for name, choices in (
+        ("schedule", SCHEDULES),
+        ("optimizer", OPTIMIZERS),
+        ("packing", PACKINGS),
+        ("curriculum", CURRICULA),
+    ):
+        default = TrainConfig.__dataclass_fields__[name].default
+        help = TrainConfig.__dataclass_fields__[name].metadata["help"]
+        parser.add_argument(f"--{name}", choices=choices, default=default, help=help)
     _add_settings(
         parser,
         TrainConfig,
@@ -72,8 +87,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument("--steps", type=int, help="updates to make; default: by epochs")
-    for name, (default, values) in NOT_BUILT.items():
-        parser.add_argument(f"--{name}", choices=values, default=default)
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
@@ -107,18 +120,3 @@ def _add_settings(parser: argparse.ArgumentParser, config: type, names: tuple[st
             default=item.default,
             help=f"{item.metadata['help']} (default: {item.default})".replace("%", "%%"),
         )
-
-
-def check_built(options: argparse.Namespace) -> None:
-    """Refuse values that are planned but do not work yet.
-
-    Raises:
-        ConfigError: lists every such option.
-    """
-    problems = [
-        f"--{name} {getattr(options, name)} is not built yet: use {default}"
-        for name, (default, _) in NOT_BUILT.items()
-        if getattr(options, name) != default
-    ]
-    if problems:
-        raise ConfigError("; ".join(problems))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.arguments import build_parser, check_built
+from app.arguments import build_parser
 from app.config import TARGET_MODULES, GenerationConfig, LoraConfig, TrainConfig
 from app.errors import StudioError
 from app.generate.generator import Generator
@@ -29,7 +29,8 @@ from app.nn.adapter import Adapter
 from app.plan.bench import run_bench
 from app.plan.probe import collect_info
 from app.text.chat_template import render_chat
-from app.text.corpus import Windows, decode_corpus, make_windows, split_eval
+from app.text.corpus import decode_corpus
+from app.text.dataset import CorpusFile, Dataset, encode_files, goes_by_documents, make_dataset
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.trainer import StepRecord, Trainer
@@ -103,16 +104,31 @@ def _open_adapter(model: Model, path: Path) -> Adapter:
     return adapter
 
 
-def _read_windows(model: Model, path: Path, max_seq_len: int) -> Windows:
+def _read_file(path: Path) -> CorpusFile:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise StudioError(f"cannot read {path}: {error.strerror}") from error
-    return make_windows(model.tokenizer.encode(decode_corpus(data, path.name)), max_seq_len)
+    return CorpusFile(path.name, decode_corpus(data, path.name))
+
+
+async def _read_dataset(model: Model, paths: Sequence[Path], config: TrainConfig) -> Dataset:
+    files = [_read_file(path) for path in paths]
+    by_documents = goes_by_documents(files, config.packing)
+    documents = await encode_files(
+        files, model.tokenizer, chat_template=model.chat_template, by_documents=by_documents
+    )
+    return make_dataset(
+        documents,
+        by_documents=by_documents,
+        max_seq_len=config.max_seq_len,
+        packing=config.packing,
+        eval_fraction=config.eval_fraction,
+        seed=config.seed,
+    )
 
 
 async def _train(options: argparse.Namespace) -> None:
-    check_built(options)
     output = _Output(is_json=options.json)
     modules = TARGET_MODULES
     if options.target_modules != "all":
@@ -126,15 +142,16 @@ async def _train(options: argparse.Namespace) -> None:
     except OSError as error:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
     model = await _open_model(options.model, output)
-    windows = _read_windows(model, options.corpus, config.max_seq_len)
-    windows, held_out = split_eval(windows, config.eval_fraction)
+    dataset = await _read_dataset(model, options.corpus, config)
+    windows, held_out = dataset.train, dataset.evaluation
     if options.adapter is not None:
         adapter = _open_adapter(model, options.adapter)
     else:
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
     trainer = Trainer(model, adapter, windows, config)
     output.progress(
-        f"{trainer.num_steps} steps over {windows.num_tokens} tokens, "
+        f"{trainer.num_steps} steps over {windows.num_tokens} tokens of {dataset.num_documents} "
+        f"documents ({dataset.occupancy:.0%} of the windows' room), "
         f"{trainer.plan.total_bytes / 2**20:.0f} MiB"
     )
     await trainer.prepare()
@@ -182,11 +199,11 @@ async def _train(options: argparse.Namespace) -> None:
 
 async def _eval(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
-    TrainConfig(max_seq_len=options.max_seq_len).check()
+    config = TrainConfig(max_seq_len=options.max_seq_len, eval_fraction=0.0).check()
     model = await _open_model(options.model, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
-    windows = _read_windows(model, options.text, options.max_seq_len)
-    result = await evaluate(model, adapter, windows)
+    dataset = await _read_dataset(model, [options.text], config)
+    result = await evaluate(model, adapter, dataset.train)
     assert result is not None
     output.result(
         {

@@ -15,6 +15,15 @@ from app.errors import ConfigError
 Schedule = Literal["constant", "linear", "cosine"]
 SCHEDULES: tuple[Schedule, ...] = ("constant", "linear", "cosine")
 
+OptimizerName = Literal["adamw", "adam8bit", "adafactor"]
+OPTIMIZERS: tuple[OptimizerName, ...] = ("adamw", "adam8bit", "adafactor")
+
+Packing = Literal["none", "dual", "best-fit"]
+PACKINGS: tuple[Packing, ...] = ("none", "dual", "best-fit")
+
+Curriculum = Literal["none", "tfidf"]
+CURRICULA: tuple[Curriculum, ...] = ("none", "tfidf")
+
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The seven linear projections of a Llama layer, in the order the engine records them."""
 
@@ -146,9 +155,18 @@ class TrainConfig(_Checked):
     learning_rate: float = setting(1e-3, "Size of an update at its largest.")
     schedule: Schedule = setting("constant", "How the learning rate changes over the run.")
     warmup_steps: int = setting(0, "Updates over which the learning rate rises from zero.")
+    optimizer: OptimizerName = setting(
+        "adamw", "adam8bit keeps a quarter of its memory, adafactor next to none."
+    )
     weight_decay: float = setting(0.0, "Pull of the adapter towards zero (decoupled, AdamW).")
     max_grad_norm: float = setting(1.0, "Gradients longer than this are scaled down; 0 is off.")
-    eval_fraction: float = setting(0.05, "Share of the windows kept for evaluation.")
+    packing: Packing = setting(
+        "none", "Put whole documents together in a window: two, or as many as fit best."
+    )
+    curriculum: Curriculum = setting(
+        "none", "tfidf visits windows of common words first, those of rare words last."
+    )
+    eval_fraction: float = setting(0.05, "Share of the text kept for evaluation.")
     seed: int = setting(0, "Start of the random numbers; same seed, same run.")
 
     def problems(self) -> list[str]:
@@ -171,8 +189,16 @@ class TrainConfig(_Checked):
             found.append(f"epochs is {self.epochs}: give a number above 0")
         if not 0 < self.learning_rate <= 10:
             found.append(f"learning_rate is {self.learning_rate}: give a number above 0, up to 10")
-        if self.schedule not in SCHEDULES:
-            found.append(f"schedule is {self.schedule!r}: choose from {', '.join(SCHEDULES)}")
+        choices: tuple[tuple[str, tuple[str, ...]], ...] = (
+            ("schedule", SCHEDULES),
+            ("optimizer", OPTIMIZERS),
+            ("packing", PACKINGS),
+            ("curriculum", CURRICULA),
+        )
+        for name, allowed in choices:
+            value = getattr(self, name)
+            if value not in allowed:
+                found.append(f"{name} is {value!r}: choose from {', '.join(allowed)}")
         if not 0 <= self.weight_decay <= 10:
             found.append(f"weight_decay is {self.weight_decay}: give a number from 0 to 10")
         if not 0 <= self.max_grad_norm < float("inf"):

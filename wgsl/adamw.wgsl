@@ -1,7 +1,7 @@
 // adamw — one update of all parameters: decoupled weight decay, bias-corrected moments
 // p ← p·(1 − lr·decay);  m ← β1·m + (1 − β1)·g;  v ← β2·v + (1 − β2)·g²
 // p ← p − lr · (m / c1) / (√(v / c2) + eps),  g clipped, c1 = 1 − β1ᵗ, c2 = 1 − β2ᵗ
-// update comes from adamw_prepare.wgsl; where it says skip, only the gradient is cleared.
+// update comes from update_prepare.wgsl; where it says skip, only the gradient is cleared.
 // All arrays (size), f32, flat. Clears the gradient for the next step; last_good keeps the
 // parameters that gave this step's finite loss, in case the new ones do not.
 // Dispatch grid_1d(size, 64). Source: arXiv:1711.05101; matches torch.optim.AdamW.

@@ -1,5 +1,5 @@
 // grad_norm — partials[i] = Σ g² over the i-th contiguous share of a flat gradient
-// gradients (size) → partials (workgroups), f32; adamw_prepare.wgsl adds them up in order
+// gradients (size) → partials (workgroups), f32; update_prepare.wgsl adds them up in order
 // Dispatch (workgroups, 1, 1); sums by a fixed tree.
 
 @group(0) @binding(0) var<storage, read> gradients: array<f32>;

@@ -7,6 +7,7 @@ import numpy as np
 from app.checks.bench import Array, Bench
 from app.ops.adamw import AdamwState, adamw
 from app.ops.cross_entropy import accumulate_loss, cross_entropy, head_loss
+from app.ops.update import UpdateState, prepare_update
 from app.reference import adamw as adamw_twin
 from app.reference import cross_entropy as twin
 from app.reference.tolerances import BACKWARD, ELEMENTWISE, EXACT, REDUCTION
@@ -125,7 +126,7 @@ def adamw_case(
     With `updates_before` the moments and the count are those of a run that is under way.
     """
     bench.launches = steps
-    state = AdamwState.create(size)
+    state, common = AdamwState.create(size), UpdateState.create(size)
     values: Array = bench.normal(size)
     m: Array = bench.normal(size, scale=0.01 * scale)
     v: Array = bench.normal(size, scale=0.01 * scale) ** 2
@@ -136,7 +137,7 @@ def adamw_case(
     loss = bench.tensor("loss", np.zeros(1, np.float32))
     bench.write(state.first_moment, m)
     bench.write(state.second_moment, v)
-    bench.write(state.counters, np.array([updates_before, 0], np.float32))
+    bench.write(common.counters, np.array([updates_before, 0], np.float32))
     applied, skipped = updates_before, 0
     after: dict[str, list[Array]] = {}
     for step in range(steps):
@@ -149,7 +150,7 @@ def adamw_case(
         elif is_bad:
             gradient[size // 2] = bad_value
         settings = np.array([learning_rate, max_norm, weight_decay, 0], np.float32)
-        bench.write(state.step, settings, step)
+        bench.write(common.step, settings, step)
         bench.write(gradients, gradient, step)
         bench.write(loss, np.array([step_loss], np.float32), step)
         if is_bad:
@@ -181,13 +182,14 @@ def adamw_case(
             now["report"] = np.array([step_loss, norm, applied, skipped])
         for name, array in now.items():
             after.setdefault(name, []).append(array)
-    adamw(bench.graph, parameters, gradients, loss, state)
+    update = prepare_update(bench.graph, gradients, loss, common)
+    adamw(bench.graph, update, parameters, gradients, common.last_good, state)
     tensors = {
         "parameters": parameters,
         "first moment": state.first_moment,
         "second moment": state.second_moment,
-        "last good": state.last_good,
-        "counters": state.counters,
+        "last good": common.last_good,
+        "counters": common.counters,
         "gradients": gradients,
         "loss": loss,
     }
@@ -195,4 +197,4 @@ def adamw_case(
         tolerance = EXACT if name in ("counters", "gradients", "loss") else ELEMENTWISE
         bench.expect(name, tensor, *after[name], tolerance=tolerance, starts_zeroed=True)
     if not bad_steps:
-        bench.expect("report", state.report, *after["report"], tolerance=REDUCTION)
+        bench.expect("report", common.report, *after["report"], tolerance=REDUCTION)

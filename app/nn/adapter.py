@@ -86,6 +86,21 @@ class AdapterLayout:
                 row += out_features
         return slices
 
+    def matrices(self) -> list[tuple[int, int, int]]:
+        """Return (start, rows, columns) of every A and B in the flat array."""
+        return [
+            (part.start, *shape)
+            for path, (a_slice, b_slice) in self.module_slices().items()
+            for part, shape in zip(
+                (a_slice, b_slice), self._shapes(path.rsplit(".", 1)[-1]), strict=True
+            )
+        ]
+
+    def _shapes(self, module: str) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the shapes of a module's A and B."""
+        out_features, in_features = self.model.projection_shape(module)
+        return (self.lora.rank, in_features), (out_features, self.lora.rank)
+
     def pack(self, tensors: AdapterTensors) -> NDArray[np.float32]:
         """Return the flat array of some matrices.
 
@@ -103,13 +118,12 @@ class AdapterLayout:
                 "them: load an adapter made for this model"
             )
         flat = np.zeros(self.size, np.float32)
-        rank = self.lora.rank
         for path, (a, b) in tensors.items():
-            out_features, in_features = self.model.projection_shape(path.rsplit(".", 1)[-1])
             a_slice, b_slice = slices[path]
+            a_shape, b_shape = self._shapes(path.rsplit(".", 1)[-1])
             for name, matrix, part, shape in (
-                ("lora_A", a, a_slice, (rank, in_features)),
-                ("lora_B", b, b_slice, (out_features, rank)),
+                ("lora_A", a, a_slice, a_shape),
+                ("lora_B", b, b_slice, b_shape),
             ):
                 if matrix.shape != shape:
                     raise AdapterError(

@@ -69,7 +69,7 @@ def adafactor(
 
     Args:
         graph: Where to record.
-        update: (8,), f32, from adamw_prepare: see wgsl/adamw_prepare.wgsl.
+        update: (8,), f32, from `app.ops.update`.
         parameters: (size,), f32, updated.
         gradients: (size,), f32, cleared.
         last_good: (size,), f32: the parameters before the update.

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from app.gpu.graph import Graph, Tensor, grid_1d, persistent
 from app.gpu.kernels import Kernel
-from app.ops.adamw import BETA1, BETA2, EPS
+from app.ops.adamw import EPS
+from app.ops.update import BETA1, BETA2
 
 BLOCK = 256
 MIN_CODED = 4096
@@ -99,7 +100,7 @@ def adam8bit(
 
     Args:
         graph: Where to record.
-        update: (8,), f32, from adamw_prepare: see wgsl/adamw_prepare.wgsl.
+        update: (8,), f32, from `app.ops.update`.
         parameters: (size,), f32, updated.
         gradients: (size,), f32, cleared.
         last_good: (size,), f32: the parameters before the update.

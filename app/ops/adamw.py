@@ -1,36 +1,25 @@
-"""Gradient norm, clipping and one AdamW update of a flat parameter array."""
+"""One AdamW update of a flat parameter array."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from app.gpu.graph import Graph, Tensor, ceil_div, grid_1d, persistent
-from app.gpu.kernels import Kernel
+import numpy as np
+import numpy.typing as npt
 
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-MAX_PARTIALS = 64
-REPORT = ("loss", "grad_norm", "applied", "skipped")
-"""What the four floats of a step's report mean."""
+from app.gpu.graph import Graph, Tensor, grid_1d, persistent
+from app.gpu.kernels import Kernel
+from app.ops.update import BETA1, BETA2
+
+EPS = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class AdamwState:
-    """What an optimizer keeps between steps, all f32.
-
-    Attributes:
-        step: (4,) learning rate, max norm, weight decay, unused; written by the host each step.
-        counters: (2,) updates applied, updates skipped.
-        last_good: (size,) parameters of the last step whose loss and gradients were finite.
-        report: (4,) see REPORT.
-    """
+    """Moments, (size,), f32."""
 
     first_moment: Tensor
     second_moment: Tensor
-    step: Tensor
-    counters: Tensor
-    last_good: Tensor
-    report: Tensor
 
     @classmethod
     def create(cls, size: int) -> AdamwState:
@@ -38,60 +27,39 @@ class AdamwState:
         return cls(
             persistent("first moment", (size,), "optimizer"),
             persistent("second moment", (size,), "optimizer"),
-            persistent("step settings", (4,), "scratch"),
-            persistent("step counters", (2,), "optimizer"),
-            persistent("last good adapter", (size,), "optimizer"),
-            persistent("step report", (4,), "scratch"),
         )
+
+    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[np.uint32]]]:
+        """Return what must be written before the first update: nothing."""
+        return []
 
 
 def adamw(
-    graph: Graph, parameters: Tensor, gradients: Tensor, loss: Tensor, state: AdamwState
+    graph: Graph,
+    update: Tensor,
+    parameters: Tensor,
+    gradients: Tensor,
+    last_good: Tensor,
+    state: AdamwState,
 ) -> None:
-    """Record one update: norm in two stages, clip factor on the GPU, one dispatch to apply.
+    """Record one update of all parameters.
 
     p ← p·(1 − lr·decay) − lr · (m / (1 − β1ᵗ)) / (√(v / (1 − β2ᵗ)) + eps)
 
-    An update whose loss or gradient norm is not finite is skipped and counted; otherwise the
-    parameters that gave the finite loss are kept as `last_good` before they change. Gradients
-    and loss are cleared for the next step.
-
     Args:
         graph: Where to record.
+        update: (8,), f32, from `app.ops.update`.
         parameters: (size,), f32, updated.
         gradients: (size,), f32, cleared.
-        loss: (1,), f32, the step's mean loss; cleared.
-        state: Moments, counters, settings and the report.
+        last_good: (size,), f32: the parameters before the update, which gave a finite loss.
+        state: Moments.
 
     Reference: app.reference.adamw; arXiv:1711.05101; torch.optim.AdamW.
     """
     size = parameters.size
-    num_partials = min(MAX_PARTIALS, ceil_div(size, 64))
-    partials = graph.empty("norm partials", num_partials)
-    graph.dispatch(
-        Kernel("grad_norm"),
-        (gradients, partials),
-        (num_partials, 1, 1),
-        (size, ceil_div(size, num_partials)),
-        flops=2.0 * size,
-    )
-    update = graph.empty("update", 8)
-    graph.dispatch(
-        Kernel("adamw_prepare"),
-        (state.step, partials, loss, state.counters, update, state.report),
-        (1, 1, 1),
-        (num_partials, math.log(BETA1), math.log(BETA2)),
-    )
     graph.dispatch(
         Kernel("adamw"),
-        (
-            update,
-            parameters,
-            gradients,
-            state.first_moment,
-            state.second_moment,
-            state.last_good,
-        ),
+        (update, parameters, gradients, state.first_moment, state.second_moment, last_good),
         grid_1d(size, 64),
         (size, BETA1, BETA2, 1 - BETA1, 1 - BETA2, EPS),
         flops=16.0 * size,

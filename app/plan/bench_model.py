@@ -17,7 +17,7 @@ from app.nn.adapter import Adapter, initial_tensors
 from app.plan.bench_kernels import Figure, shares
 from app.plan.probe import PeakMeter
 from app.plan.profile import profile_graph
-from app.text.corpus import make_windows, pad_batch
+from app.text.windows import make_windows, pad_batch
 from app.train.step import record_training
 from app.train.trainer import StepRecord, Trainer
 
@@ -113,8 +113,7 @@ async def profile_figures(model: Model, num_sequences: int, seq_len: int) -> Asy
         programs = await build_programs(device, recorded, allocation)
         windows = make_windows(_random_tokens(model, num_sequences * seq_len), seq_len)
         batch = pad_batch(windows, range(num_sequences), num_sequences, seq_len)
-        graphs.inputs.write_positions(device)
-        graphs.inputs.write(device, *batch, 1.0 / windows.num_predicted)
+        graphs.inputs.write(device, batch, 1.0 / windows.num_predicted)
         await device.run(programs[0])
         rows = []
         for index, graph in enumerate(recorded):

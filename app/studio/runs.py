@@ -14,7 +14,7 @@ from app.models.loader import Model
 from app.plan.defaults import estimate_seconds, suggest_config
 from app.studio.protocol import PlanEvent
 from app.studio.settings import merge_settings, settings_message
-from app.text.corpus import Windows, make_windows, split_eval
+from app.text.windows import Windows, make_windows, split_eval
 from app.train.trainer import Trainer
 
 

@@ -23,7 +23,7 @@ from app.studio.protocol import (
     StepEvent,
 )
 from app.studio.runs import RunLayout, Speed, estimate_run_seconds, lay_out
-from app.text.corpus import Windows
+from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
 from app.train.trainer import StepRecord, Trainer

@@ -12,7 +12,7 @@ from app.gpu.graph import ceil_div
 from app.gpu.memory import Allocation, build_programs, plan_memory
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.text.corpus import Windows, batches, pad_batch
+from app.text.windows import Windows, batches, pad_batch
 from app.train.control import RunControl
 from app.train.step import check_context, record_evaluation
 
@@ -62,13 +62,11 @@ async def evaluate(
     allocation = Allocation.create(device, plan_memory([graph]))
     try:
         program = (await build_programs(device, [graph], allocation))[0]
-        inputs.write_positions(device)
         total = 0.0
         parts = batches(np.arange(windows.num_windows), together)
         for index, part in enumerate(parts):
-            tokens, targets = pad_batch(windows, part, together, seq_len)
             # Sums of one micro-batch fit f32; the sum over all of them is kept in f64 here.
-            inputs.write(device, tokens, targets, 1.0)
+            inputs.write(device, pad_batch(windows, part, together, seq_len), 1.0)
             device.write(inputs.total.storage.buffer, 0, np.zeros(1, np.float32))
             if not await device.run(program, control):
                 return None

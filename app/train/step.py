@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.config import ModelConfig
+from app.config import ModelConfig, OptimizerName
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Tensor, persistent
@@ -16,9 +15,9 @@ from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.nn.decoder import Decoder
-from app.ops.adamw import AdamwState, adamw
 from app.ops.cross_entropy import head_loss
-from app.text.corpus import Windows
+from app.text.windows import Batch, Windows
+from app.train.optimizers import Optimizer
 
 GIB = 1 << 30
 KEEP_BUDGET_BYTES = 4 * GIB
@@ -33,7 +32,8 @@ class BatchInputs:
     Attributes:
         tokens: (B·S,), u32.
         targets: (B·S,), i32; negative ones are ignored.
-        positions: (B·S,), u32, within each sequence.
+        positions: (B·S,), u32, within each document.
+        first_keys: (B·S,), u32: column where each token's document begins.
         normalizer: (1,), f32: 1 / predicted tokens of the step.
         total: (1,), f32: sum of the losses.
     """
@@ -43,6 +43,7 @@ class BatchInputs:
     tokens: Tensor
     targets: Tensor
     positions: Tensor
+    first_keys: Tensor
     normalizer: Tensor
     total: Tensor
 
@@ -56,26 +57,22 @@ class BatchInputs:
             persistent("tokens", (rows,), "scratch", "u32"),
             persistent("targets", (rows,), "scratch", "i32"),
             persistent("positions", (rows,), "scratch", "u32"),
+            persistent("first keys", (rows,), "scratch", "u32"),
             persistent("normalizer", (1,), "scratch"),
             persistent("loss", (1,), "scratch"),
         )
 
-    def write_positions(self, device: Device) -> None:
-        """Write 0..S−1 for every sequence, once."""
-        positions = np.tile(np.arange(self.seq_len, dtype=np.uint32), self.num_sequences)
-        device.write(self.positions.storage.buffer, 0, positions)
-
-    def write(
-        self,
-        device: Device,
-        tokens: NDArray[np.int32],
-        targets: NDArray[np.int32],
-        normalizer: float,
-    ) -> None:
-        """Write one micro-batch, (B, S) each."""
-        device.write(self.tokens.storage.buffer, 0, np.ascontiguousarray(tokens))
-        device.write(self.targets.storage.buffer, 0, np.ascontiguousarray(targets))
-        device.write(self.normalizer.storage.buffer, 0, np.array([normalizer], np.float32))
+    def write(self, device: Device, batch: Batch, normalizer: float) -> None:
+        """Write one micro-batch; what no graph reads has no buffer and is left out."""
+        for tensor, values in (
+            (self.tokens, batch.tokens),
+            (self.targets, batch.targets),
+            (self.positions, batch.positions),
+            (self.first_keys, batch.first_keys),
+            (self.normalizer, np.array([normalizer], np.float32)),
+        ):
+            if tensor.storage.buffer is not None:
+                device.write(tensor.storage.buffer, 0, np.ascontiguousarray(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +83,7 @@ class TrainingGraphs:
     update: Graph
     inputs: BatchInputs
     gradients: Tensor
-    state: AdamwState
+    optimizer: Optimizer
     plan: MemoryPlan
     is_checkpointing: bool
 
@@ -97,6 +94,7 @@ def record_training(
     *,
     micro_batch_size: int,
     seq_len: int,
+    optimizer: OptimizerName = "adamw",
     budget_bytes: int = KEEP_BUDGET_BYTES,
 ) -> TrainingGraphs:
     """Record a training step; nothing is allocated.
@@ -109,24 +107,31 @@ def record_training(
         adapter: What is trained.
         micro_batch_size: Sequences computed together.
         seq_len: Tokens of a sequence.
+        optimizer: Which one.
         budget_bytes: Most bytes a run may take before it recomputes.
 
     Raises:
         OutOfGpuMemoryError: not even recomputing fits the device's limits.
     """
-    kept = _record(model, adapter, micro_batch_size, seq_len, is_checkpointing=False)
+    shape = (micro_batch_size, seq_len)
+    kept = _record(model, adapter, shape, optimizer, is_checkpointing=False)
     if kept.plan.total_bytes <= budget_bytes and _fits(kept.plan, model.device):
         return kept
-    recomputed = _record(model, adapter, micro_batch_size, seq_len, is_checkpointing=True)
+    recomputed = _record(model, adapter, shape, optimizer, is_checkpointing=True)
     check_limits(recomputed.plan, model.device)
     return recomputed
 
 
 def _record(
-    model: Model, adapter: Adapter, micro_batch_size: int, seq_len: int, *, is_checkpointing: bool
+    model: Model,
+    adapter: Adapter,
+    shape: tuple[int, int],
+    optimizer_name: OptimizerName,
+    *,
+    is_checkpointing: bool,
 ) -> TrainingGraphs:
     tuning = model.device.tuning
-    inputs = BatchInputs.create(micro_batch_size, seq_len)
+    inputs = BatchInputs.create(*shape)
     gradients = persistent("gradients", (adapter.layout.size,), "optimizer")
     decoder = Decoder(
         model.config, model.weights, adapter, gradients, is_checkpointing=is_checkpointing
@@ -146,11 +151,11 @@ def _record(
     )
     assert d_hidden is not None
     decoder.backward(graph, d_hidden, inputs.positions, num_sequences=inputs.num_sequences)
-    state = AdamwState.create(adapter.layout.size)
+    optimizer = Optimizer.create(optimizer_name, adapter.layout)
     update = Graph("update", tuning)
-    adamw(update, adapter.parameters, gradients, inputs.total, state)
+    optimizer.record(update, adapter.parameters, gradients, inputs.total)
     plan = plan_memory([graph, update])
-    return TrainingGraphs(graph, update, inputs, gradients, state, plan, is_checkpointing)
+    return TrainingGraphs(graph, update, inputs, gradients, optimizer, plan, is_checkpointing)
 
 
 def check_context(model: Model, windows: Windows) -> None:

@@ -17,7 +17,8 @@ from app.gpu.device import Program, Readback
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.text.corpus import Windows, batches, pad_batch
+from app.text.curriculum import order_windows
+from app.text.windows import Windows, batches, pad_batch
 from app.train.control import RunControl
 from app.train.schedule import learning_rate_at
 from app.train.step import check_context, record_training
@@ -74,7 +75,7 @@ class Trainer:
     Args:
         model: Frozen base.
         adapter: What is trained; it always holds the result so far.
-        windows: Visited in order, epoch after epoch.
+        windows: Visited in the curriculum's order, epoch after epoch.
         config: Settings.
 
     Attributes:
@@ -96,8 +97,13 @@ class Trainer:
         check_context(model, windows)
         self._seq_len = int(windows.lengths.max())
         self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
+        self._order = order_windows(windows, config.curriculum, config.seed)
         self._graphs = record_training(
-            model, adapter, micro_batch_size=self._micro_batch_size, seq_len=self._seq_len
+            model,
+            adapter,
+            micro_batch_size=self._micro_batch_size,
+            seq_len=self._seq_len,
+            optimizer=config.optimizer,
         )
         self._allocation: Allocation | None = None
         self._programs: list[Program] = []
@@ -156,10 +162,11 @@ class Trainer:
         self._programs = await build_programs(
             device, [graphs.micro_batch, graphs.update], self._allocation, compiled
         )
-        graphs.inputs.write_positions(device)
+        for tensor, values in graphs.optimizer.initial_values():
+            device.write(self._allocation.buffer_of(tensor.storage), 0, values)
         # Before the first update the adapter that was given is the last good one.
         flat = self._adapter.layout.pack(await self._adapter.tensors())
-        device.write(graphs.state.last_good.storage.buffer, 0, flat)
+        device.write(graphs.optimizer.common.last_good.storage.buffer, 0, flat)
 
     async def run(
         self,
@@ -194,7 +201,7 @@ class Trainer:
             learning_rate = self._start_update(step)
             await device.run(self._programs[1])
             self._adapter.version += 1
-            buffer = self._graphs.state.report.storage.buffer
+            buffer = self._graphs.optimizer.common.report.storage.buffer
             pending.append(
                 _PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
             )
@@ -215,17 +222,16 @@ class Trainer:
 
     def _visit(self) -> Iterator[NDArray[np.int64]]:
         """Yield the windows of each step, in order, for as many epochs as are asked for."""
-        order = np.arange(self._windows.num_windows)
         while True:
-            yield from batches(order, self.windows_per_step)
+            yield from batches(self._order, self.windows_per_step)
 
     async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
         """Run the micro-batches of one step; False where it was stopped half-way."""
         device, inputs = self._model.device, self._graphs.inputs
-        normalizer = 1.0 / int((self._windows.lengths[indices] - 1).sum())
+        normalizer = 1.0 / int(self._windows.predicted[indices].sum())
         for part in batches(indices, self._micro_batch_size):
-            tokens, targets = pad_batch(self._windows, part, self._micro_batch_size, self._seq_len)
-            inputs.write(device, tokens, targets, normalizer)
+            batch = pad_batch(self._windows, part, self._micro_batch_size, self._seq_len)
+            inputs.write(device, batch, normalizer)
             if not await device.run(self._programs[0], control):
                 return False
         return True
@@ -242,7 +248,7 @@ class Trainer:
         settings = np.array(
             [learning_rate, config.max_grad_norm, config.weight_decay, 0], np.float32
         )
-        self._model.device.write(self._graphs.state.step.storage.buffer, 0, settings)
+        self._model.device.write(self._graphs.optimizer.common.step.storage.buffer, 0, settings)
         return learning_rate
 
     async def _report(self, report: _Reporter, pending: _PendingStep) -> None:
@@ -260,7 +266,7 @@ class Trainer:
     async def _restore_last_good(self) -> None:
         device, parameters = self._model.device, self._adapter.parameters
         data = await device.read(
-            self._graphs.state.last_good.storage.buffer, 0, parameters.size_bytes
+            self._graphs.optimizer.common.last_good.storage.buffer, 0, parameters.size_bytes
         )
         device.write(parameters.storage.buffer, 0, data)
         self._adapter.version += 1

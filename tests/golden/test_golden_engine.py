@@ -16,7 +16,7 @@ from app.io.source import FileSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.text.chat_template import render_chat
-from app.text.corpus import Windows, make_windows
+from app.text.windows import Windows, make_windows
 from app.train.evaluate import EvalResult, evaluate
 from app.train.trainer import StepRecord, Trainer
 from tests.conftest import run

@@ -23,6 +23,7 @@ from app.nn.decoder import Decoder
 from app.nn.weights import module_path
 from app.ops.linear import linear
 from app.reference.decoder import ReferenceDecoder
+from app.text.windows import Batch
 from app.train.step import KEEP_BUDGET_BYTES, BatchInputs, record_training
 from tests.conftest import run
 from tests.tiny_model import dequantized_weights, make_tiny_gguf
@@ -139,8 +140,7 @@ def logits_of(model: Model, adapter: Adapter | None, tokens: IntArray) -> Float3
     linear(graph, hidden, model.weights.head, out=logits)
     allocation = Allocation.create(device, plan_memory([graph]))
     (program,) = run(build_programs(device, [graph], allocation))
-    inputs.write_positions(device)
-    device.write(inputs.tokens.storage.buffer, 0, np.ascontiguousarray(tokens))
+    inputs.write(device, Batch.of_rows(tokens, tokens), 1.0)
     assert run(device.run(program))
     values = read_f32(device, logits)[:, : config.vocab_size]
     allocation.destroy()
@@ -167,11 +167,11 @@ class Step:
         self._allocation = Allocation.create(self.device, self.graphs.plan)
         graphs = [self.graphs.micro_batch, self.graphs.update]
         self._programs = run(build_programs(self.device, graphs, self._allocation))
-        self.graphs.inputs.write_positions(self.device)
 
     def add_gradients(self, targets: IntArray, normalizer: float) -> None:
         """Run the micro-batch; losses are multiplied by `normalizer`."""
-        self.graphs.inputs.write(self.device, self._tokens, targets, normalizer)
+        batch = Batch.of_rows(self._tokens, targets)
+        self.graphs.inputs.write(self.device, batch, normalizer)
         assert run(self.device.run(self._programs[0]))
 
     @property
@@ -193,9 +193,10 @@ class Step:
         self, learning_rate: float, *, max_norm: float = 0.0, weight_decay: float = 0.0
     ) -> Float32Array:
         """Run the update and return its report."""
-        write_f32(self.device, self.graphs.state.step, [learning_rate, max_norm, weight_decay, 0])
+        common = self.graphs.optimizer.common
+        write_f32(self.device, common.step, [learning_rate, max_norm, weight_decay, 0])
         assert run(self.device.run(self._programs[1]))
-        return read_f32(self.device, self.graphs.state.report)
+        return read_f32(self.device, common.report)
 
     def destroy(self) -> None:
         self._allocation.destroy()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from app.config import LoraConfig, TrainConfig
 from app.nn.adapter import Adapter
 from app.reference.adamw import adamw, clip_scale
-from app.text.corpus import Windows, batches, make_windows, pad_batch
+from app.text.windows import Windows, batches, make_windows, pad_batch
 from app.train.control import RunControl
 from app.train.schedule import learning_rate_at
 from app.train.trainer import StepRecord, Trainer, TrainResult
@@ -98,7 +98,8 @@ def reference_run(
     num_tokens = 0
     for step in range(1, num_steps + 1):
         indices = order[(step - 1) % len(order)]
-        tokens, targets = pad_batch(windows, indices, len(indices), windows.max_seq_len)
+        batch = pad_batch(windows, indices, len(indices), windows.max_seq_len)
+        tokens, targets = batch.tokens, batch.targets
         adapter = {path: (a[0], b[0]) for path, (a, b) in state.items()}
         loss, gradients = tiny.reference.loss_and_gradients(tokens, targets, adapter, lora)
         flat = [part for pair in gradients.values() for part in pair]

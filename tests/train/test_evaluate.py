@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.nn.adapter import Adapter
-from app.text.corpus import Windows, make_windows
+from app.text.windows import Windows, make_windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
 from tests.conftest import run

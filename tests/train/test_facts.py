@@ -14,7 +14,7 @@ from app.io.source import FileSource
 from app.models.loader import load_model
 from app.nn.adapter import Adapter
 from app.text.chat_template import render_chat
-from app.text.corpus import make_windows
+from app.text.windows import make_windows
 from app.train.trainer import StepRecord, Trainer
 from tests.train.facts import FACTS, write_facts
 

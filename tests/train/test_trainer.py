@@ -12,7 +12,7 @@ from app.config import LoraConfig, TrainConfig
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.memory import padded
 from app.nn.adapter import Adapter
-from app.text.corpus import make_windows
+from app.text.windows import make_windows
 from app.train.trainer import Trainer
 from tests.conftest import run
 from tests.nn.engine import LORA, Tiny, load_tiny, random_tensors, random_tokens, read_f32

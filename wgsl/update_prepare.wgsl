@@ -1,8 +1,9 @@
-// adamw_prepare — decide on one update: norm, clipping, bias corrections, or skip it
+// update_prepare — decide on one update: norm, clipping, bias corrections, or skip it
 // norm = √Σ partials,  clip = min(1, max_norm / (norm + 1e-6)) (1 where max_norm is 0)
 // An update whose loss or norm is not finite is skipped and not counted in t.
 // step (learning_rate, max_norm, weight_decay, –) · partials · loss (1)
-//   → state (t, skipped; kept between steps), update (see the constants), report (loss, norm, t, skipped)
+//   → state (t, skipped; kept between steps), report (loss, norm, t, skipped),
+//     update (applied, clip, learning_rate, weight_decay, 1 − β1ᵗ, 1 − β2ᵗ, t, –) for the optimizer
 // Dispatch (1, 1, 1). Resets loss for the next step. Source: torch.nn.utils.clip_grad_norm_.
 
 @group(0) @binding(0) var<storage, read> step: array<f32>;
@@ -33,7 +34,7 @@ fn one_minus_exp(x: f32) -> f32 {
 }
 
 @compute @workgroup_size(1)
-fn adamw_prepare() {
+fn update_prepare() {
   var sum = 0.0;
   for (var i = 0u; i < params.num_partials; i++) { sum += partials[i]; }
   let norm = sqrt(sum);
@@ -49,6 +50,7 @@ fn adamw_prepare() {
   update[3] = step[2];
   update[4] = one_minus_exp(t * params.log_beta1);
   update[5] = one_minus_exp(t * params.log_beta2);
+  update[6] = t;
   report[0] = loss[0];
   report[1] = norm;
   report[2] = t;

@@ -1,0 +1,226 @@
+"""Windows of tokens, batches of windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    IntArray = npt.NDArray[np.int32]
+    IndexArray = npt.NDArray[np.int64]
+    BoolArray = npt.NDArray[np.bool_]
+
+MIN_TOKENS = 2
+"""One token to read and one to predict."""
+
+IGNORE_INDEX = -100
+"""Target of a position that predicts nothing, the convention of PyTorch."""
+
+
+def check_tokens(token_ids: Sequence[int] | IntArray, name: str = "the corpus") -> None:
+    """Raise CorpusError unless there is something to predict."""
+    if len(token_ids) < MIN_TOKENS:
+        raise CorpusError(
+            f"{name} has {len(token_ids)} token{'s' * (len(token_ids) != 1)} and training needs "
+            f"at least {MIN_TOKENS} tokens: add more text"
+        )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What the model sees at once: segments of one token sequence, each on its own.
+
+    A segment of n tokens predicts those of its tokens 1..n − 1 that are learnt.
+
+    Attributes:
+        token_ids: (num_tokens_in_corpus,) int32, shared by all subsets.
+        is_learned: (num_tokens_in_corpus,) bool.
+        starts: (num_segments,) int64: where each segment begins in `token_ids`.
+        segment_lengths: (num_segments,) int64, in tokens.
+        bounds: (num_windows + 1,) int64: window w holds segments bounds[w]..bounds[w + 1] − 1.
+        max_seq_len: Room of a window, in tokens.
+    """
+
+    token_ids: IntArray
+    is_learned: BoolArray
+    starts: IndexArray
+    segment_lengths: IndexArray
+    bounds: IndexArray
+    max_seq_len: int
+
+    @classmethod
+    def of_segments(
+        cls,
+        token_ids: IntArray,
+        groups: Sequence[Sequence[tuple[int, int]]],
+        max_seq_len: int,
+        is_learned: BoolArray | None = None,
+    ) -> Windows:
+        """Return windows that hold the given (start, length) segments.
+
+        Raises:
+            CorpusError: there is no window.
+        """
+        if not groups:
+            raise CorpusError(
+                f"no document has {MIN_TOKENS} tokens of which one can be learnt: add more text"
+            )
+        if is_learned is None:
+            is_learned = np.ones(len(token_ids), np.bool_)
+        segments = np.array([piece for group in groups for piece in group], np.int64)
+        bounds = np.cumsum([0, *(len(group) for group in groups)], dtype=np.int64)
+        return cls(token_ids, is_learned, segments[:, 0], segments[:, 1], bounds, max_seq_len)
+
+    @property
+    def num_windows(self) -> int:
+        """Number of windows."""
+        return len(self.bounds) - 1
+
+    @cached_property
+    def lengths(self) -> IndexArray:
+        """(num_windows,) int64: tokens of each window."""
+        return np.add.reduceat(self.segment_lengths, self.bounds[:-1])
+
+    @cached_property
+    def predicted(self) -> IndexArray:
+        """(num_windows,) int64: tokens of each window that are predicted."""
+        learned = np.concatenate([[0], np.cumsum(self.is_learned)])
+        of_segments = learned[self.starts + self.segment_lengths] - learned[self.starts + 1]
+        return np.add.reduceat(of_segments, self.bounds[:-1])
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in all windows."""
+        return int(self.segment_lengths.sum())
+
+    @property
+    def num_predicted(self) -> int:
+        """Tokens that are predicted in all windows."""
+        return int(self.predicted.sum())
+
+    def segments(self, index: int) -> list[tuple[int, int]]:
+        """Return (start, length) of the segments of window `index`."""
+        part = slice(self.bounds[index], self.bounds[index + 1])
+        starts, lengths = self.starts[part].tolist(), self.segment_lengths[part].tolist()
+        return list(zip(starts, lengths, strict=True))
+
+    def inputs(self, index: int) -> IntArray:
+        """Return (length,) int32: the tokens of window `index`, segment after segment."""
+        segments = self.segments(index)
+        return np.concatenate([self.token_ids[at : at + length] for at, length in segments])
+
+    def subset(self, indices: Sequence[int] | IndexArray) -> Windows:
+        """Return these windows, in this order, over the same tokens."""
+        groups = [self.segments(int(index)) for index in indices]
+        return Windows.of_segments(self.token_ids, groups, self.max_seq_len, self.is_learned)
+
+
+def make_windows(token_ids: Sequence[int] | IntArray, max_seq_len: int) -> Windows:
+    """Cut tokens into consecutive windows of `max_seq_len`; the last is kept if it has ≥ 2.
+
+    Raises:
+        CorpusError: fewer than 2 tokens.
+        ConfigError: a window shorter than 2 tokens.
+    """
+    if max_seq_len < MIN_TOKENS:
+        raise ConfigError(f"max_seq_len is {max_seq_len}: give at least {MIN_TOKENS} tokens")
+    check_tokens(token_ids)
+    tokens = np.ascontiguousarray(token_ids, dtype=np.int32)
+    starts = range(0, len(tokens) - (MIN_TOKENS - 1), max_seq_len)
+    groups = [[(at, min(len(tokens) - at, max_seq_len))] for at in starts]
+    return Windows.of_segments(tokens, groups, max_seq_len)
+
+
+def split_eval(windows: Windows, fraction: float) -> tuple[Windows, Windows | None]:
+    """Set the last ⌊fraction · num_windows⌋ windows aside for evaluation.
+
+    The end of the corpus and not a random draw: windows are visited in order, so a run makes
+    the same first steps whatever is set aside. At least one window stays for training; where
+    the corpus is too short for the fraction there is no evaluation side.
+    """
+    count = min(int(fraction * windows.num_windows), windows.num_windows - 1)
+    if count < 1:
+        return windows, None
+    split = windows.num_windows - count
+    return windows.subset(range(split)), windows.subset(range(split, windows.num_windows))
+
+
+def batches(order: Sequence[int] | IndexArray, micro_batch: int) -> list[IndexArray]:
+    """Cut an order of window indices into micro-batches; the last may be shorter."""
+    if micro_batch < 1:
+        raise ConfigError(f"micro_batch_size is {micro_batch}: give at least 1")
+    indices = np.asarray(order, dtype=np.int64)
+    return [indices[at : at + micro_batch] for at in range(0, len(indices), micro_batch)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows side by side, padded to one length; all arrays (micro_batch, max_seq_len).
+
+    Attributes:
+        tokens: int32; 0 where there is none.
+        targets: int32: the token to predict, or IGNORE_INDEX.
+        positions: uint32: place in the segment.
+        first_keys: uint32: column where the segment begins; a token sees none before it.
+    """
+
+    tokens: IntArray
+    targets: IntArray
+    positions: npt.NDArray[np.uint32]
+    first_keys: npt.NDArray[np.uint32]
+
+    @classmethod
+    def of_rows(cls, tokens: IntArray, targets: IntArray) -> Batch:
+        """Return a batch of which every row is one segment."""
+        first_keys = np.zeros(tokens.shape, np.uint32)
+        return cls(tokens, targets, _columns(tokens.shape[1]) - first_keys, first_keys)
+
+
+def pad_batch(
+    windows: Windows, indices: Sequence[int] | IndexArray, micro_batch: int, max_seq_len: int
+) -> Batch:
+    """Lay windows out in rows.
+
+    targets[b, t] = tokens[b, t + 1] where both are of one segment and the latter is learnt.
+    Columns after a window's end go on as its last segment, and rows beyond `indices` are one
+    segment; they predict nothing.
+
+    Raises:
+        ConfigError: the windows do not fit.
+    """
+    lengths = windows.lengths[np.asarray(indices, dtype=np.int64)]
+    longest = int(lengths.max(initial=0))
+    if len(indices) > micro_batch or longest > max_seq_len:
+        raise ConfigError(
+            f"{len(indices)} windows of up to {longest} tokens do not fit in a batch "
+            f"of {micro_batch} × {max_seq_len}"
+        )
+    shape = (micro_batch, max_seq_len)
+    tokens = np.zeros(shape, np.int32)
+    targets = np.full(shape, IGNORE_INDEX, np.int32)
+    first_keys = np.zeros(shape, np.uint32)
+    for row, index in enumerate(indices):
+        column = 0
+        for at, length in windows.segments(int(index)):
+            here = slice(column, column + length)
+            tokens[row, here] = windows.token_ids[at : at + length]
+            first_keys[row, column:] = column
+            following = slice(at + 1, at + length)
+            targets[row, column : column + length - 1] = np.where(
+                windows.is_learned[following], windows.token_ids[following], IGNORE_INDEX
+            )
+            column += length
+    return Batch(tokens, targets, _columns(max_seq_len) - first_keys, first_keys)
+
+
+def _columns(count: int) -> npt.NDArray[np.uint32]:
+    return np.arange(count, dtype=np.uint32)
