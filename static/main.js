@@ -7,12 +7,13 @@ import { isRunning, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter.js';
 import { mountChart } from './ui/chart.js';
 import { mountChat } from './ui/chat.js';
-import { mountCorpus, useCorpusFile } from './ui/corpus.js';
+import { mountCorpus, useCorpusFiles } from './ui/corpus.js';
 import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/evaluate.js';
 import { mountMessages, showError } from './ui/messages.js';
 import { loadFirstModel, loadModelFile, mountModel } from './ui/model.js';
 import { mountPlan } from './ui/plan.js';
+import { mountPreview } from './ui/preview.js';
 import { mountRun } from './ui/run.js';
 import { mountStatus } from './ui/status.js';
 import { showNoGpu } from './ui/support.js';
@@ -24,12 +25,13 @@ mountStatus(studio);
 mountModel(studio);
 mountCorpus(studio);
 mountPlan(studio);
+mountPreview(studio);
 mountRun(studio);
 mountEvaluate(studio);
 mountAdapter(studio);
 mountChat(studio);
 mountDrops({
-  corpus: useCorpusFile,
+  corpus: useCorpusFiles,
   model: (file) => loadModelFile(studio, file),
   adapter: (files) => void loadAdapter(studio, files),
 });

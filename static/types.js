@@ -11,7 +11,12 @@
  * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
  *   vocab_size: number, max_context: number, weights_bytes: number, gflops: number}} ModelInfo
  *
- * @typedef {{text: string}|{file: Blob, name: string}} Corpus
+ * @typedef {{text: string}|{files: {file: Blob, name: string}[]}} Corpus
+ * @typedef {{text: string, is_learned: boolean, is_first: boolean}} PreviewToken
+ * @typedef {{windows: PreviewToken[][], num_documents: number, num_windows: number, num_eval_windows: number,
+ *   num_tokens: number, num_padding: number, occupancy: number, num_cut: number, num_dropped: number,
+ *   num_repeated: number, num_nearly: number,
+ *   repeated: {example: string, count: number, is_exact: boolean}[]}} Preview
  * @typedef {{num_characters: number, num_tokens: number}} Count
  * @typedef {string|number|boolean|string[]|null} Setting
  * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules',

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from app.config import Packing
 from app.errors import CorpusError, StudioError
+from app.models.loader import Model
 from app.studio.protocol import Corpus
 from app.text.corpus import check_corpus_size, check_corpus_text, decode_corpus
-from app.text.encode import encode_corpus
-from app.text.tokenizer import Tokenizer
+from app.text.dataset import CorpusFile, encode_files, goes_by_documents
+from app.text.documents import Documents
 
 PASTED = "your text"
+KEPT = 2
+"""Tokenized forms that are kept: of the running text, and by documents."""
 
 
 class SupersededError(StudioError):
@@ -24,10 +26,16 @@ class SupersededError(StudioError):
 
 @dataclass(frozen=True)
 class TokenizedCorpus:
-    """A text's length and its tokens, int32."""
+    """A text, its length and its tokens; `by_documents` says whether documents are told apart."""
 
-    num_characters: int
-    token_ids: npt.NDArray[np.int32]
+    files: tuple[CorpusFile, ...]
+    documents: Documents
+    by_documents: bool
+
+    @property
+    def num_characters(self) -> int:
+        """Characters of all files."""
+        return sum(len(file.text) for file in self.files)
 
 
 @dataclass(eq=False)
@@ -43,34 +51,35 @@ class CorpusDesk:
     """Keeps the last text's tokens, because counting, planning and training share them."""
 
     def __init__(self) -> None:
-        self._key = b""
-        self._kept: TokenizedCorpus | None = None
+        self._kept: dict[bytes, TokenizedCorpus] = {}
         self._running: _Encoding | None = None
 
     def forget(self) -> None:
         """Drop the tokens: another model has another tokenizer."""
-        self._key, self._kept = b"", None
+        self._kept.clear()
         if self._running is not None:
             self._running.task.cancel()
             self._running = None
 
     async def tokenize(
-        self, corpus: Corpus, tokenizer: Tokenizer, *, pinned: bool = False
+        self, corpus: Corpus, model: Model, *, packing: Packing = "none", pinned: bool = False
     ) -> TokenizedCorpus:
-        """Return the tokens of a text or file; a newer text gives up one that is not pinned.
+        """Return the tokens of a text or of files; a newer text gives up one that is not pinned.
 
         Raises:
-            CorpusError: empty, too large, binary or not UTF-8.
+            CorpusError: empty, too large, binary, not UTF-8, or records with mistakes.
+            FormatError: the model's chat template refuses a conversation.
             SupersededError: a newer text came first.
         """
-        text = await _read(corpus)
-        key = hashlib.blake2b(text.encode(errors="surrogatepass")).digest()
-        if self._kept is not None and key == self._key:
-            return self._kept
+        files = await read_files(corpus)
+        by_documents = goes_by_documents(files, packing)
+        key = _key(files, by_documents)
+        if key in self._kept:
+            return self._kept[key]
         if self._running is None or self._running.key != key:
             if self._running is not None and not self._running.is_pinned:
                 self._running.task.cancel()
-            task = asyncio.ensure_future(self._encode(text, key, tokenizer))
+            task = asyncio.ensure_future(self._encode(files, key, model, by_documents))
             self._running = _Encoding(key, task, pinned)
         running = self._running
         running.is_pinned = running.is_pinned or pinned
@@ -81,22 +90,49 @@ class CorpusDesk:
                 raise SupersededError("the text was changed meanwhile") from None
             raise
 
-    async def _encode(self, text: str, key: bytes, tokenizer: Tokenizer) -> TokenizedCorpus:
+    async def _encode(
+        self, files: Sequence[CorpusFile], key: bytes, model: Model, by_documents: bool
+    ) -> TokenizedCorpus:
         try:
-            token_ids = await encode_corpus(tokenizer, text)
+            documents = await encode_files(
+                files,
+                model.tokenizer,
+                chat_template=model.chat_template,
+                by_documents=by_documents,
+            )
         finally:
             if self._running is not None and self._running.key == key:
                 self._running = None
-        if not token_ids.size:
+        if not documents.num_tokens:
             raise CorpusError("your text has no tokens that this model knows: add some words")
-        self._key, self._kept = key, TokenizedCorpus(len(text), token_ids)
-        return self._kept
+        self._kept[key] = tokenized = TokenizedCorpus(tuple(files), documents, by_documents)
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return tokenized
 
 
-async def _read(corpus: Corpus) -> str:
-    file = corpus.get("file")
-    if file is None:
-        return check_corpus_text(corpus.get("text", ""), PASTED)
-    name = corpus.get("name", file.name)
-    check_corpus_size(file.size_bytes, name)
-    return decode_corpus(await file.read(0, file.size_bytes), name)
+async def read_files(corpus: Corpus) -> list[CorpusFile]:
+    """Return what was typed, or the chosen files, decoded.
+
+    Raises:
+        CorpusError: empty, too large all together, binary or not UTF-8.
+    """
+    chosen = corpus.get("files")
+    if not chosen:
+        return [CorpusFile(PASTED, check_corpus_text(corpus.get("text", ""), PASTED))]
+    names = [file["name"] for file in chosen]
+    together = names[0] if len(names) == 1 else f"{len(names)} files together"
+    check_corpus_size(sum(file["file"].size_bytes for file in chosen), together)
+    return [
+        CorpusFile(name, decode_corpus(await file["file"].read(0, file["file"].size_bytes), name))
+        for name, file in zip(names, chosen, strict=True)
+    ]
+
+
+def _key(files: Sequence[CorpusFile], by_documents: bool) -> bytes:
+    digest = hashlib.blake2b(bytes([by_documents]))
+    for file in files:
+        for part in (file.name, file.text):
+            data = part.encode(errors="surrogatepass")
+            digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.digest()

@@ -19,6 +19,7 @@ Status = Literal["booting", "loading", "ready", "training", "paused", "generatin
 RequestType = Literal[
     "load-model",
     "count-tokens",
+    "preview",
     "plan",
     "train",
     "pause",
@@ -33,12 +34,18 @@ RequestType = Literal[
 ]
 
 
+class ChosenFile(TypedDict):
+    """A file and its name, whose extension says how it is read."""
+
+    file: ByteSource
+    name: str
+
+
 class Corpus(TypedDict):
-    """Text to learn from: typed (`text`) or chosen (`file`, with its `name`)."""
+    """Text to learn from: typed (`text`) or chosen (`files`)."""
 
     text: NotRequired[str]
-    file: NotRequired[ByteSource]
-    name: NotRequired[str]
+    files: NotRequired[list[ChosenFile]]
 
 
 class RunRequest(TypedDict):
@@ -181,6 +188,51 @@ class PlanEvent:
 
 
 @dataclass(frozen=True)
+class PreviewToken:
+    """A token as a person sees it: see `app.text.dataset.PreviewToken`."""
+
+    text: str
+    is_learned: bool
+    is_first: bool
+
+
+@dataclass(frozen=True)
+class RepeatedLine:
+    """Lines that say the same, word for word or nearly; `count` of them."""
+
+    example: str
+    count: int
+    is_exact: bool
+
+
+@dataclass(frozen=True)
+class CorpusPreview:
+    """What will be learnt from.
+
+    Attributes:
+        windows: tokens of the first windows.
+        occupancy: share of the windows' room that holds tokens; the rest is padding.
+        num_cut: documents longer than a window, cut into pieces.
+        num_dropped: tokens in no window.
+        num_repeated: lines that repeat an earlier one; `num_nearly` of them only nearly.
+        repeated: the most repeated ones.
+    """
+
+    windows: list[list[PreviewToken]]
+    num_documents: int
+    num_windows: int
+    num_eval_windows: int
+    num_tokens: int
+    num_padding: int
+    occupancy: float
+    num_cut: int
+    num_dropped: int
+    num_repeated: int
+    num_nearly: int
+    repeated: list[RepeatedLine]
+
+
+@dataclass(frozen=True)
 class PreparingEvent:
     """What happens before the first step."""
 
@@ -280,6 +332,6 @@ def to_message(event: Any) -> Message:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return to_message(value)
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
     return value

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from app.config import LoraConfig, TrainConfig
 from app.models.loader import Model
 from app.plan.defaults import estimate_seconds, suggest_config
+from app.studio.corpus import TokenizedCorpus
 from app.studio.protocol import PlanEvent
 from app.studio.settings import merge_settings, settings_message
-from app.text.windows import Windows, make_windows, split_eval
+from app.text.dataset import Dataset, make_dataset
+from app.text.windows import Windows
 from app.train.trainer import Trainer
 
 
@@ -45,8 +44,17 @@ class RunLayout:
     config: TrainConfig
     suggested_lora: LoraConfig
     suggested: TrainConfig
-    windows: Windows
-    eval_windows: Windows | None
+    dataset: Dataset
+
+    @property
+    def windows(self) -> Windows:
+        """What is trained on."""
+        return self.dataset.train
+
+    @property
+    def eval_windows(self) -> Windows | None:
+        """What is kept aside."""
+        return self.dataset.evaluation
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,7 +90,7 @@ class RunLayout:
 
 def lay_out(
     model: Model,
-    token_ids: npt.NDArray[np.int32],
+    corpus: TokenizedCorpus,
     edits: Mapping[str, Any],
     kept_lora: LoraConfig | None,
     speed: Speed,
@@ -91,7 +99,7 @@ def lay_out(
 
     Args:
         model: the loaded model.
-        token_ids: the whole corpus.
+        corpus: the whole text.
         edits: settings that the person changed, by name.
         kept_lora: the current adapter's, when the run goes on from it; it wins over edits.
         speed: of the device.
@@ -100,14 +108,21 @@ def lay_out(
         ConfigError: settings out of range.
         CorpusError: fewer than two tokens.
     """
-    suggested = suggest_config(model.config, speed.gflops, len(token_ids), speed.is_software)
+    num_tokens = corpus.documents.num_tokens
+    suggested = suggest_config(model.config, speed.gflops, num_tokens, speed.is_software)
     suggested_lora = kept_lora or LoraConfig()
     lora, config = merge_settings(suggested_lora, suggested, edits)
     if kept_lora is not None:
         lora = kept_lora
-    windows = make_windows(token_ids, config.max_seq_len)
-    windows, eval_windows = split_eval(windows, config.eval_fraction)
-    return RunLayout(lora, config, suggested_lora, suggested, windows, eval_windows)
+    dataset = make_dataset(
+        corpus.documents,
+        by_documents=corpus.by_documents,
+        max_seq_len=config.max_seq_len,
+        packing=config.packing,
+        eval_fraction=config.eval_fraction,
+        seed=config.seed,
+    )
+    return RunLayout(lora, config, suggested_lora, suggested, dataset)
 
 
 def estimate_run_seconds(model: Model, layout: RunLayout, trainer: Trainer, speed: Speed) -> float:

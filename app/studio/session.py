@@ -22,7 +22,7 @@ from app.plan.probe import measure_gflops
 from app.studio.adapters import AdapterDesk
 from app.studio.board import Job, StatusBoard
 from app.studio.conversation import Conversation
-from app.studio.corpus import CorpusDesk, SupersededError
+from app.studio.corpus import CorpusDesk, SupersededError, TokenizedCorpus
 from app.studio.protocol import (
     ChatRequest,
     ErrorEvent,
@@ -73,6 +73,7 @@ class Session:
             "load-model": self._load_model,
             "count-tokens": self._count_tokens,
             "plan": self._plan,
+            "preview": self._preview,
             "train": self._train,
             "pause": self._pause,
             "resume": self._resume,
@@ -246,22 +247,30 @@ class Session:
 
     async def _count_tokens(self, request: Message) -> Message:
         model = self._ready_model()
-        corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer)
+        corpus = await self._corpus.tokenize(request["corpus"], model)
         return {
-            "num_tokens": int(corpus.token_ids.size),
+            "num_tokens": corpus.documents.num_tokens,
             "num_characters": corpus.num_characters,
         }
 
     async def _plan(self, request: Any) -> Message:
-        corpus = await self._corpus.tokenize(request["corpus"], self._ready_model().tokenizer)
-        return to_message(self._training.plan(request, corpus.token_ids))
+        return to_message(self._training.plan(request, await self._tokenize(request)))
+
+    async def _preview(self, request: Any) -> Message:
+        return to_message(self._training.preview(request, await self._tokenize(request)))
+
+    async def _tokenize(self, request: Any, *, pinned: bool = False) -> TokenizedCorpus:
+        packing = request["edits"].get("packing", "none")
+        return await self._corpus.tokenize(
+            request["corpus"], self._ready_model(), packing=packing, pinned=pinned
+        )
 
     async def _train(self, request: Any) -> Message:
-        model = self._ready_model()
+        self._ready_model()
         self._board.require("ready", "error")
         with self._job("training"):
-            corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer, pinned=True)
-            return await self._training.train(request, corpus.token_ids, self._post_memory)
+            corpus = await self._tokenize(request, pinned=True)
+            return await self._training.train(request, corpus, self._post_memory)
 
     async def _pause(self, _request: Message) -> None:
         self._training.control.pause()
@@ -276,11 +285,11 @@ class Session:
         self._board.refresh()
 
     async def _evaluate(self, request: Any) -> Message:
-        model = self._ready_model()
+        self._ready_model()
         self._board.require("ready")
         with self._job("generating"):
-            corpus = await self._corpus.tokenize(request["corpus"], model.tokenizer, pinned=True)
-            return await self._training.evaluate(request, corpus.token_ids)
+            corpus = await self._tokenize(request, pinned=True)
+            return await self._training.evaluate(request, corpus)
 
     # Chat
 

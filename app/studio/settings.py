@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from app.config import SCHEDULES, TARGET_MODULES, LoraConfig, TrainConfig
+from app.config import (
+    CURRICULA,
+    OPTIMIZERS,
+    PACKINGS,
+    SCHEDULES,
+    TARGET_MODULES,
+    LoraConfig,
+    TrainConfig,
+)
 from app.errors import ConfigError
 
 LABELS = {
@@ -21,13 +29,22 @@ LABELS = {
     "learning_rate": "Learning rate",
     "schedule": "Schedule",
     "warmup_steps": "Warm-up steps",
+    "optimizer": "Optimizer",
     "weight_decay": "Weight decay",
     "max_grad_norm": "Gradient clipping",
+    "packing": "Packing",
+    "curriculum": "Curriculum",
     "eval_fraction": "Kept for evaluation",
     "seed": "Seed",
 }
 
-CHOICES = {"schedule": SCHEDULES, "target_modules": TARGET_MODULES}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "schedule": SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "packing": PACKINGS,
+    "curriculum": CURRICULA,
+    "target_modules": TARGET_MODULES,
+}
 WHOLE = frozenset(
     (
         "rank",

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from app.errors import OutOfGpuMemoryError
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.studio.adapters import AdapterDesk
+from app.studio.corpus import TokenizedCorpus
+from app.studio.preview import preview_of
 from app.studio.protocol import (
+    CorpusPreview,
     EvaluateProgressEvent,
     Message,
     PlanEvent,
@@ -27,8 +27,6 @@ from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
 from app.train.trainer import StepRecord, Trainer
-
-TokenIds = npt.NDArray[np.int32]
 
 EVALUATE_SECONDS = 12.0
 """How long each of the two readings may take; what can be read in that time is what counts."""
@@ -49,14 +47,14 @@ class TrainingDesk:
         self._model = model
         self._speed = Speed(gflops, model.device.info.is_software)
 
-    def plan(self, request: RunRequest, token_ids: TokenIds) -> PlanEvent:
+    def plan(self, request: RunRequest, corpus: TokenizedCorpus) -> PlanEvent:
         """Lay a run out without allocating it; what does not fit is a plan with a problem.
 
         Raises:
             CorpusError: fewer than two tokens.
             ConfigError: settings out of range.
         """
-        layout, kept = self._lay_out(request, token_ids)
+        layout, kept = self._lay_out(request, corpus)
         adapter = kept or self._fresh_adapter(layout)
         try:
             return self._plan_event(layout, self._trainer(layout, adapter))
@@ -66,8 +64,19 @@ class TrainingDesk:
             if adapter is not kept:
                 adapter.destroy()
 
+    def preview(self, request: RunRequest, corpus: TokenizedCorpus) -> CorpusPreview:
+        """Show what a run would learn from.
+
+        Raises:
+            CorpusError: too little to learn.
+            ConfigError: settings out of range.
+        """
+        assert self._model is not None
+        layout, _ = self._lay_out(request, corpus)
+        return preview_of(layout.dataset, corpus, self._model.tokenizer)
+
     async def train(
-        self, request: RunRequest, token_ids: TokenIds, on_memory: Callable[[], None]
+        self, request: RunRequest, corpus: TokenizedCorpus, on_memory: Callable[[], None]
     ) -> Message:
         """Run to the end or to a stop; the adapter trained so far becomes the current one.
 
@@ -79,7 +88,7 @@ class TrainingDesk:
             TrainingDivergedError: the adapter of the last good step is kept.
         """
         self.control = control = RunControl()
-        layout, kept = self._lay_out(request, token_ids)
+        layout, kept = self._lay_out(request, corpus)
         adapter = kept or self._fresh_adapter(layout)
         steps_before = self._adapters.steps if kept else 0
         records: list[StepRecord] = []
@@ -114,14 +123,14 @@ class TrainingDesk:
         self.control.stop()
         self.control.resume()
 
-    async def evaluate(self, request: RunRequest, token_ids: TokenIds) -> Message:
+    async def evaluate(self, request: RunRequest, corpus: TokenizedCorpus) -> Message:
         """Judge base and adapter on the windows kept out of training, or else on all.
 
         Both read the same windows: as many as the base can within EVALUATE_SECONDS.
         """
         self.control = control = RunControl()
         assert self._model is not None
-        layout, _ = self._lay_out(request, token_ids)
+        layout, _ = self._lay_out(request, corpus)
         windows = layout.eval_windows or layout.windows
         adapter = self._adapters.current
         chosen = await self._affordable(windows, control)
@@ -160,12 +169,12 @@ class TrainingDesk:
         )
 
     def _lay_out(
-        self, request: RunRequest, token_ids: TokenIds
+        self, request: RunRequest, corpus: TokenizedCorpus
     ) -> tuple[RunLayout, Adapter | None]:
         assert self._model is not None
         kept = self._adapters.current if request["keep_adapter"] else None
         lora = kept.lora if kept is not None else None
-        return lay_out(self._model, token_ids, request["edits"], lora, self._speed), kept
+        return lay_out(self._model, corpus, request["edits"], lora, self._speed), kept
 
     def _fresh_adapter(self, layout: RunLayout) -> Adapter:
         assert self._model is not None

@@ -15,32 +15,38 @@ export const MAX_CORPUS_BYTES = 50_000_000;
 const MAX_TYPED_CHARACTERS = 400_000;
 const COUNT_AFTER_MS = 350;
 
-/** @type {File|null} */
-let file = null;
+/** Chosen files; none where the text is typed. @type {File[]} */
+let files = [];
 
 /** @returns {Corpus} */
-export const currentCorpus = () => (file ? { file, name: file.name } : { text: textarea('corpus-text').value });
+export const currentCorpus = () => (files.length
+  ? { files: files.map((file) => ({ file, name: file.name })) }
+  : { text: textarea('corpus-text').value });
 
 function changed() {
-  const hasCorpus = file !== null || textarea('corpus-text').value.trim() !== '';
+  const hasCorpus = files.length > 0 || textarea('corpus-text').value.trim() !== '';
   update({ corpusVersion: state.corpusVersion + 1, hasCorpus, count: null });
 }
 
-/** @param {File} chosen */
-export function useCorpusFile(chosen) {
-  if (chosen.size >= MAX_CORPUS_BYTES) {
-    showError(`${chosen.name} has ${formatBytes(chosen.size)} and a text must be smaller than ${formatBytes(MAX_CORPUS_BYTES)}: cut it into parts and train on one of them.`);
+/** @param {File[]} chosen instead of what was there */
+export function useCorpusFiles(chosen) {
+  const size = chosen.reduce((sum, file) => sum + file.size, 0);
+  const name = chosen.length === 1 ? chosen[0].name : `${chosen.length} files`;
+  if (size >= MAX_CORPUS_BYTES) {
+    showError(`${name} ${chosen.length === 1 ? 'has' : 'have'} ${formatBytes(size)} and a text must be smaller than ${formatBytes(MAX_CORPUS_BYTES)}: cut it into parts and train on one of them.`);
     return;
   }
   clearError();
-  file = chosen;
-  setText(element('corpus-chip-name'), `${chosen.name} · ${formatBytes(chosen.size)}`);
+  files = chosen;
+  const chip = element('corpus-chip-name');
+  setText(chip, `${name} · ${formatBytes(size)}`);
+  chip.title = chosen.map((file) => file.name).join('\n');
   element('corpus-chip').hidden = false;
   changed();
 }
 
-function removeFile() {
-  file = null;
+function removeFiles() {
+  files = [];
   element('corpus-chip').hidden = true;
   changed();
 }
@@ -51,7 +57,7 @@ function removeFile() {
  */
 function useText(text) {
   textarea('corpus-text').value = text;
-  removeFile();
+  removeFiles();
 }
 
 /** @param {ClipboardEvent} event */
@@ -59,7 +65,7 @@ function keepLongPasteAside(event) {
   const text = event.clipboardData?.getData('text/plain') ?? '';
   if (text.length <= MAX_TYPED_CHARACTERS) return;
   event.preventDefault();
-  useCorpusFile(new File([text], 'pasted text', { type: 'text/plain' }));
+  useCorpusFiles([new File([text], 'pasted text', { type: 'text/plain' })]);
 }
 
 async function mountSamples() {
@@ -99,7 +105,7 @@ async function count(studio) {
     if (version !== state.corpusVersion) return;
     showFailure(error);
     // A file that is no text makes room again for what was typed before.
-    if (file) removeFile();
+    if (files.length) removeFiles();
   }
 }
 
@@ -114,15 +120,15 @@ export function mountCorpus(studio) {
   const box = textarea('corpus-text');
   box.addEventListener('input', () => {
     update({ question: '' });
-    removeFile();
+    removeFiles();
   });
   box.addEventListener('paste', keepLongPasteAside);
   input('corpus-file').addEventListener('change', () => {
-    const chosen = input('corpus-file').files?.[0];
-    if (chosen) useCorpusFile(chosen);
+    const chosen = [...(input('corpus-file').files ?? [])];
+    if (chosen.length) useCorpusFiles(chosen);
     input('corpus-file').value = '';
   });
-  button('corpus-chip-remove').addEventListener('click', removeFile);
+  button('corpus-chip-remove').addEventListener('click', removeFiles);
 
   watch(['corpusVersion', 'model'], debounce(COUNT_AFTER_MS, () => void count(studio)));
   watch(['count', 'hasCorpus', 'model'], () => {

@@ -9,7 +9,7 @@ const ADAPTER_CONFIG = /^adapter_config.*\.json$/i;
 
 /**
  * @typedef {object} Targets
- * @property {(file: File) => void} corpus
+ * @property {(files: File[]) => void} corpus
  * @property {(files: File[]) => void} adapter the .safetensors and, where given, its config
  * @property {(file: File) => void} model
  */
@@ -23,10 +23,10 @@ export function sortFiles(files, targets) {
   const adapter = files.filter((file) => /\.safetensors$/i.test(file.name));
   const configs = files.filter((file) => ADAPTER_CONFIG.test(file.name));
   const model = files.find((file) => /\.gguf$/i.test(file.name));
-  const text = files.find((file) => !configs.includes(file) && (TEXT.test(file.name) || file.type.startsWith('text/')));
+  const texts = files.filter((file) => !configs.includes(file) && (TEXT.test(file.name) || file.type.startsWith('text/')));
   if (adapter.length) targets.adapter([...adapter, ...configs]);
   else if (model) targets.model(model);
-  else if (text) targets.corpus(text);
+  else if (texts.length) targets.corpus(texts);
   else if (configs.length) showError('That is only the description of an adapter: drop adapter_model.safetensors together with it.');
   else if (files[0]) showError(`${files[0].name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter or a .gguf model.`);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 
 import numpy as np
@@ -211,7 +212,7 @@ def test_a_text_without_two_tokens_is_refused_and_changes_nothing(loaded: Page, 
 def test_files_that_are_no_text_are_refused(loaded: Page) -> None:
     async def story() -> None:
         for data, word in ((b"\x00\x01\x02" * 9, "binary"), (b"caf\xe9 au lait", "UTF-8")):
-            corpus = {"file": MemorySource(data, "notes.txt"), "name": "notes.txt"}
+            corpus = {"files": [{"file": MemorySource(data, "notes.txt"), "name": "notes.txt"}]}
             sentence = await loaded.refused("count-tokens", corpus=corpus)
             assert word in sentence
             assert "notes.txt" in sentence.lower()
@@ -222,7 +223,7 @@ def test_files_that_are_no_text_are_refused(loaded: Page) -> None:
 def test_a_file_trains_like_the_text_in_it(loaded: Page) -> None:
     async def story() -> None:
         typed = await loaded.train()
-        corpus = {"file": MemorySource(TEXT.encode(), "a.txt"), "name": "a.txt"}
+        corpus = {"files": [{"file": MemorySource(TEXT.encode(), "a.txt"), "name": "a.txt"}]}
         chosen = await loaded.ask("train", **run_fields(corpus=corpus))
         assert chosen["final_loss"] == typed["final_loss"]
 
@@ -386,5 +387,42 @@ def test_a_lost_device_hands_out_the_adapter_and_the_model_can_be_chosen_again(
         assert loaded.events("adapter-replaced")[-1]["bytes"] == exported["bytes"]
         await loaded.ask("load-model", source="tiny.gguf")
         assert (await loaded.train())["steps"] == 3
+
+    run(story())
+
+
+def test_preview_tells_what_a_run_learns_from(loaded: Page) -> None:
+    async def story() -> None:
+        lines = [
+            {"prompt": "Who built the first mill?", "completion": " Ada built the first mill."},
+            {"prompt": "Who built the first mill?", "completion": " Ada built the first mill."},
+            {"text": "The harbour is frozen from November to March."},
+        ]
+        data = "\n".join(json.dumps(line) for line in lines).encode()
+        corpus = {"files": [{"file": MemorySource(data, "a.jsonl"), "name": "a.jsonl"}]}
+        fields = run_fields(corpus=corpus, packing="best-fit", max_seq_len=64, eval_fraction=0.0)
+        preview = await loaded.ask("preview", **fields)
+        assert preview["num_documents"] == 3
+        assert preview["num_repeated"] == 1
+        assert preview["repeated"][0]["count"] == 2
+        tokens = [token for window in preview["windows"] for token in window]
+        assert sum(token["is_first"] for token in tokens) == 3
+        learned = "".join(token["text"] for token in tokens if token["is_learned"])
+        assert "Ada built" in learned
+        assert "Who" not in learned
+        assert preview["num_tokens"] == len(tokens)
+        result = await loaded.ask("train", **run_fields(corpus=corpus, packing="dual", steps=2))
+        assert result["steps"] == 2
+
+    run(story())
+
+
+def test_mistakes_in_records_are_told_with_their_lines(loaded: Page) -> None:
+    async def story() -> None:
+        source = MemorySource(b'{"text": 1}\n{"body": "x"}', "a.jsonl")
+        corpus = {"files": [{"file": source, "name": "a.jsonl"}]}
+        sentence = await loaded.refused("count-tokens", corpus=corpus)
+        assert "line 1: text is a number" in sentence
+        assert "line 2: has body" in sentence
 
     run(story())
