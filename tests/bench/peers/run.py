@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from app.gpu.tuning import Choice
+from app.models.random import named_shape
 from app.ops.linear import backward_choices, forward_choices
 from tests.bench.peers.browser import open_page
+from tests.bench.peers.paper import record_chat
 from tests.bench.peers.record import (
     SWIFTSHADER,
     SWIFTSHADER_LIMITS,
@@ -45,6 +47,8 @@ HEAD_ROWS = 16
 FORMATS = {"head": ("int4", "int8")}
 """Formats measured of a part; the model's head is INT8, that of the peers INT4."""
 
+MODEL = Path("dist/models/smollm2-135m-instruct-q4_1.gguf")
+CONTEXT, NEW_TOKENS = 512, 16
 OURS, RANK = "LoRA Lab", 4
 PEERS = ("onnxruntime", "jax", "tfjs")
 CHOICES = {"forward": forward_choices, "backward": backward_choices}
@@ -80,6 +84,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--gpu", action="store_true", help="not the software adapter")
         command.add_argument("--rows", type=int, default=64, help="tokens")
         command.add_argument("--parts", nargs="*", default=list(SHAPES), choices=list(SHAPES))
+        command.add_argument("--model", type=Path, default=MODEL, help="GGUF, for chat")
         command.add_argument("--every-choice", action="store_true", help="ours in all variants")
     commands.add_parser("table").add_argument("files", nargs="+", type=Path)
     return parser.parse_args(arguments)
@@ -143,6 +148,33 @@ def step(options: argparse.Namespace) -> Iterator[Figure]:
             yield from lines(answer, "lora_step", part=part, shape=shape)
 
 
+def chat(options: argparse.Namespace) -> Iterator[Figure]:
+    """Yield prefill and decode rates of wllama with the model file, and of the engine."""
+    if not options.model.is_file():
+        raise SystemExit(f"error: there is no {options.model}: run `python3 build.py`, or --model")
+    written, blobs = record_chat(named_shape("smollm2-135m"), CONTEXT)
+    spec = {
+        "promptTokens": options.rows,
+        "newTokens": NEW_TOKENS,
+        "rounds": options.rounds,
+        "written": written,
+    }
+    with open_page({"/model.gguf": options.model}, blobs, has_gpu=options.gpu) as page:
+        yield {"bench": "about", **page.evaluate("peers.about()")}
+        answer = page.evaluate("spec => peers.chat(spec)", spec)
+    for figure in answer["figures"]:
+        yield {
+            "bench": figure["what"],
+            "name": figure["name"],
+            "what": f"{figure['what']}, {figure['tokens']} tokens",
+            "tokens_per_second": round(figure["median"], 3),
+            "tokens_per_second_low": round(figure["low"], 3),
+            "tokens_per_second_high": round(figure["high"], 3),
+        }
+    for failure in answer["failures"]:
+        yield {"bench": "chat", **failure}
+
+
 def lines(answer: dict[str, Any], bench: str, **fields: Any) -> Iterator[Figure]:
     """Yield a line for each contender, its share of the larger of the run's FMA peaks."""
     rates = {f["name"]: f["flops"] / f["ms"] / 1e6 for f in answer["figures"]}
@@ -171,4 +203,4 @@ def lines(answer: dict[str, Any], bench: str, **fields: Any) -> Iterator[Figure]
         yield {"bench": bench, **fields, **failure}
 
 
-COMMANDS = {"products": products, "step": step}
+COMMANDS = {"products": products, "step": step, "chat": chat}
