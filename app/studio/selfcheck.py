@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks.bench import Case, record, run_bench
+from app.checks.dot8 import linear_dot8_case
 from app.checks.layers import (
     attention_case,
     cached_attention_case,
@@ -29,6 +30,7 @@ from app.checks.products import (
 )
 from app.checks.training import adamw_case, cross_entropy_case, head_loss_case
 from app.gpu.device import Device
+from app.gpu.tuning import choose
 from app.ops.attention import Heads
 
 SEED = 1
@@ -76,6 +78,21 @@ CASES: dict[str, Check] = {
             "many rows": {
                 **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
                 **{"gguf_type": "Q4_1", "has_residual": True},
+            },
+        },
+    ),
+    "linear_dot8": Check(
+        linear_dot8_case,
+        {
+            "one row": {
+                **{"rows": 1, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+                "choice": choose("linear_dot8_vector", LANES=8, SLICES=8),
+            },
+            "many rows": {
+                **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+                "choice": choose("linear_dot8", "operand_direct", LANES=8),
             },
         },
     ),
