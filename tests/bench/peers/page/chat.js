@@ -4,7 +4,7 @@
 // @ts-expect-error: served from this folder's node_modules
 import { Wllama, LoggerWithoutDebug } from '/node_modules/@wllama/wllama/esm/index.js';
 import { median } from './measure.js';
-import { Recorded } from './ours.js';
+import { Recorded, openDevice } from './ours.js';
 
 /** @typedef {{prefill: number, decode: number, tokens: number}} Rates tokens a second, and of the prompt */
 /** @typedef {{name: string, answer: () => Promise<Rates>, destroy: () => unknown}} Talker */
@@ -82,16 +82,21 @@ async function ours({ promptTokens, newTokens, written }) {
 
 /**
  * Answers of all in turn, the first of each not counted.
- * @param {{promptTokens: number, newTokens: number, rounds: number, written: any, hasGpu: boolean}} spec
+ * @param {{promptTokens: number, newTokens: number, rounds: number, written: any}} spec
  */
 export async function chat(spec) {
   const file = await (await fetch('/model.gguf')).blob();
   const talkers = [await ours(spec)];
+  /** @type {{name: string, error: string}[]} */
   const failures = [];
-  const ways = [[1, 0], [navigator.hardwareConcurrency, 0], [1, undefined]];
+  /** @type {[number, number|undefined][]} threads, layers on the GPU */
+  const ways = [[1, 0], [navigator.hardwareConcurrency, 0]];
+  // Without shader-f16 llama.cpp falls back to WebAssembly and does not say so.
+  if ((await openDevice()).features.has('shader-f16')) ways.push([1, undefined]);
+  else failures.push({ name: 'wllama, WebGPU', error: 'this adapter has no shader-f16, which llama.cpp needs' });
   for (const [threads, layers] of ways) {
     try {
-      talkers.push(await wllama(spec, file, /** @type {number} */ (threads), layers));
+      talkers.push(await wllama(spec, file, threads, layers));
     } catch (error) {
       failures.push({ name: `wllama, ${layers === 0 ? `${threads} threads` : 'WebGPU'}`, error: String(error) });
     }
