@@ -21,6 +21,11 @@ from app.checks.layers import (
     swiglu_case,
     take_row_case,
 )
+from app.checks.low_rank import (
+    rms_norm_hidden_case,
+    rope_backward_hidden_case,
+    swiglu_hidden_case,
+)
 from app.checks.products import (
     embedding_case,
     linear_backward_case,
@@ -112,6 +117,28 @@ CASES: dict[str, Check] = {
     "rope": Check(
         rope_case,
         {"heads": {"rows": 7, "num_heads": 3, "head_dim": 64, "extra_columns": 64, "first": 500}},
+    ),
+    "rms_norm_hidden": Check(
+        rms_norm_hidden_case,
+        {
+            "one row": {"rows": 1, "columns": 68, "outs": (24, 8, 8), "rank": 4},
+            "many rows": {"rows": 7, "columns": 68, "outs": (24, 8, 8), "rank": 8},
+        },
+    ),
+    "swiglu_hidden": Check(
+        swiglu_hidden_case,
+        {
+            "one row": {"rows": 1, "columns": 104, "rank": 4},
+            "many rows": {"rows": 7, "columns": 104, "rank": 8},
+        },
+    ),
+    "rope_backward_hidden": Check(
+        rope_backward_hidden_case,
+        {
+            "heads": {
+                **{"rows": 7, "outs": (128, 64, 64), "head_dim": 64, "rotated": 192, "rank": 8},
+            },
+        },
     ),
     "attention": Check(
         attention_case,
