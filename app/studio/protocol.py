@@ -30,6 +30,8 @@ RequestType = Literal[
     "import-adapter",
     "evaluate",
     "self-check",
+    "bench",
+    "bench-stop",
 ]
 
 
@@ -76,6 +78,15 @@ class ImportRequest(TypedDict):
     file: ByteSource
     name: str
     config: ByteSource | None
+
+
+class BenchRequest(TypedDict):
+    """What to measure: random weights of named shapes, or a model's file (`source`)."""
+
+    shapes: NotRequired[list[str]]
+    source: NotRequired[Any]
+    profile: NotRequired[bool]
+    curves: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -251,6 +262,34 @@ class EvaluateProgressEvent:
     fraction: float
 
 
+@dataclass(frozen=True)
+class BenchStageEvent:
+    """What the benchmark measures now, in words, and which share of its figures is there."""
+
+    type: ClassVar[str] = "bench-stage"
+    text: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class BenchFigureEvent:
+    """One figure of the benchmark, as `python -m app bench --json` prints it, and in words.
+
+    Attributes:
+        section: Heading of the table it belongs under.
+        cells: What, shape, value, range, share, as text.
+        share: Of the peak, where there is one to compare with.
+        note: What else the figure tells.
+    """
+
+    type: ClassVar[str] = "bench-figure"
+    figure: Message
+    section: str
+    cells: list[str]
+    share: float | None
+    note: str
+
+
 Event = (
     GpuEvent
     | StatusEvent
@@ -267,6 +306,8 @@ Event = (
     | AdapterReplacedEvent
     | TokenEvent
     | EvaluateProgressEvent
+    | BenchStageEvent
+    | BenchFigureEvent
 )
 
 
