@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from app.errors import DeviceLostError, GpuError
-from app.gpu.tuning import default_tuning
+from app.gpu.tuning import TuneMode, default_tuning
 from app.models.loader import Model
 from app.plan.autotune import Progress, tune
 from app.plan.tuning_cache import TuningStore, cache_key
 from app.plan.tuning_report import OperationReport, TuningReport
 from app.plan.tuning_space import Operation, operations_of
 from app.plan.tuning_work import Work
-
-TuneMode = Literal["auto", "always", "never"]
-TUNE_MODES: tuple[TuneMode, ...] = get_args(TuneMode)
 
 
 @dataclass(frozen=True)

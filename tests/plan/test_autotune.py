@@ -17,7 +17,8 @@ from app.gpu.kernels import read_wgsl
 from app.gpu.tuning import SOFTWARE, Tuning, choose, default_tuning
 from app.models.random import random_model
 from app.plan import autotune, tuning_space
-from app.plan.autotune import DeviceStand, Pace, Race, autotune_figures, tune
+from app.plan.autotune import autotune_figures, tune
+from app.plan.tuning_race import DeviceStand, Pace, Race
 from app.plan.tuning_report import TuningReport
 from app.plan.tuning_space import Candidate, Operation, operations_of
 from app.plan.tuning_work import Work, Workload
