@@ -19,7 +19,7 @@ from app.config import (
 )
 from app.errors import ConfigError
 
-SHAPES = ("smollm2-135m", "smollm2-360m", "tinyllama-1.1b")
+SHAPES = ("all", "smollm2-135m", "smollm2-360m", "tinyllama-1.1b", "tiny")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,8 +41,16 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure kernels, a training step, decoding")
     what = bench.add_mutually_exclusive_group()
     what.add_argument("--model", type=Path, help="GGUF file")
-    what.add_argument("--shapes", choices=SHAPES, help="random weights of a named shape")
+    what.add_argument(
+        "--shapes",
+        choices=SHAPES,
+        action="append",
+        default=[],
+        help="random weights of a named shape; may be given several times",
+    )
     bench.add_argument("--profile", action="store_true", help="time each kernel of a step alone")
+    bench.add_argument("--curves", action="store_true", help="time steps over tokens, rank, layers")
+    bench.add_argument("--exhaustive", action="store_true", help="tuning beside the best of all")
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON lines on stdout")
     return parser

@@ -26,7 +26,8 @@ from app.io.adapter import read_adapter_dir, write_adapter_dir
 from app.io.source import FileSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
-from app.plan.bench import run_bench
+from app.plan.bench import SHAPES, run_bench
+from app.plan.bench_table import TextTable
 from app.plan.probe import collect_info
 from app.text.chat_template import render_chat
 from app.text.corpus import decode_corpus
@@ -249,10 +250,16 @@ async def _info(options: argparse.Namespace) -> None:
 
 
 async def _bench(options: argparse.Namespace) -> None:
-    output = _Output(is_json=options.json)
+    output, table = _Output(is_json=options.json), TextTable()
     device = await _open_device()
-    source = FileSource(options.model) if options.model else None
-    async for figure in run_bench(
-        device, source=source, shapes=options.shapes, profile=options.profile
-    ):
-        output.result(figure, "  ".join(f"{key} {value}" for key, value in figure.items()))
+    shapes = SHAPES if "all" in options.shapes else tuple(dict.fromkeys(options.shapes))
+    await run_bench(
+        device,
+        lambda figure: output.result(figure, "\n".join(table.lines(figure))),
+        source=FileSource(options.model) if options.model else None,
+        shapes=shapes,
+        profile=options.profile,
+        curves=options.curves,
+        exhaustive=options.exhaustive,
+        on_stage=lambda text, fraction: output.progress(f"{fraction:4.0%} {text}"),
+    )

@@ -1,7 +1,7 @@
 // cross_entropy — loss = (logsumexp(z) − z[target]) · normalizer, and in place
 // z ← (softmax(z) − onehot(target)) · normalizer, the gradient of the loss
 // logits (rows, STRIDE), of which V columns count · targets (all rows), negative = ignored
-// scale[0] = normalizer, 1 / predicted tokens of the step → losses (rows), f32
+// scale[0] = normalizer, 1 / predicted tokens of the step → losses (all rows), f32
 // Dispatch (rows, 1, 1): one workgroup per row; sums by a fixed tree. Ignored rows give zeros.
 // Where no gradient is wanted (evaluation) the logits are left as they are.
 
@@ -14,7 +14,7 @@
 struct Params {
   columns: u32,         // V
   stride: u32,
-  first_row: u32,       // of targets
+  first_row: u32,       // of targets and losses
   wants_gradient: u32,
 }
 
@@ -63,7 +63,7 @@ fn cross_entropy(
   let total = sums[0];
   if (lane == 0u) {
     let logit = logits[start + u32(max(target_id, 0))];
-    losses[row] = weight * (log(total) + shift - logit);
+    losses[params.first_row + row] = weight * (log(total) + shift - logit);
   }
   workgroupBarrier();
   storageBarrier();

@@ -1,32 +1,11 @@
 // linear — Y = X·Wᵀ + H·Bᵀ (+ residual), the forward product with a frozen matrix and its adapter
-// x (M, K) · W (N, K) packed · h (M, MODULES·RANK) = scaling·X·Aᵀ · b (N, RANK) → y (M, N), f32
-// Rows of W may be several modules stacked (q|k|v); row n reads the columns of h of its module.
+// Operands: lib/forward_operands.wgsl.
 // Dispatch (⌈N/8/LANES⌉, ⌈M/8⌉, 1): an invocation owns 8 rows × 8 columns in named registers.
-// Needs a rows_* and a weights_* prelude (bindings 0 and 1). No workgroup memory: neighbouring
-// invocations read neighbouring words, and x is the same for all of a workgroup. The low-rank term
-// is added last, from registers, so that it costs no pass over Y.
-
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> h: array<f32>;
-@group(0) @binding(4) var<storage, read> b: array<f32>;
-@group(0) @binding(5) var<storage, read> residual: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  rows: u32,
-  quads: u32,          // N / 4
-  octets: u32,         // K / 8
-  rank: u32,           // 0: no adapter
-  modules: u32,
-  first_bound: u32,    // rows of W before the second module
-  second_bound: u32,   // rows of W before the third module
-  has_residual: u32,
-}
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the forward_* one. No workgroup
+// memory: neighbouring invocations read neighbouring words, and x is the same for all of a
+// workgroup. The low-rank term is added last, from registers, so that it costs no pass over Y.
 
 override LANES: u32 = 8;
-
-fn read_row(index: u32) -> vec4f { return x[index]; }
 
 struct Tile { left: vec4f, right: vec4f }
 
@@ -44,24 +23,9 @@ fn accumulate(tile: Tile, lo: vec4f, hi: vec4f, w: array<Octet, 8>) -> Tile {
   );
 }
 
-// Add the low-rank term of one rank: b of eight columns times h of one row.
-fn add_rank(tile: Tile, index: u32, b_left: vec4f, b_right: vec4f) -> Tile {
-  let value = h[index];
+// Add the low-rank term of one rank: h of one row times b of eight columns.
+fn add_rank(tile: Tile, value: f32, b_left: vec4f, b_right: vec4f) -> Tile {
   return Tile(tile.left + value * b_left, tile.right + value * b_right);
-}
-
-// b[4·quad .. 4·quad + 3, r]
-fn load_b(quad: u32, r: u32) -> vec4f {
-  let start = 4u * quad * params.rank + r;
-  return vec4f(b[start], b[start + params.rank], b[start + 2u * params.rank], b[start + 3u * params.rank]);
-}
-
-fn store(row: u32, quad: u32, value: vec4f) {
-  if (row >= params.rows || quad >= params.quads) { return; }
-  let index = row * params.quads + quad;
-  var total = value;
-  if (params.has_residual > 0u) { total += residual[index]; }
-  y[index] = total;
 }
 
 @compute @workgroup_size(LANES)
@@ -93,24 +57,20 @@ fn linear(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group
     t6 = accumulate(t6, lo[6], hi[6], w); t7 = accumulate(t7, lo[7], hi[7], w);
   }
   // Bounds of modules are multiples of eight: both quads are columns of one module.
-  let column = 4u * left;
-  let stack = select(0u, 1u, column >= params.first_bound) + select(0u, 1u, column >= params.second_bound);
-  let stride = params.modules * params.rank;
-  let last = params.rows - 1u;
+  let start = hidden_start(left);
   var p0 = Tile(); var p1 = Tile(); var p2 = Tile(); var p3 = Tile();
   var p4 = Tile(); var p5 = Tile(); var p6 = Tile(); var p7 = Tile();
   for (var r = 0u; r < params.rank; r++) {
     let b_l = load_b(left, r);
     let b_r = load_b(right, r);
-    let at = stack * params.rank + r;
-    p0 = add_rank(p0, min(first, last) * stride + at, b_l, b_r);
-    p1 = add_rank(p1, min(first + 1u, last) * stride + at, b_l, b_r);
-    p2 = add_rank(p2, min(first + 2u, last) * stride + at, b_l, b_r);
-    p3 = add_rank(p3, min(first + 3u, last) * stride + at, b_l, b_r);
-    p4 = add_rank(p4, min(first + 4u, last) * stride + at, b_l, b_r);
-    p5 = add_rank(p5, min(first + 5u, last) * stride + at, b_l, b_r);
-    p6 = add_rank(p6, min(first + 6u, last) * stride + at, b_l, b_r);
-    p7 = add_rank(p7, min(first + 7u, last) * stride + at, b_l, b_r);
+    p0 = add_rank(p0, load_h(first, start + r), b_l, b_r);
+    p1 = add_rank(p1, load_h(first + 1u, start + r), b_l, b_r);
+    p2 = add_rank(p2, load_h(first + 2u, start + r), b_l, b_r);
+    p3 = add_rank(p3, load_h(first + 3u, start + r), b_l, b_r);
+    p4 = add_rank(p4, load_h(first + 4u, start + r), b_l, b_r);
+    p5 = add_rank(p5, load_h(first + 5u, start + r), b_l, b_r);
+    p6 = add_rank(p6, load_h(first + 6u, start + r), b_l, b_r);
+    p7 = add_rank(p7, load_h(first + 7u, start + r), b_l, b_r);
   }
   store(first, quad, t0.left + p0.left); store(first, quad + 1u, t0.right + p0.right);
   store(first + 1u, quad, t1.left + p1.left); store(first + 1u, quad + 1u, t1.right + p1.right);

@@ -1,25 +1,10 @@
 // linear_backward — dX = dY·W + G·A, the gradient through a frozen matrix and its adapter
-// dy (M, N) · W (N, K) packed · g (M, R) = scaling·dY·B · a (R, K) → dx (M, K), f32
-// Reads the very buffer the forward reads: a word along K is eight neighbouring outputs.
+// Operands: lib/backward_operands.wgsl. Reads the very buffer the forward reads: a word along K is
+// eight neighbouring outputs.
 // Dispatch (⌈K/16/LANES⌉, ⌈M/8⌉, 1): an invocation owns 8 rows × 16 columns in named registers.
-// Needs a rows_* and a weights_* prelude (bindings 0 and 1). R counts the ranks of all stacked modules.
-
-@group(0) @binding(2) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(3) var<storage, read> g: array<f32>;
-@group(0) @binding(4) var<storage, read> a: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  rows: u32,
-  quads: u32,    // N / 4
-  octets: u32,   // K / 8
-  ranks: u32,    // 0: no adapter
-}
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the backward_* one.
 
 override LANES: u32 = 8;
-
-fn read_row(index: u32) -> vec4f { return dy[index]; }
 
 struct Tile { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 
@@ -33,17 +18,15 @@ fn accumulate(tile: Tile, d: vec4f, w: array<Octet, 8>) -> Tile {
   );
 }
 
-// Add the low-rank term of one rank: a of sixteen columns times g of one row.
-fn add_rank(tile: Tile, index: u32, w: Tile) -> Tile {
-  let value = g[index];
+// Add the low-rank term of one rank: g of one row times a of sixteen columns.
+fn add_rank(tile: Tile, value: f32, w: Tile) -> Tile {
   return Tile(tile.a + value * w.a, tile.b + value * w.b, tile.c + value * w.c, tile.d + value * w.d);
 }
 
-fn store(row: u32, octet: u32, lo: vec4f, hi: vec4f) {
-  if (row >= params.rows || octet >= params.octets) { return; }
-  let index = 2u * (row * params.octets + octet);
-  dx[index] = lo;
-  dx[index + 1u] = hi;
+// a[r] of two octets.
+fn load_a(r: u32, left: u32, right: u32) -> Tile {
+  let start = 2u * r * params.octets;
+  return Tile(a[start + 2u * left], a[start + 2u * left + 1u], a[start + 2u * right], a[start + 2u * right + 1u]);
 }
 
 @compute @workgroup_size(LANES)
@@ -73,18 +56,14 @@ fn linear_backward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_
     t4 = accumulate(t4, d[4], w); t5 = accumulate(t5, d[5], w);
     t6 = accumulate(t6, d[6], w); t7 = accumulate(t7, d[7], w);
   }
-  let last = params.rows - 1u;
+  let ranks = eight_rows(first, params.rows - 1u, params.ranks);
   for (var r = 0u; r < params.ranks; r++) {
-    let start = 2u * r * params.octets;
-    let w = Tile(a[start + 2u * left], a[start + 2u * left + 1u], a[start + 2u * right], a[start + 2u * right + 1u]);
-    t0 = add_rank(t0, min(first, last) * params.ranks + r, w);
-    t1 = add_rank(t1, min(first + 1u, last) * params.ranks + r, w);
-    t2 = add_rank(t2, min(first + 2u, last) * params.ranks + r, w);
-    t3 = add_rank(t3, min(first + 3u, last) * params.ranks + r, w);
-    t4 = add_rank(t4, min(first + 4u, last) * params.ranks + r, w);
-    t5 = add_rank(t5, min(first + 5u, last) * params.ranks + r, w);
-    t6 = add_rank(t6, min(first + 6u, last) * params.ranks + r, w);
-    t7 = add_rank(t7, min(first + 7u, last) * params.ranks + r, w);
+    let w = load_a(r, left, right);
+    let value = load_values(ranks, r);
+    t0 = add_rank(t0, value[0], w); t1 = add_rank(t1, value[1], w);
+    t2 = add_rank(t2, value[2], w); t3 = add_rank(t3, value[3], w);
+    t4 = add_rank(t4, value[4], w); t5 = add_rank(t5, value[5], w);
+    t6 = add_rank(t6, value[6], w); t7 = add_rank(t7, value[7], w);
   }
   store(first, octet, t0.a, t0.b); store(first, octet + 1u, t0.c, t0.d);
   store(first + 1u, octet, t1.a, t1.b); store(first + 1u, octet + 1u, t1.c, t1.d);

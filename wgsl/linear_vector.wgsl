@@ -1,42 +1,19 @@
 // linear_vector — Y = X·Wᵀ + H·Bᵀ (+ residual) for a few rows: decoding and the last position
-// Operands and result as in linear.wgsl, which it equals up to the order of summation.
+// Operands: lib/forward_operands.wgsl; it equals linear.wgsl up to the order of summation.
 // Dispatch (⌈N/4/LANES⌉, M, 1): an invocation owns four columns of one row and every SLICES-th
 // octet of K; the slices meet in workgroup memory and are summed in a fixed order.
-// Needs a weights_* prelude (bindings 0 and 1).
-
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> h: array<f32>;
-@group(0) @binding(4) var<storage, read> b: array<f32>;
-@group(0) @binding(5) var<storage, read> residual: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  rows: u32,
-  quads: u32,          // N / 4
-  octets: u32,         // K / 8
-  rank: u32,           // 0: no adapter
-  modules: u32,
-  first_bound: u32,    // rows of W before the second module
-  second_bound: u32,   // rows of W before the third module
-  has_residual: u32,
-}
+// Needs a weights_* prelude (bindings 0 and 1) and the forward_* one.
 
 override LANES: u32 = 8;
 override SLICES: u32 = 8;
 
 var<workgroup> partial: array<vec4f, LANES * SLICES>;
 
-fn adapter(row: u32, column: u32) -> vec4f {
-  let stack = select(0u, 1u, column >= params.first_bound) + select(0u, 1u, column >= params.second_bound);
-  let h_start = (row * params.modules + stack) * params.rank;
+// The low-rank term of four columns of one row.
+fn adapter(row: u32, quad: u32) -> vec4f {
+  let start = hidden_start(quad);
   var sum = vec4f();
-  for (var r = 0u; r < params.rank; r++) {
-    let b_start = column * params.rank + r;
-    sum += h[h_start + r] * vec4f(
-      b[b_start], b[b_start + params.rank], b[b_start + 2u * params.rank], b[b_start + 3u * params.rank],
-    );
-  }
+  for (var r = 0u; r < params.rank; r++) { sum += load_h(row, start + r) * load_b(quad, r); }
   return sum;
 }
 
@@ -74,8 +51,5 @@ fn linear_vector(
   for (var slice = 0u; slice < SLICES; slice++) {
     total += partial[slice * LANES + local.x];
   }
-  let index = row * params.quads + quad;
-  if (params.rank > 0u) { total += adapter(row, 4u * quad); }
-  if (params.has_residual > 0u) { total += residual[index]; }
-  y[index] = total;
+  store(row, quad, total + adapter(row, quad));
 }

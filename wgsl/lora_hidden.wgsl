@@ -1,7 +1,7 @@
 // lora_hidden — H = scaling · X·Aᵀ, the narrow side of an adapter
 // x (M, K) · a (R, K), the A matrices of stacked modules → h (M, R), f32; K a multiple of 4
-// Dispatch (⌈R/4⌉, ⌈M/4⌉, 1): a workgroup owns 4 rows × 4 ranks; its invocations share K in
-// slices that meet in workgroup memory and are summed in a fixed order.
+// Dispatch (⌈R/4⌉, ⌈M/ROWS⌉, 1): a workgroup owns ROWS rows, 4 or 1, × 4 ranks; its invocations
+// share K in slices that meet in workgroup memory and are summed in a fixed order.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
@@ -16,6 +16,7 @@ struct Params {
 }
 
 override SLICES: u32 = 16;
+override ROWS: u32 = 4;
 
 var<workgroup> partial: array<mat4x4f, SLICES>;
 
@@ -25,7 +26,7 @@ fn lora_hidden(
   @builtin(workgroup_id) group: vec3u,
 ) {
   // Phase 1: column i of the matrix holds row i's four ranks. Indices past the end repeat the last.
-  let row = 4u * group.y;
+  let row = ROWS * group.y;
   let rank = 4u * group.x;
   let last_row = params.rows - 1u;
   let last_rank = params.ranks - 1u;
@@ -36,17 +37,20 @@ fn lora_hidden(
   var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
   for (var k = local.x; k < params.quads; k += SLICES) {
     let w0 = a[a0 + k]; let w1 = a[a1 + k]; let w2 = a[a2 + k]; let w3 = a[a3 + k];
-    let v0 = x[x0 + k]; let v1 = x[x1 + k]; let v2 = x[x2 + k]; let v3 = x[x3 + k];
+    let v0 = x[x0 + k];
     s0 += vec4f(dot(v0, w0), dot(v0, w1), dot(v0, w2), dot(v0, w3));
-    s1 += vec4f(dot(v1, w0), dot(v1, w1), dot(v1, w2), dot(v1, w3));
-    s2 += vec4f(dot(v2, w0), dot(v2, w1), dot(v2, w2), dot(v2, w3));
-    s3 += vec4f(dot(v3, w0), dot(v3, w1), dot(v3, w2), dot(v3, w3));
+    if (ROWS > 1u) {
+      let v1 = x[x1 + k]; let v2 = x[x2 + k]; let v3 = x[x3 + k];
+      s1 += vec4f(dot(v1, w0), dot(v1, w1), dot(v1, w2), dot(v1, w3));
+      s2 += vec4f(dot(v2, w0), dot(v2, w1), dot(v2, w2), dot(v2, w3));
+      s3 += vec4f(dot(v3, w0), dot(v3, w1), dot(v3, w2), dot(v3, w3));
+    }
   }
   partial[local.x] = mat4x4f(s0, s1, s2, s3);
   workgroupBarrier();
 
   // Phase 2: one invocation an element adds the slices.
-  for (var element = local.x; element < 16u; element += SLICES) {
+  for (var element = local.x; element < 4u * ROWS; element += SLICES) {
     let i = element / 4u;
     let j = element % 4u;
     if (row + i < params.rows && rank + j < params.ranks) {

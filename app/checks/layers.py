@@ -122,11 +122,14 @@ def cached_attention_case(
     k_cache, v_cache = bench.tensor("keys", older_k), bench.tensor("values", older_v)
     positions = bench.tensor("positions", (offset + np.arange(length)).astype(np.uint32))
     qkv_tensor = bench.tensor("qkv", qkv)
-    kv_append(bench.graph, qkv_tensor, positions, (k_cache, v_cache), heads)
+    bench.write(qkv_tensor, qkv, launch=1)  # queries were rotated in place
+    table = bench.tensor("table", rope_table(offset + length, heads.head_dim, THETA))
+    kv_append(bench.graph, qkv_tensor, positions, table, (k_cache, v_cache), heads)
     o, logsumexp = attention(
         bench.graph, qkv_tensor, positions, heads, num_sequences=1, cache=(k_cache, v_cache)
     )
     q, k, v = split_qkv(qkv, heads, 1)
+    q, k = (_rotate(part, offset + np.arange(length)) for part in (q, k))
     keys, values = older_k.copy(), older_v.copy()
     keys[offset : offset + length] = k.reshape(length, columns)
     values[offset : offset + length] = v.reshape(length, columns)
@@ -134,7 +137,7 @@ def cached_attention_case(
     expected_o, expected_logsumexp = attention_twin.attention(
         q, keys.reshape(shape), values.reshape(shape), query_offset=offset
     )
-    bench.expect("keys", k_cache, keys, tolerance=EXACT)
+    bench.expect("keys", k_cache, keys, tolerance=ELEMENTWISE)
     bench.expect("values", v_cache, values, tolerance=EXACT)
     bench.expect("o", o, expected_o.reshape(length, -1), tolerance=REDUCTION)
     bench.expect(
@@ -144,25 +147,36 @@ def cached_attention_case(
 
 def kv_append_case(bench: Bench, *, positions: tuple[int, ...], room: int, heads: Heads) -> None:
     """Positions in any order; those beyond the cache are dropped."""
-    columns = heads.num_key_value_heads * heads.head_dim
-    qkv = bench.normal(len(positions), heads.width)
-    _, k, v = (part.reshape(len(positions), -1) for part in split_qkv(qkv, heads, 1))
+    rows, columns = len(positions), heads.num_key_value_heads * heads.head_dim
+    qkv = bench.normal(rows, heads.width)
+    q, k, v = split_qkv(qkv, heads, 1)
+    q, k = (_rotate(part, np.array(positions)) for part in (q, k))
     caches = []
-    for name, new in (("keys", k), ("values", v)):
+    for name, new, tolerance in (("keys", k, ELEMENTWISE), ("values", v, EXACT)):
         cached = bench.normal(room, columns)
         tensor = bench.tensor(name, cached)
         expected = cached.copy()
-        for position, row in zip(positions, new, strict=True):
+        for position, row in zip(positions, new.reshape(rows, columns), strict=True):
             if position < room:
                 expected[position] = row
-        bench.expect(name, tensor, expected, tolerance=EXACT)
+        bench.expect(name, tensor, expected, tolerance=tolerance)
         caches.append(tensor)
+    qkv_tensor = bench.tensor("qkv", qkv)
+    bench.write(qkv_tensor, qkv, launch=1)  # queries were rotated in place
     kv_append(
         bench.graph,
-        bench.tensor("qkv", qkv),
+        qkv_tensor,
         bench.tensor("positions", np.array(positions, np.uint32)),
+        bench.tensor("table", rope_table(max(positions) + 1, heads.head_dim, THETA)),
         (caches[0], caches[1]),
         heads,
+    )
+    unchanged = qkv[:, heads.num_heads * heads.head_dim :]
+    bench.expect(
+        "qkv",
+        qkv_tensor,
+        np.concatenate([q.reshape(rows, -1), unchanged], axis=1),
+        tolerance=ELEMENTWISE,
     )
 
 
@@ -182,3 +196,8 @@ def split_qkv(qkv: Array, heads: Heads, num_sequences: int) -> tuple[Array, Arra
     q, k, v = np.split(qkv, [query, query + key], axis=1)
     shape = (num_sequences, len(qkv) // num_sequences, -1, heads.head_dim)
     return q.reshape(shape), k.reshape(shape), v.reshape(shape)
+
+
+def _rotate(heads: Array, positions: Array) -> Array:
+    """Return queries or keys of one sequence, (1, S, heads, D), rotated."""
+    return rope_twin.rope(heads[0], positions, theta=THETA)[None]

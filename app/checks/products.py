@@ -6,14 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from app.checks.bench import Array, Bench
+from app.gpu.graph import BINDING_ALIGNMENT_BYTES, Tensor
 from app.ops.embedding import embedding
 from app.ops.linear import LowRank, linear, linear_backward
-from app.ops.lora import lora_gradient_a, lora_gradient_b, lora_hidden, lora_hidden_backward
+from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
 from app.ops.matrix import FORMAT_OF_TYPE, GROUP_SIZE, new_matrix, repack
 from app.reference import embedding as embedding_twin
 from app.reference import linear as twin
 from app.reference.gguf_blocks import quantize_blocks, unpermute_rows
 from app.reference.tolerances import BACKWARD, ELEMENTWISE, EXACT, MATMUL
+
+SEGMENT_ELEMENTS = BINDING_ALIGNMENT_BYTES // 4
 
 Words = npt.NDArray[np.uint32]
 
@@ -201,12 +204,17 @@ def lora_case(bench: Bench, *, rows: int, columns: int, outs: tuple[int, ...], r
         np.concatenate([scaling * twin.linear_backward(d, b) for d, b in parts], 1),
         tolerance=MATMUL,
     )
+    # Both gradients lie in one buffer, as in training.
     start_a = bench.normal(len(outs) * rank, columns)
     start_b = bench.normal(sum(outs), rank)
-    gradient_a = bench.tensor("da", start_a)
-    gradient_b = bench.tensor("db", start_b)
-    lora_gradient_a(bench.graph, g, x_tensor, gradient_a)
-    lora_gradient_b(bench.graph, dy_tensor, h, gradient_b, low_rank)
+    offset = -(-start_a.size // SEGMENT_ELEMENTS) * SEGMENT_ELEMENTS
+    flat = np.zeros(offset + start_b.size, np.float32)
+    flat[: start_a.size], flat[offset:] = start_a.reshape(-1), start_b.reshape(-1)
+    storage = bench.tensor("gradients", flat).storage
+    gradient_a = Tensor(start_a.shape, storage)
+    gradient_b = Tensor(start_b.shape, storage, offset_bytes=4 * offset)
+    gradient = LowRank(rank, low_rank.bounds, gradient_a, gradient_b)
+    lora_gradient(bench.graph, x_tensor, g, dy_tensor, h, low_rank, gradient)
     da, db = adapter.gradients(dy, x)
     bench.expect("da", gradient_a, start_a + da, start_a + 2 * da, tolerance=BACKWARD)
     bench.expect("db", gradient_b, start_b + db, start_b + 2 * db, tolerance=BACKWARD)

@@ -8,9 +8,15 @@ wants at least a subgroup's width.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
 
 from app.gpu.device import AdapterInfo
 from app.gpu.kernels import Kernel
+
+TuneMode = Literal["auto", "always", "never"]
+"""When to measure: see `app.plan.tuning_policy`."""
+
+TUNE_MODES: tuple[TuneMode, ...] = get_args(TuneMode)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,9 @@ SOFTWARE_SUBGROUPS = replace(
     SOFTWARE,
     forward=choose("linear", "rows_subgroup", LANES=8),
     backward=choose("linear_backward", "rows_subgroup", LANES=8),
+    attention=choose("attention_shared", "blocks_subgroup", LANES=8),
+    attention_query=choose("attention_backward_query_shared", "blocks_subgroup", LANES=8),
+    attention_key=choose("attention_backward_key_shared", "blocks_subgroup", LANES=8),
 )
 """Where subgroups are known to have room for eight rows: on lavapipe a load costs every invocation
 its own, even of one address, and sharing them makes products 1.7 times as fast."""

@@ -16,6 +16,11 @@ HostBytes = Any
 """A memoryview natively, a JavaScript Uint8Array in the browser; only a device looks inside."""
 
 
+def part_of(data: HostBytes, start: int, stop: int) -> HostBytes:
+    """Return bytes start..stop of a chunk without copying them."""
+    return data[start:stop] if isinstance(data, memoryview) else data.subarray(start, stop)
+
+
 class ByteSource(Protocol):
     """Random access to the bytes of one file."""
 

@@ -15,7 +15,8 @@ from app.gpu.device import Device
 from app.gpu.graph import Tensor, persistent
 from app.gpu.memory import padded
 from app.models.llama import MAX_POSITIONS
-from app.models.loader import CHUNK_BYTES, Model, check_weights_fit
+from app.models.loader import Model, check_weights_fit
+from app.models.upload import CHUNK_BYTES
 from app.nn.weights import PROJECTION_GROUPS, DecoderWeights, LayerWeights, group_shape
 from app.ops.matrix import Matrix, new_matrix
 from app.ops.rope import rope_table
@@ -26,6 +27,21 @@ def _llama(name: str, **shape: Any) -> ModelConfig:
 
 
 NAMED_SHAPES: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(
+        architecture="llama",
+        hidden_size=64,
+        intermediate_size=160,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        vocab_size=320,
+        max_position_embeddings=128,
+        rms_norm_eps=1e-5,
+        rope_theta=10000.0,
+        tie_word_embeddings=False,
+        name="a tiny model (random weights)",
+    ),
     "smollm2-135m": _llama(
         "SmolLM2-135M (random weights)",
         hidden_size=576,
@@ -63,7 +79,7 @@ NAMED_SHAPES: dict[str, ModelConfig] = {
         tie_word_embeddings=False,
     ),
 }
-"""Shapes by the name that `bench --shapes` takes."""
+"""Shapes by the name that `bench --shapes` takes; the tiny one tries the benchmark itself out."""
 
 UNIFORM_STD = {"int4": 16 / 12**0.5, "int8": 256 / 12**0.5}
 """Standard deviation of the packed integers, each value equally likely."""

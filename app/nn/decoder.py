@@ -12,20 +12,27 @@ from dataclasses import dataclass
 from app.config import ModelConfig
 from app.gpu.graph import Graph, Tensor
 from app.nn.adapter import Adapter
+from app.nn.narrow import (
+    norm_backward_for,
+    norm_for,
+    rope_backward_for,
+    swiglu_backward_for,
+    swiglu_for,
+)
 from app.nn.projection import (
     Projection,
     SavedProjection,
+    add_gradients,
     project,
     project_backward,
     projection_of,
 )
-from app.nn.weights import DecoderWeights, LayerWeights, heads_of
+from app.nn.weights import PROJECTION_GROUPS, DecoderWeights, heads_of
 from app.ops.attention import attention, attention_backward
 from app.ops.embedding import embedding
 from app.ops.kv_cache import kv_append
-from app.ops.rms_norm import rms_norm, rms_norm_backward
+from app.ops.rms_norm import rms_norm
 from app.ops.rope import rope
-from app.ops.swiglu import swiglu, swiglu_backward
 
 KeyValueCache = tuple[tuple[Tensor, Tensor], ...]
 """Keys and values of every layer, (room, HK · D) each."""
@@ -123,16 +130,17 @@ class Decoder:
         """
         assert self._final is not None, "record the forward first"
         x, rstd = self._final
-        dx: Tensor | None = rms_norm_backward(graph, d_hidden, x, self._weights.norm, rstd)
+        below = self._projection(len(self._weights.layers) - 1, "down")
+        dx, g = norm_backward_for(graph, d_hidden, x, self._weights.norm, rstd, below)
         for index in reversed(range(len(self._weights.layers))):
             saved = self._saved[index]
             if isinstance(saved, Tensor):
                 _, saved = self._layer(graph, index, saved, positions, num_sequences, None)
-            assert dx is not None
-            dx = self._layer_backward(graph, index, dx, saved, positions, num_sequences)
+            dx, g = self._layer_backward(graph, index, dx, g, saved, positions, num_sequences)
 
-    def _projection(self, layer: LayerWeights, index: int, group: str) -> Projection:
-        return projection_of(layer.projections[group], self._adapter, self._gradients, index, group)
+    def _projection(self, index: int, group: str) -> Projection:
+        weight = self._weights.layers[index].projections[group]
+        return projection_of(weight, self._adapter, self._gradients, index, group)
 
     def _layer(
         self,
@@ -143,31 +151,30 @@ class Decoder:
         num_sequences: int,
         cache: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, SavedLayer]:
-        layer, config = self._weights.layers[index], self._config
-        normed, input_rstd = rms_norm(graph, x, layer.input_norm, eps=config.rms_norm_eps)
-        qkv, qkv_saved = project(graph, normed, self._projection(layer, index, "qkv"), label="qkv")
-        self._rotate(graph, qkv, positions)
-        if cache is not None:
-            kv_append(graph, qkv, positions, cache, self._heads)
+        layer, eps = self._weights.layers[index], self._config.rms_norm_eps
+        projections = {group: self._projection(index, group) for group in PROJECTION_GROUPS}
+        normed, input_rstd, hidden = norm_for(
+            graph, x, layer.input_norm, projections["qkv"], eps=eps
+        )
+        qkv, qkv_saved = project(graph, normed, projections["qkv"], hidden=hidden, label="qkv")
+        if cache is None:
+            self._rotate(graph, qkv, positions)
+        else:
+            table = self._weights.rope_table
+            kv_append(graph, qkv, positions, table, cache, self._heads)
         attended, logsumexp = attention(
             graph, qkv, positions, self._heads, num_sequences=num_sequences, cache=cache
         )
-        middle, o_saved = project(
-            graph, attended, self._projection(layer, index, "o"), residual=x, label="middle"
-        )
-        normed, middle_rstd = rms_norm(
-            graph, middle, layer.post_attention_norm, eps=config.rms_norm_eps
+        middle, o_saved = project(graph, attended, projections["o"], residual=x, label="middle")
+        normed, middle_rstd, hidden = norm_for(
+            graph, middle, layer.post_attention_norm, projections["gate_up"], eps=eps
         )
         gate_up, gate_up_saved = project(
-            graph, normed, self._projection(layer, index, "gate_up"), label="gate_up"
+            graph, normed, projections["gate_up"], hidden=hidden, label="gate_up"
         )
-        activated = swiglu(graph, gate_up)
+        activated, hidden = swiglu_for(graph, gate_up, projections["down"])
         y, down_saved = project(
-            graph,
-            activated,
-            self._projection(layer, index, "down"),
-            residual=middle,
-            label="layer",
+            graph, activated, projections["down"], hidden=hidden, residual=middle, label="layer"
         )
         return y, SavedLayer(
             x,
@@ -189,27 +196,35 @@ class Decoder:
         graph: Graph,
         index: int,
         dy: Tensor,
+        g: Tensor | None,
         saved: SavedLayer,
         positions: Tensor,
         num_sequences: int,
-    ) -> Tensor | None:
+    ) -> tuple[Tensor, Tensor | None]:
+        """Record one layer's backward; g is the narrow side of dy for the down projection.
+
+        Returns the same two for the layer below; at the bottom, where nothing needs them, the
+        gradient of qkv.
+        """
         layer = self._weights.layers[index]
-        d_activated = project_backward(
-            graph, dy, self._projection(layer, index, "down"), saved.down_saved
+        projections = {group: self._projection(index, group) for group in PROJECTION_GROUPS}
+        d_activated = project_backward(graph, dy, projections["down"], saved.down_saved, d_hidden=g)
+        d_gate_up, g = swiglu_backward_for(
+            graph, d_activated, saved.gate_up, projections["gate_up"]
         )
-        assert d_activated is not None
-        d_gate_up = swiglu_backward(graph, d_activated, saved.gate_up)
         d_normed = project_backward(
-            graph, d_gate_up, self._projection(layer, index, "gate_up"), saved.gate_up_saved
+            graph, d_gate_up, projections["gate_up"], saved.gate_up_saved, d_hidden=g
         )
-        assert d_normed is not None
-        d_middle = rms_norm_backward(
-            graph, d_normed, saved.middle, layer.post_attention_norm, saved.middle_rstd, skip=dy
+        d_middle, g = norm_backward_for(
+            graph,
+            d_normed,
+            saved.middle,
+            layer.post_attention_norm,
+            saved.middle_rstd,
+            projections["o"],
+            skip=dy,
         )
-        d_attended = project_backward(
-            graph, d_middle, self._projection(layer, index, "o"), saved.o_saved
-        )
-        assert d_attended is not None
+        d_attended = project_backward(graph, d_middle, projections["o"], saved.o_saved, d_hidden=g)
         d_qkv = attention_backward(
             graph,
             d_attended,
@@ -220,29 +235,30 @@ class Decoder:
             self._heads,
             num_sequences=num_sequences,
         )
-        self._rotate(graph, d_qkv, positions, is_backward=True)
-        d_normed = project_backward(
-            graph,
-            d_qkv,
-            self._projection(layer, index, "qkv"),
-            saved.qkv_saved,
-            wants_dx=index > 0,
+        g = rope_backward_for(
+            graph, d_qkv, positions, self._weights.rope_table, self._heads, projections["qkv"]
         )
-        if d_normed is None:
-            return None
-        return rms_norm_backward(
-            graph, d_normed, saved.x, layer.input_norm, saved.input_rstd, skip=d_middle
+        if index == 0:
+            add_gradients(graph, d_qkv, projections["qkv"], saved.qkv_saved, d_hidden=g)
+            return d_qkv, None
+        d_normed = project_backward(graph, d_qkv, projections["qkv"], saved.qkv_saved, d_hidden=g)
+        return norm_backward_for(
+            graph,
+            d_normed,
+            saved.x,
+            layer.input_norm,
+            saved.input_rstd,
+            self._projection(index - 1, "down"),
+            skip=d_middle,
         )
 
-    def _rotate(
-        self, graph: Graph, qkv: Tensor, positions: Tensor, *, is_backward: bool = False
-    ) -> None:
+    def _rotate(self, graph: Graph, qkv: Tensor, positions: Tensor) -> None:
+        heads = self._heads
         rope(
             graph,
             qkv,
             positions,
             self._weights.rope_table,
-            num_heads=self._heads.num_heads + self._heads.num_key_value_heads,
-            head_dim=self._heads.head_dim,
-            is_backward=is_backward,
+            num_heads=heads.num_heads + heads.num_key_value_heads,
+            head_dim=heads.head_dim,
         )

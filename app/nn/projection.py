@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.gpu.graph import Graph, Tensor
 from app.nn.adapter import Adapter
 from app.ops.linear import LowRank, linear, linear_backward
-from app.ops.lora import lora_gradient_a, lora_gradient_b, lora_hidden, lora_hidden_backward
+from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
 from app.ops.matrix import Matrix
 
 
@@ -48,7 +48,13 @@ def projection_of(
 
 
 def project(
-    graph: Graph, x: Tensor, projection: Projection, *, residual: Tensor | None = None, label: str
+    graph: Graph,
+    x: Tensor,
+    projection: Projection,
+    *,
+    hidden: Tensor | None = None,
+    residual: Tensor | None = None,
+    label: str,
 ) -> tuple[Tensor, SavedProjection]:
     """Record y = x·Wᵀ + scaling·(x·Aᵀ)·Bᵀ (+ residual).
 
@@ -56,15 +62,15 @@ def project(
         graph: Where to record.
         x: (rows, in_features), f32.
         projection: Matrix and adapter.
+        hidden: (rows, modules · rank) = scaling·x·Aᵀ, where what made x made it too.
         residual: (rows, out_features), added.
         label: Name of the result.
 
     Returns:
         y, (rows, out_features), and what `project_backward` needs.
     """
-    hidden = None
     low_rank = projection.low_rank
-    if low_rank is not None:
+    if low_rank is not None and hidden is None:
         hidden = lora_hidden(graph, x, low_rank, scaling=projection.scaling)
     y = linear(
         graph,
@@ -84,8 +90,8 @@ def project_backward(
     projection: Projection,
     saved: SavedProjection,
     *,
-    wants_dx: bool = True,
-) -> Tensor | None:
+    d_hidden: Tensor | None = None,
+) -> Tensor:
     """Record dx, and add dA and dB to the gradients.
 
     Args:
@@ -93,19 +99,34 @@ def project_backward(
         dy: (rows, out_features), f32.
         projection: Matrix, adapter and gradients.
         saved: From `project`.
-        wants_dx: False at the bottom of the network, where nothing below is trained.
+        d_hidden: (rows, modules · rank) = scaling·dy·B, where what made dy made it too.
 
     Returns:
-        dx, (rows, in_features), or None.
+        dx, (rows, in_features).
     """
-    low_rank, gradient = projection.low_rank, projection.gradient
-    d_hidden = None
-    if low_rank is not None and gradient is not None and saved.hidden is not None:
-        d_hidden = lora_hidden_backward(graph, dy, low_rank, scaling=projection.scaling)
-        lora_gradient_a(graph, d_hidden, saved.x, gradient.lora_a)
-        lora_gradient_b(graph, dy, saved.hidden, gradient.lora_b, low_rank)
-    if not wants_dx:
-        return None
+    d_hidden = add_gradients(graph, dy, projection, saved, d_hidden=d_hidden)
+    low_rank = projection.low_rank
     return linear_backward(
         graph, dy, projection.weight, low_rank=low_rank, d_hidden=d_hidden, label="dx"
     )
+
+
+def add_gradients(
+    graph: Graph,
+    dy: Tensor,
+    projection: Projection,
+    saved: SavedProjection,
+    *,
+    d_hidden: Tensor | None = None,
+) -> Tensor | None:
+    """Add dA and dB to the gradients; return d_hidden. Args are those of `project_backward`.
+
+    By itself it is the backward at the bottom of the network, where nothing below is trained.
+    """
+    low_rank, gradient = projection.low_rank, projection.gradient
+    if low_rank is None or gradient is None or saved.hidden is None:
+        return None
+    if d_hidden is None:
+        d_hidden = lora_hidden_backward(graph, dy, low_rank, scaling=projection.scaling)
+    lora_gradient(graph, saved.x, d_hidden, dy, saved.hidden, low_rank, gradient)
+    return d_hidden

@@ -14,11 +14,12 @@ def cross_entropy(
     logits: Tensor,
     targets: Tensor,
     normalizer: Tensor,
+    losses: Tensor,
     *,
     vocab_size: int,
     first_row: int = 0,
     wants_gradient: bool = True,
-) -> Tensor:
+) -> None:
     """Record losses = (logsumexp(z) − z[target]) · normalizer; z becomes its gradient.
 
     Args:
@@ -26,24 +27,22 @@ def cross_entropy(
         logits: (rows, stride), stride ≥ vocab_size; overwritten with the gradient.
         targets: (all rows,), i32; negative ones are ignored.
         normalizer: (1,), f32: 1 / predicted tokens of the step.
+        losses: (all rows,), f32: those of these rows are written; zero where ignored.
         vocab_size: Columns that count.
-        first_row: Which of the targets belongs to the first row of logits.
+        first_row: Which of the targets and losses belongs to the first row of logits.
         wants_gradient: False leaves the logits as they are.
 
-    Returns:
-        losses, (rows,), f32; zero where the target is ignored.
-
     Raises:
-        ShapeError: there are fewer targets than rows.
+        ShapeError: there are fewer targets or losses than rows.
 
     Reference: app.reference.cross_entropy.
     """
     rows, stride = logits.shape
-    if targets.size < first_row + rows:
+    if min(targets.size, losses.size) < first_row + rows:
         raise ShapeError(
-            f"{targets.size} targets for rows {first_row} to {first_row + rows}: give one a row"
+            f"{targets.size} targets and {losses.size} losses for rows {first_row} to "
+            f"{first_row + rows}: give one a row"
         )
-    losses = graph.empty("losses", rows)
     graph.dispatch(
         Kernel("cross_entropy"),
         (targets, normalizer, logits, losses),
@@ -51,7 +50,6 @@ def cross_entropy(
         (vocab_size, stride, first_row, int(wants_gradient)),
         flops=60.0 * logits.size,
     )
-    return losses
 
 
 def accumulate_loss(graph: Graph, losses: Tensor, total: Tensor) -> None:
@@ -75,7 +73,7 @@ def head_loss(
     """Record logits, loss and the gradient of the hidden states, a chunk of rows at a time.
 
     Only chunk_rows · vocab_size logits exist at once. A frozen head needs no gradient of its
-    own, so two products a chunk are all.
+    own, so two products a chunk are all. The losses of all rows are summed once, at the end.
 
     Args:
         graph: Where to record.
@@ -94,19 +92,21 @@ def head_loss(
     """
     rows, columns = hidden.shape
     d_hidden = graph.empty("head_gradient", rows, columns) if wants_gradient else None
+    losses = graph.empty("losses", rows)
     for start in range(0, rows, chunk_rows):
         stop = min(start + chunk_rows, rows)
         logits = linear(graph, hidden.rows(start, stop), head, label="logits")
-        losses = cross_entropy(
+        cross_entropy(
             graph,
             logits,
             targets,
             normalizer,
+            losses,
             vocab_size=head.num_rows,
             first_row=start,
             wants_gradient=wants_gradient,
         )
-        accumulate_loss(graph, losses, total)
         if d_hidden is not None:
             linear_backward(graph, logits, head, out=d_hidden.rows(start, stop))
+    accumulate_loss(graph, losses, total)
     return d_hidden

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, grid_1d
 from app.gpu.kernels import Kernel
 from app.ops.attention import Heads
 
 
 def kv_append(
-    graph: Graph, qkv: Tensor, positions: Tensor, cache: tuple[Tensor, Tensor], heads: Heads
+    graph: Graph,
+    qkv: Tensor,
+    positions: Tensor,
+    table: Tensor,
+    cache: tuple[Tensor, Tensor],
+    heads: Heads,
 ) -> None:
-    """Record the copy of new keys and values into the cache, at their positions.
+    """Record the rotation of new queries and keys, and the copy of keys and values into the cache.
+
+    Queries are rotated in place. Keys and values are read from the cache afterwards: those in qkv
+    stay as they are.
 
     Args:
         graph: Where to record.
-        qkv: (rows, heads.width), rotated.
-        positions: (rows,), u32; those beyond the cache are dropped.
+        qkv: (rows, heads.width), not yet rotated.
+        positions: (rows,), u32; keys and values of those beyond the cache are dropped.
+        table: (positions, head_dim / 2, 2) from `app.ops.rope.rope_table`.
         cache: Keys and values, (room, HK · D) each.
         heads: Shape of the layer.
+
+    Raises:
+        ShapeError: half a head is no whole vec4.
+
+    Reference: app.reference.rope.
     """
-    rows = qkv.shape[0]
-    stride, k_offset, v_offset = heads.quads
-    room, columns = cache[0].shape
+    rows, head_dim = qkv.shape[0], heads.head_dim
+    if head_dim % 8:
+        raise ShapeError(f"head_dim is {head_dim}: a multiple of 8 is needed")
     graph.dispatch(
         Kernel("kv_append"),
-        (positions, qkv, *cache),
-        grid_1d(rows * columns // 4, 64),
-        (rows, columns // 4, stride, k_offset, v_offset, room),
-        flops=4.0 * rows * columns,
+        (positions, table, qkv, *cache),
+        grid_1d(qkv.size // 8, 64),
+        (rows, heads.num_heads, heads.num_key_value_heads, head_dim // 8, cache[0].shape[0]),
+        flops=3.0 * rows * heads.width,
     )
 
 

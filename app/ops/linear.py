@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Limits
 from app.gpu.graph import Graph, Tensor, ceil_div
+from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
 from app.ops.matrix import Matrix
 
@@ -162,12 +163,13 @@ def linear(
         rank,
         modules,
         *bounds,
-        int(residual is not None),
     )
     choice = graph.tuning.vector if rows <= MAX_VECTOR_ROWS else graph.tuning.forward
     columns_of, rows_of = OUTPUTS[choice.shader]
+    kernel = choice.kernel("forward_operands", weight.prelude)
+    has_residual = ("HAS_RESIDUAL", int(residual is not None))
     graph.dispatch(
-        choice.kernel(weight.prelude),
+        Kernel(kernel.name, kernel.preludes, (*kernel.constants, has_residual)),
         (*weight.bindings, x, h, b, residual or x, y),
         (ceil_div(weight.stride, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
         params,
@@ -214,7 +216,7 @@ def linear_backward(
     columns_of, rows_of = OUTPUTS[choice.shader]
     octets = weight.num_columns // 8
     graph.dispatch(
-        choice.kernel(weight.prelude),
+        choice.kernel("backward_operands", weight.prelude),
         (*weight.bindings, dy, g, a, dx),
         (ceil_div(8 * octets, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
         (rows, weight.stride // 4, octets, ranks),

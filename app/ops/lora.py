@@ -5,7 +5,28 @@ from __future__ import annotations
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
-from app.ops.linear import NO_BOUND, LowRank
+from app.ops.linear import MAX_VECTOR_ROWS, LowRank
+
+MAX_FUSED_RANK = 16
+"""Up to this rank the narrow side of a projection is computed by what makes its input: beyond,
+a workgroup would read its rows again and again for the sake of one launch."""
+
+
+def is_fused(low_rank: LowRank) -> bool:
+    """Whether the kernels that compute a narrow side beside their own result take this rank."""
+    return low_rank.rank % 4 == 0 and low_rank.rank <= MAX_FUSED_RANK
+
+
+def rows_of_workgroup(rows: int) -> int:
+    """Return how many rows share the loads of A or B: one where there are hardly more."""
+    return 1 if rows <= MAX_VECTOR_ROWS else 4
+
+
+def fused_kernel(graph: Graph, name: str, rows: int) -> tuple[Kernel, int]:
+    """Return a kernel that computes a narrow side beside its own result, and its workgroups."""
+    together = rows_of_workgroup(rows)
+    constants = (("LANES", graph.tuning.norm_lanes), ("ROWS", together))
+    return Kernel(name, ("low_rank_tile",), constants), ceil_div(rows, together)
 
 
 def lora_hidden(graph: Graph, x: Tensor, low_rank: LowRank, *, scaling: float) -> Tensor:
@@ -30,10 +51,12 @@ def lora_hidden(graph: Graph, x: Tensor, low_rank: LowRank, *, scaling: float) -
     if low_rank.lora_a.shape[1] != columns:
         raise ShapeError(f"x has {columns} columns but lora_a is {low_rank.lora_a.shape}")
     h = graph.empty("lora_hidden", rows, ranks)
+    together = rows_of_workgroup(rows)
+    constants = (("SLICES", graph.tuning.hidden_slices), ("ROWS", together))
     graph.dispatch(
-        Kernel("lora_hidden", constants=(("SLICES", graph.tuning.hidden_slices),)),
+        Kernel("lora_hidden", constants=constants),
         (x, low_rank.lora_a, h),
-        (ceil_div(ranks, 4), ceil_div(rows, 4), 1),
+        (ceil_div(ranks, 4), ceil_div(rows, together), 1),
         (rows, columns // 4, ranks, float(scaling)),
         flops=2.0 * rows * columns * ranks,
     )
@@ -72,52 +95,55 @@ def lora_hidden_backward(graph: Graph, dy: Tensor, low_rank: LowRank, *, scaling
     return g
 
 
-def lora_gradient_a(graph: Graph, g: Tensor, x: Tensor, gradient: Tensor) -> None:
-    """Record dA += gᵀ·x.
-
-    Args:
-        graph: Where to record.
-        g: (rows, modules · rank) from `lora_hidden_backward`.
-        x: (rows, in_features), the input of the forward.
-        gradient: (modules · rank, in_features), added to.
-
-    Reference: app.reference.linear.
-    """
-    rows, columns = x.shape
-    ranks = g.shape[1]
-    params = (rows, columns // 4, ranks, ranks, NO_BOUND, NO_BOUND, 1, columns)
-    _record_gradient(graph, x, g, gradient, ranks, params)
-
-
-def lora_gradient_b(
-    graph: Graph, dy: Tensor, h: Tensor, gradient: Tensor, low_rank: LowRank
+def lora_gradient(
+    graph: Graph,
+    x: Tensor,
+    g: Tensor,
+    dy: Tensor,
+    h: Tensor,
+    low_rank: LowRank,
+    gradient: LowRank,
 ) -> None:
-    """Record dB += dyᵀ·h, each module with its own columns of h.
+    """Record dA += gᵀ·x and dB += dyᵀ·h, each module with its own columns of dy and h.
 
     Args:
         graph: Where to record.
+        x: (rows, in_features), the input of the forward.
+        g: (rows, modules · rank) from `lora_hidden_backward`.
         dy: (rows, out_features).
         h: (rows, modules · rank) from `lora_hidden`; it carries the scaling.
-        gradient: (out_features, rank), added to.
         low_rank: Where the modules begin.
+        gradient: dA (modules · rank, in_features) and dB (out_features, rank), added to. They may
+            lie in one buffer, as long as their bytes are apart.
+
+    Raises:
+        ShapeError: an operand does not fit the gradients.
 
     Reference: app.reference.linear.
     """
-    rows, columns = dy.shape
-    rank = low_rank.rank
-    params = (rows, columns // 4, rank, h.shape[1], *low_rank.bound_params, rank, 1)
-    _record_gradient(graph, dy, h, gradient, rank, params)
-
-
-def _record_gradient(
-    graph: Graph, u: Tensor, v: Tensor, out: Tensor, rank: int, params: tuple[int, ...]
-) -> None:
-    rows, columns = u.shape
+    (rows, in_features), (_, out_features) = x.shape, dy.shape
+    rank, ranks = low_rank.rank, low_rank.rank * low_rank.num_modules
+    shapes = (ranks, in_features), (out_features, rank)
+    if (gradient.lora_a.shape, gradient.lora_b.shape) != shapes:
+        raise ShapeError(
+            f"gradients are {gradient.lora_a.shape} and {gradient.lora_b.shape} but x, dy and the "
+            f"adapter need {shapes[0]} and {shapes[1]}"
+        )
     lanes, slices = graph.tuning.gradient_lanes, graph.tuning.gradient_slices
+    a_groups, b_groups = (ceil_div(size // 4, 2 * lanes) for size in (in_features, out_features))
     graph.dispatch(
         Kernel("lora_gradient", constants=(("LANES", lanes), ("SLICES", slices))),
-        (u, v, out),
-        (ceil_div(columns // 4, 2 * lanes), ceil_div(rank, 4), 1),
-        params,
-        flops=2.0 * rows * columns * rank,
+        (x, g, dy, h, gradient.lora_a, gradient.lora_b),
+        (a_groups * ceil_div(ranks, 4) + b_groups * ceil_div(rank, 4), 1, 1),
+        (
+            rows,
+            in_features // 4,
+            out_features // 4,
+            rank,
+            low_rank.num_modules,
+            *low_rank.bound_params,
+            a_groups,
+            b_groups,
+        ),
+        flops=2.0 * rows * (in_features * ranks + out_features * rank),
     )

@@ -1,102 +1,231 @@
-"""The benchmark: one line a figure, shares of the FMA peak of the same run."""
+"""The benchmark: one line a figure, shares of the peaks of the same run, on either host."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
+from app import __version__
+from app.config import ModelConfig
+from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.io.source import ByteSource
 from app.models.loader import Model, load_model
 from app.models.random import named_shape, random_model
-from app.plan.bench_kernels import Figure, attention_figures, product_figures
-from app.plan.bench_model import generation_figures, profile_figures, train_figure
+from app.plan.autotune import autotune_figures
+from app.plan.bench_curves import bench_curves
+from app.plan.bench_kernels import bench_attention, bench_products
+from app.plan.bench_memory import bench_memory_bound
+from app.plan.bench_model import LORA, bench_generation, bench_profile, bench_training
+from app.plan.bench_run import BenchRun, BenchStoppedError, Figure, Stage
 from app.plan.defaults import training_flops_per_token
-from app.plan.probe import PeakMeter, measure_copy, measure_gflops
+from app.plan.probe import measure_copy, measure_fma_peak, measure_gflops
+from app.plan.timing import HAS_PROCESSOR_TIME
+from app.train.control import RunControl
 
-DEFAULT_SHAPE = "smollm2-135m"
+__all__ = ["SHAPES", "BenchStoppedError", "Figure", "run_bench"]
+
+SHAPES = ("smollm2-135m", "smollm2-360m", "tinyllama-1.1b")
+"""What `--shapes all` stands for."""
+
+PEAK_ROUNDS = 3
 
 SOFTWARE_STEP_SECONDS = 5.0
 """Training tokens are chosen so that a step on a software adapter takes about this long."""
 
-SOFTWARE_TOKENS = (64, 128, 256)
+SOFTWARE_TOKENS = (16, 32, 64, 128, 256)
+MAX_SOFTWARE_PARAMETERS = 5e8
+"""On a software adapter only the operations of larger models are measured, on one layer."""
+
 GPU_BATCH, GPU_WINDOW = 4, 256
-PROMPT_TOKENS = {True: 32, False: 256}
+
+DEVICE_FIGURES, OPERATION_FIGURES, MODEL_FIGURES = 3, 23, 6
+"""How many figures there are of a device, of a layer with the head, of a whole model: for progress.
+"""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is measured only where it is asked for."""
+
+    profile: bool = False
+    curves: bool = False
+    exhaustive: bool = False
 
 
 async def run_bench(
     device: Device,
+    take: Callable[[Figure], None],
     *,
     source: ByteSource | None = None,
-    shapes: str | None = None,
+    shapes: Sequence[str] = (),
     profile: bool = False,
-) -> AsyncIterator[Figure]:
-    """Measure kernels, a training step and generation.
+    curves: bool = False,
+    exhaustive: bool = False,
+    control: RunControl | None = None,
+    on_stage: Stage = lambda text, fraction: None,
+) -> None:
+    """Measure peaks, operations, a training step, generation; tell each figure as it is there.
 
     Args:
         device: Where to run.
+        take: Called with {"bench": name, …}: rates are medians, with `_low` and `_high` for the
+            slowest and the fastest run; share = rate / peak, the larger of the peaks measured
+            right before and right after.
         source: A model file.
-        shapes: Instead of a file, random weights of a named shape: see `app.models.random`.
+        shapes: Instead of a file, random weights of named shapes: see `app.models.random`. The
+            first of SHAPES where neither is given.
         profile: Also time each kernel of a training step alone.
-
-    Yields:
-        {"bench": name, …}: rates are medians, with `_low` and `_high` for the slowest and the
-        fastest run; share = rate / peak_gflops, the larger of the FMA peaks measured right
-        before and right after.
+        curves: Also scaling curves, of the file or of the first shape.
+        exhaustive: Also how far tuning is from the best of all choices, of the same.
+        control: Stops the benchmark.
+        on_stage: Told in words what is being measured, and which share of the figures is there.
 
     Raises:
+        BenchStoppedError: it was stopped; everything it held on the device is free.
         ConfigError: no such shape.
         FormatError: the file cannot be read.
     """
-    meter = PeakMeter(device)
-    yield {"bench": "fma_peak", "gflops": round((await meter.start()).gflops, 3)}
-    yield {"bench": "copy", "gbytes_per_second": round(await measure_copy(device), 3)}
-    gflops = await measure_gflops(device)
-    started = time.perf_counter()
+    extras = Extras(profile, curves, exhaustive)
+    configs = [] if source else [named_shape(name) for name in shapes or SHAPES[:1]]
+    run = BenchRun(device, take, on_stage, control or RunControl())
+    run.num_expected = DEVICE_FIGURES
+    for config in configs:
+        left_out = _is_too_large(run, config)
+        run.num_expected += OPERATION_FIGURES + (1 if left_out else MODEL_FIGURES)
     if source is not None:
-        model = await load_model(device, source, lambda done, total: None)
-        await device.wait()
-        seconds = time.perf_counter() - started
-        yield {"bench": "model_load", "ms": round(1e3 * seconds, 1), "bytes": model.weights_bytes}
-    else:
-        model = random_model(device, named_shape(shapes or DEFAULT_SHAPE))
+        run.num_expected += 1 + OPERATION_FIGURES + MODEL_FIGURES
+    await _bench_device(run)
+    if source is not None:
+        run.stage("loading the model")
+        model = await _load(run, source)
+        try:
+            await _bench_model(run, model, extras)
+        finally:
+            model.destroy()
+    for index, config in enumerate(configs):
+        run.model_name = (shapes or SHAPES)[index]
+        await _bench_shape(run, config, extras if index == 0 else Extras(profile))
+
+
+async def _bench_device(run: BenchRun) -> None:
+    """Report who the device is, and its peaks: of a few measurements the fastest is the peak."""
+    device = run.device
+    run.report(
+        "device",
+        **asdict(device.info),
+        host="native" if HAS_PROCESSOR_TIME else "browser",
+        **({"processors": os.cpu_count()} if HAS_PROCESSOR_TIME else {}),
+        features=sorted(device.features),
+        limits=asdict(device.limits),
+        app_version=__version__,
+    )
+    run.stage("multiply-adds in registers")
+    peaks = [(await run.meter.start()).gflops]
+    peaks += [(await measure_fma_peak(device)).gflops for _ in range(PEAK_ROUNDS - 1)]
+    run.report("fma_peak", gflops=round(max(peaks), 3), gflops_low=round(min(peaks), 3))
+    run.stage("a large copy")
+    rates = [await measure_copy(device) for _ in range(PEAK_ROUNDS)]
+    run.report(
+        "copy",
+        gbytes_per_second=round(max(rates), 3),
+        gbytes_per_second_low=round(min(rates), 3),
+    )
+    run.gflops = await measure_gflops(device)
+
+
+async def _load(run: BenchRun, source: ByteSource) -> Model:
+    started = time.perf_counter()
+    model = await load_model(run.device, source, lambda done, total: run.check())
+    await run.device.wait()
+    seconds = time.perf_counter() - started
+    run.model_name = model.base_name
     try:
-        async for figure in model_figures(model, meter, gflops, profile=profile):
-            yield figure
+        run.report("model_load", ms=round(1e3 * seconds, 1), bytes=model.weights_bytes)
+    except BenchStoppedError:
+        model.destroy()
+        raise
+    return model
+
+
+async def _bench_shape(run: BenchRun, config: ModelConfig, extras: Extras) -> None:
+    """Measure random weights of a shape: all of it, or the operations of one layer."""
+    run.stage("making random weights")
+    whole: Model | None = None
+    reason = "too slow on a software adapter"
+    if not _is_too_large(run, config):
+        try:
+            whole = random_model(run.device, config)
+        except OutOfGpuMemoryError as error:
+            reason = str(error)
+    model = whole or random_model(run.device, replace(config, num_hidden_layers=1))
+    try:
+        if whole is not None:
+            await _bench_model(run, whole, extras)
+        else:
+            await _bench_operations(run, model, config.num_hidden_layers)
+            _skip(run, reason, extras)
     finally:
         model.destroy()
 
 
-async def model_figures(
-    model: Model, meter: PeakMeter, gflops: float, *, profile: bool = False
-) -> AsyncIterator[Figure]:
-    """Yield all figures of a loaded model.
+def _is_too_large(run: BenchRun, config: ModelConfig) -> bool:
+    return run.is_software and config.num_matmul_parameters > MAX_SOFTWARE_PARAMETERS
+
+
+def _skip(run: BenchRun, reason: str, extras: Extras) -> None:
+    what = ["train_step", "decode", "prefill", "adapter_switch", "adapter_swap"]
+    named = {"profile": extras.profile, "curve": extras.curves, "autotune": extras.exhaustive}
+    what += [name for name, is_wanted in named.items() if is_wanted]
+    run.report("skipped", what=what, reason=reason)
+
+
+async def _bench_operations(run: BenchRun, model: Model, num_layers: int) -> tuple[int, int]:
+    """Report the operations of a layer and of the head; return the shape of a step."""
+    num_sequences, seq_len = training_shape(model, run.gflops, num_layers)
+    rows = num_sequences * seq_len
+    await bench_products(run, model, rows)
+    await bench_attention(run, model, num_sequences, seq_len)
+    await bench_memory_bound(run, model, rows, LORA, num_layers)
+    return num_sequences, seq_len
+
+
+async def _bench_model(run: BenchRun, model: Model, extras: Extras) -> None:
+    num_sequences, seq_len = await _bench_operations(run, model, model.config.num_hidden_layers)
+    try:
+        await bench_training(run, model, num_sequences, seq_len)
+        await bench_generation(run, model)
+        if extras.profile:
+            await bench_profile(run, model, num_sequences, seq_len)
+    except OutOfGpuMemoryError as error:
+        _skip(run, str(error), Extras(extras.profile))
+    if extras.curves:
+        await bench_curves(run, model)
+    if extras.exhaustive:
+        await _bench_tuning(run, model)
+
+
+async def _bench_tuning(run: BenchRun, model: Model) -> None:
+    run.stage("every choice of every operation")
+    async for figure in autotune_figures(model):
+        values = dict(figure)
+        run.report(values.pop("bench"), **values)
+
+
+def training_shape(model: Model, gflops: float, num_layers: int | None = None) -> tuple[int, int]:
+    """Return (windows, tokens of a window) of the measured step: 4 × 256 on a GPU.
 
     Args:
-        model: What to measure.
-        meter: Started.
-        gflops: Rate of an INT4 product, by which a software adapter's share of work is chosen.
-        profile: Also time each kernel of a training step alone.
+        model: Its context bounds the window.
+        gflops: Rate of an INT4 product.
+        num_layers: Of the whole model, where `model` is a part of it.
     """
-    is_software = model.device.info.is_software
-    num_sequences, seq_len = training_shape(model, gflops)
-    async for figure in product_figures(model, meter, num_sequences * seq_len):
-        yield figure
-    async for figure in attention_figures(model, meter, num_sequences, seq_len):
-        yield figure
-    yield await train_figure(model, meter, num_sequences, seq_len)
-    async for figure in generation_figures(model, PROMPT_TOKENS[is_software]):
-        yield figure
-    if profile:
-        async for figure in profile_figures(model, num_sequences, seq_len):
-            yield figure
-
-
-def training_shape(model: Model, gflops: float) -> tuple[int, int]:
-    """Return (windows, tokens of a window) of the measured step: 4 × 256 on a GPU."""
     longest = model.weights.rope_table.shape[0]
     if not model.device.info.is_software:
         return GPU_BATCH, min(GPU_WINDOW, longest)
-    rate = gflops * 1e9 / training_flops_per_token(model.config, SOFTWARE_TOKENS[0])
+    config = replace(model.config, num_hidden_layers=num_layers or model.config.num_hidden_layers)
+    rate = gflops * 1e9 / training_flops_per_token(config, SOFTWARE_TOKENS[0])
     affordable = [n for n in SOFTWARE_TOKENS if n <= rate * SOFTWARE_STEP_SECONDS and n <= longest]
     return 1, affordable[-1] if affordable else min(SOFTWARE_TOKENS[0], longest)

@@ -1,9 +1,6 @@
-"""Figures of single kernels: products with the model's own matrices, attention."""
+"""Figures of operations bound by arithmetic: products with a model's matrices, attention."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator
-from typing import Any
 
 import numpy as np
 
@@ -14,50 +11,19 @@ from app.nn.weights import heads_of
 from app.ops.attention import attention, attention_backward
 from app.ops.linear import linear, linear_backward
 from app.ops.matrix import Matrix
-from app.plan.probe import FmaPeak, PeakMeter
-from app.plan.timing import Timing, time_graph, time_program
-
-Figure = dict[str, Any]
+from app.plan.bench_run import BenchRun
+from app.plan.timing import time_graph, time_program
 
 
-def rate_figure(
-    name: str, flops: float, timing: Timing, peak: FmaPeak, is_software: bool, **fields: Any
-) -> Figure:
-    """Return a line with GFLOP/s (median, slowest, fastest) and their share of the peak."""
-    gflops, low, high = (rate / 1e9 for rate in timing.rates(flops))
-    return {
-        "bench": name,
-        **fields,
-        "gflops": round(gflops, 3),
-        "gflops_low": round(low, 3),
-        "gflops_high": round(high, 3),
-        **shares(gflops, flops / 1e9 / max(timing.processor, 1e-6), peak, is_software),
-    }
-
-
-def shares(gflops: float, per_processor: float, peak: FmaPeak, is_software: bool) -> Figure:
-    """Return what part of the peak a rate is.
-
-    processor_share, on software adapters, compares work a processor second instead of work a
-    second: it is the same whatever else the machine does.
-    """
-    figure = {"peak_gflops": round(peak.gflops, 3), "share": round(gflops / peak.gflops, 4)}
-    if is_software:
-        figure["processor_share"] = round(per_processor / peak.gflops_per_processor, 4)
-    return figure
-
-
-async def product_figures(model: Model, meter: PeakMeter, rows: int) -> AsyncIterator[Figure]:
-    """Yield forward and backward of each of a layer's stacked products, and of the head.
+async def bench_products(run: BenchRun, model: Model, rows: int) -> None:
+    """Report forward and backward of each of a layer's stacked products, and of the head.
 
     Args:
+        run: Where figures go.
         model: Its first layer's matrices are used.
-        meter: Started.
         rows: Tokens; the head takes at most as many as a chunk of the loss.
     """
-    tuning = model.device.tuning
-    is_software = model.device.info.is_software
-    config = model.config
+    tuning, config = model.device.tuning, model.config
     products: list[tuple[str, Matrix, int]] = [
         (group, matrix, rows) for group, matrix in model.weights.layers[0].projections.items()
     ]
@@ -70,25 +36,23 @@ async def product_figures(model: Model, meter: PeakMeter, rows: int) -> AsyncIte
             ("forward", matrix.num_columns, linear),
             ("backward", matrix.stride, linear_backward),
         ):
+            run.stage(f"{part} {direction}")
             graph = Graph(f"{part} {direction}", tuning)
             x = persistent("x", (count, width), "scratch")
             record(graph, x, matrix)
             timing = await time_graph(model.device, graph, inputs=[x])
             name = f"{matrix.format}_matmul_{direction}"
-            peak = await meter.peak()
-            yield rate_figure(name, flops, timing, peak, is_software, part=part, shape=shape)
+            await run.report_rate(name, flops, timing, part=part, shape=shape)
 
 
-async def attention_figures(
-    model: Model, meter: PeakMeter, num_sequences: int, seq_len: int
-) -> AsyncIterator[Figure]:
-    """Yield causal attention, forward and backward, of one layer.
+async def bench_attention(run: BenchRun, model: Model, num_sequences: int, seq_len: int) -> None:
+    """Report causal attention, forward and backward, of one layer.
 
     FLOPs are those of the products that cannot be avoided: two forward and five backward over
     S/2 keys a query on average.
     """
+    run.stage("attention")
     device, heads = model.device, heads_of(model.config)
-    is_software = device.info.is_software
     rows = num_sequences * seq_len
     positions = persistent("positions", (rows,), "scratch", "u32")
     qkv = persistent("qkv", (rows, heads.width), "scratch")
@@ -115,8 +79,7 @@ async def attention_figures(
             ("attention_backward", programs[1], 5 * half),
         ):
             timing = await time_program(device, program, 0.2)
-            peak = await meter.peak()
-            yield rate_figure(name, flops, timing, peak, is_software, shape=shape)
+            await run.report_rate(name, flops, timing, shape=shape)
     finally:
         allocation.destroy()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from app.generate.generator import Generator
 from app.gpu.memory import Allocation, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter, initial_tensors
-from app.plan.bench_kernels import Figure, shares
-from app.plan.probe import PeakMeter
+from app.plan.bench_run import BenchRun, Figure
 from app.plan.profile import profile_graph
+from app.plan.timing import HostClock
 from app.text.windows import make_windows, pad_batch
 from app.train.step import record_training
 from app.train.trainer import StepRecord, Trainer
@@ -25,6 +26,7 @@ STEPS = {True: 3, False: 10}
 """Training steps that count, on a software adapter and on a GPU; one or two more warm up."""
 
 DECODED_TOKENS = {True: 12, False: 64}
+PROMPT_TOKENS = {True: 32, False: 256}
 ROUNDS = 3
 
 LORA = LoraConfig()
@@ -43,28 +45,53 @@ def random_adapter(model: Model, seed: int = 0) -> Adapter:
     return adapter
 
 
-async def train_figure(model: Model, meter: PeakMeter, num_sequences: int, seq_len: int) -> Figure:
-    """Return the rate of training steps as a run makes them, reports read back and all.
+@dataclass(frozen=True)
+class StepTimes:
+    """What a few training steps took.
 
-    share counts 4·P FLOP a token, P the weights a token is multiplied with. host_share is the
-    processor time of the host's thread over the wall time: an upper bound of what the GPU waits
-    for it. It is left out where the platform does not tell a thread's time.
+    Attributes:
+        seconds: Of each step that counts, reports read back and all.
+        first_seconds: Of the first step: what drivers put off until first use is in it.
+        prepare_seconds: Allocating and compiling before it.
+        host_seconds: Of the host, over the steps that count: see `HostClock`.
+        processor_seconds: Of all threads of the process, over the same steps.
+        planned_bytes: What the plan said.
+        allocated_bytes: What the device had given out while the steps ran.
     """
-    is_software = model.device.info.is_software
-    warm_up = 1 if is_software else 2
-    steps = warm_up + STEPS[is_software]
-    windows = make_windows(_random_tokens(model, num_sequences * seq_len * steps), seq_len)
+
+    seconds: list[float]
+    first_seconds: float
+    prepare_seconds: float
+    host_seconds: float
+    processor_seconds: float
+    dispatches: int
+    planned_bytes: int
+    allocated_bytes: int
+
+
+async def time_training(
+    run: BenchRun, model: Model, lora: LoraConfig, num_sequences: int, seq_len: int, steps: int
+) -> StepTimes:
+    """Train a fresh adapter for a few steps; one (on a GPU two) more come first and warm up.
+
+    Raises:
+        BenchStoppedError: it was stopped meanwhile.
+    """
+    warm_up = 1 if run.is_software else 2
+    total = warm_up + steps
+    windows = make_windows(_random_tokens(model, num_sequences * seq_len * total), seq_len)
     config = TrainConfig(
-        max_seq_len=seq_len, micro_batch_size=num_sequences, steps=steps, eval_fraction=0.0
+        max_seq_len=seq_len, micro_batch_size=num_sequences, steps=total, eval_fraction=0.0
     )
-    adapter = Adapter.create(model.config, model.device, LORA, seed=0)
+    adapter = Adapter.create(model.config, model.device, lora, seed=0)
     records: list[StepRecord] = []
     host: list[float] = []
     processor: list[float] = []
+    clock = HostClock()
 
     def on_step(record: StepRecord) -> None:
         records.append(record)
-        host.append(_thread_seconds())
+        host.append(clock.seconds)
         processor.append(time.process_time())
 
     trainer = Trainer(model, adapter, windows, config)
@@ -72,38 +99,60 @@ async def train_figure(model: Model, meter: PeakMeter, num_sequences: int, seq_l
         started = time.perf_counter()
         await trainer.prepare()
         prepared = time.perf_counter()
-        await trainer.run(on_step)
+        allocated = model.device.allocated_bytes
+        await clock.run(trainer.run(on_step, run.control))
     finally:
         trainer.destroy()
         adapter.destroy()
-    counted = [record.seconds for record in records[warm_up:]]
-    peak = await meter.peak()
+    run.check()
+    return StepTimes(
+        [record.seconds for record in records[warm_up:]],
+        records[0].seconds,
+        prepared - started,
+        host[-1] - host[warm_up - 1],
+        processor[-1] - processor[warm_up - 1],
+        trainer.num_dispatches,
+        trainer.plan.total_bytes,
+        allocated,
+    )
+
+
+async def bench_training(run: BenchRun, model: Model, num_sequences: int, seq_len: int) -> None:
+    """Report the rate of training steps as a run makes them.
+
+    share counts 4·P FLOP a token, P the weights a token is multiplied with. host_share is the
+    time of the host over the wall time: an upper bound of what the GPU waits for it.
+    """
+    run.stage(f"training steps of {num_sequences} × {seq_len} tokens")
+    times = await time_training(run, model, LORA, num_sequences, seq_len, STEPS[run.is_software])
+    peak = await run.meter.peak()
     tokens = num_sequences * seq_len
-    seconds = statistics.median(counted)
+    seconds = statistics.median(times.seconds)
     flops = 4.0 * model.config.num_matmul_parameters * tokens
-    work = flops * len(counted) / 1e9
-    processor_seconds = max(processor[-1] - processor[warm_up - 1], 1e-6)
-    figure = {
-        "bench": "train_step",
-        "num_tokens": tokens,
-        "shape": [num_sequences, seq_len],
-        "tokens_per_second": round(tokens / seconds, 2),
-        "tokens_per_second_low": round(tokens / max(counted), 2),
-        "tokens_per_second_high": round(tokens / min(counted), 2),
-        "gflops": round(flops / seconds / 1e9, 3),
-        **shares(flops / seconds / 1e9, work / processor_seconds, peak, is_software),
-        "dispatches": trainer.num_dispatches,
-        "bytes": trainer.plan.total_bytes,
-        "prepare_ms": round(1e3 * (prepared - started), 1),
-        "first_step_ms": round(1e3 * records[0].seconds, 1),
-    }
-    if hasattr(time, "thread_time"):
-        figure["host_share"] = round((host[-1] - host[warm_up - 1]) / sum(counted), 4)
-    return figure
+    work = flops * len(times.seconds) / 1e9
+    run.report(
+        "train_step",
+        num_tokens=tokens,
+        shape=[num_sequences, seq_len],
+        rank=LORA.rank,
+        tokens_per_second=round(tokens / seconds, 2),
+        tokens_per_second_low=round(tokens / max(times.seconds), 2),
+        tokens_per_second_high=round(tokens / min(times.seconds), 2),
+        ms=round(1e3 * seconds, 2),
+        gflops=round(flops / seconds / 1e9, 3),
+        **run.shares(flops / seconds / 1e9, work / max(times.processor_seconds, 1e-6), peak),
+        dispatches=times.dispatches,
+        host_share=round(times.host_seconds / sum(times.seconds), 4),
+        bytes=times.planned_bytes,
+        allocated_bytes=times.allocated_bytes,
+        prepare_ms=round(1e3 * times.prepare_seconds, 1),
+        first_step_ms=round(1e3 * times.first_seconds, 1),
+    )
 
 
-async def profile_figures(model: Model, num_sequences: int, seq_len: int) -> AsyncIterator[Figure]:
-    """Yield one line for each kernel and grid of a training step, slowest first."""
+async def bench_profile(run: BenchRun, model: Model, num_sequences: int, seq_len: int) -> None:
+    """Report one line for each kernel and grid of a training step, slowest first."""
+    run.stage("each kernel of a step")
     device = model.device
     adapter = random_adapter(model)
     graphs = record_training(model, adapter, micro_batch_size=num_sequences, seq_len=seq_len)
@@ -120,45 +169,48 @@ async def profile_figures(model: Model, num_sequences: int, seq_len: int) -> Asy
             rows += await profile_graph(device, graph, allocation, index)
         total = sum(row.seconds for row in rows)
         for row in sorted(rows, key=lambda row: -row.seconds):
-            yield row.figure(total)
+            values = row.figure(total)
+            run.report(values.pop("bench"), **values)
     finally:
         allocation.destroy()
         adapter.destroy()
 
 
-async def generation_figures(model: Model, prompt_tokens: int) -> AsyncIterator[Figure]:
-    """Yield decoding without and with an adapter, in turns, then prefill, switch and swap."""
-    new_tokens = DECODED_TOKENS[model.device.info.is_software]
+async def bench_generation(run: BenchRun, model: Model, prompt_tokens: int | None = None) -> None:
+    """Report decoding without and with an adapter, in turns, then prefill, switch and swap."""
+    is_software = run.is_software
+    prompt_tokens = prompt_tokens or PROMPT_TOKENS[is_software]
+    new_tokens = DECODED_TOKENS[is_software]
+    run.stage(f"answers of {new_tokens} tokens to {prompt_tokens}")
     generator = Generator(model, prompt_tokens + new_tokens + 1)
     adapter = random_adapter(model)
-    talk = _Talk(model, generator, prompt_tokens)
+    talk = _Talk(run, model, generator, prompt_tokens)
     try:
         for choice in (None, adapter):
             await talk.answer(choice, 2)
         rates: dict[bool, list[float]] = {False: [], True: []}
-        prefills = []
+        prefills: list[float] = []
         for _ in range(ROUNDS):
             for choice in (None, adapter):
                 seconds, prefill_seconds, _ = await talk.answer(choice, new_tokens)
                 rates[choice is not None].append((new_tokens - 1) / seconds)
                 prefills.append(prompt_tokens / prefill_seconds)
         for has_adapter, values in rates.items():
-            yield _spread("decode", "tokens_per_second", values, lora=has_adapter)
-        yield _spread("prefill", "tokens_per_second", prefills, num_tokens=prompt_tokens)
+            run.report("decode", lora=has_adapter, **_spread("tokens_per_second", values))
+        run.report("prefill", num_tokens=prompt_tokens, **_spread("tokens_per_second", prefills))
         switches, refills = [], []
         for choice in (None, adapter) * ROUNDS:
             _, prefill_seconds, switch_seconds = await talk.answer(choice, 1)
             switches.append(1e3 * switch_seconds)
             refills.append(1e3 * prefill_seconds)
         # The conversation so far is read again with the other weights: a cost of its own.
-        yield _spread(
+        run.report(
             "adapter_switch",
-            "ms",
-            switches,
             num_tokens=prompt_tokens,
+            **_spread("ms", switches),
             refill_ms=round(statistics.median(refills), 2),
         )
-        yield _spread("adapter_swap", "ms", await _swap_times(model, adapter))
+        run.report("adapter_swap", **_spread("ms", await _swap_times(model, adapter)))
     finally:
         generator.destroy()
         adapter.destroy()
@@ -167,7 +219,10 @@ async def generation_figures(model: Model, prompt_tokens: int) -> AsyncIterator[
 class _Talk:
     """Answers to fresh prompts, so that no cache helps."""
 
-    def __init__(self, model: Model, generator: Generator, prompt_tokens: int) -> None:
+    def __init__(
+        self, run: BenchRun, model: Model, generator: Generator, prompt_tokens: int
+    ) -> None:
+        self._run = run
         self._generator = generator
         self._tokens = prompt_tokens
         self._random = np.random.default_rng(0)
@@ -180,7 +235,14 @@ class _Talk:
         on_token: Callable[[int], None] = lambda _: stamps.append(time.perf_counter())  # noqa: E731
         config = GenerationConfig(max_new_tokens=new_tokens, temperature=0.0)
         started = time.perf_counter()
-        result = await self._generator.generate(prompt, config, adapter=adapter, on_token=on_token)
+        result = await self._generator.generate(
+            prompt,
+            config,
+            adapter=adapter,
+            on_token=on_token,
+            should_stop=lambda: self._run.control.stopped,
+        )
+        self._run.check()
         before_first = stamps[0] - started
         return stamps[-1] - stamps[0], result.prefill_seconds, before_first - result.prefill_seconds
 
@@ -197,11 +259,9 @@ async def _swap_times(model: Model, adapter: Adapter) -> list[float]:
     return times[1:]
 
 
-def _spread(name: str, unit: str, values: list[float], **fields: Any) -> Figure:
-    """Return a line with the median and the extremes."""
+def _spread(unit: str, values: list[float]) -> Figure:
+    """Return the median and the extremes of some runs."""
     return {
-        "bench": name,
-        **fields,
         unit: round(statistics.median(values), 3),
         f"{unit}_low": round(min(values), 3),
         f"{unit}_high": round(max(values), 3),
@@ -210,7 +270,3 @@ def _spread(name: str, unit: str, values: list[float], **fields: Any) -> Figure:
 
 def _random_tokens(model: Model, count: int) -> np.ndarray[Any, np.dtype[np.int32]]:
     return np.random.default_rng(0).integers(0, model.config.vocab_size, count, np.int32)
-
-
-def _thread_seconds() -> float:
-    return time.thread_time() if hasattr(time, "thread_time") else 0.0

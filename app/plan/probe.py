@@ -81,13 +81,24 @@ async def measure_fma_peak(device: Device, budget_seconds: float = 0.1) -> FmaPe
     return best
 
 
-async def measure_copy(device: Device) -> float:
-    """Return GB/s of the fastest copy, reading and writing counted."""
+async def measure_copy(
+    device: Device, size_bytes: float | None = None, budget_seconds: float = 0.1
+) -> float:
+    """Return GB/s of the fastest copy, reading and writing counted.
+
+    Args:
+        device: Where to run.
+        size_bytes: To move in all, half of them read and half written; by default more than a
+            cache holds. What an operation moves may fit one: a fair share compares with a copy
+            of as many bytes.
+        budget_seconds: Time to spend on the runs that count.
+    """
+    half = COPY_BYTES[device.info.is_software] if size_bytes is None else int(size_bytes / 2)
     limit = min(device.limits.max_binding_bytes, device.limits.max_buffer_bytes)
-    size = min(COPY_BYTES[device.info.is_software], limit // 16 * 16)
+    size = max(min(half, limit) // 16 * 16, 16)
     graph = Graph("copy")
     copy(graph, persistent("x", (size // 4,), "scratch"))
-    timing = await time_graph(device, graph, budget_seconds=0.1)
+    timing = await time_graph(device, graph, budget_seconds=budget_seconds)
     return 2.0 * size / timing.lowest / 1e9
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
-from collections.abc import Sequence
+import types
+from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.gpu.device import Device, Program
 from app.gpu.graph import Graph, Tensor
@@ -19,6 +23,11 @@ SHORTEST_SECONDS = 0.01
 
 MAX_COPIES = 64
 MIN_RUNS, MAX_RUNS = 3, 25
+
+HAS_PROCESSOR_TIME = sys.platform != "emscripten"
+"""Whether clocks of processor time tell what the device does; a browser's GPU is elsewhere."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,12 @@ async def time_program(
 
 
 async def time_graph(
-    device: Device, graph: Graph, *, budget_seconds: float = 0.2, inputs: Sequence[Tensor] = ()
+    device: Device,
+    graph: Graph,
+    *,
+    budget_seconds: float = 0.2,
+    inputs: Sequence[Tensor] = (),
+    values: Sequence[tuple[Tensor, NDArray[Any]]] = (),
 ) -> Timing:
     """Allocate, warm up and time a graph; give its memory back.
 
@@ -93,12 +107,15 @@ async def time_graph(
         graph: What to time.
         budget_seconds: Time to spend on the runs that count.
         inputs: f32 tensors of the graph to fill with noise; all else starts as zeros.
+        values: Tensors of the graph and what to write into them.
     """
     allocation = Allocation.create(device, plan_memory([graph]))
     try:
         for tensor in inputs:
             noise = np.random.default_rng(0).random(tensor.size, np.float32) - np.float32(0.5)
             device.write(allocation.buffer_of(tensor.storage), tensor.offset_bytes, noise)
+        for tensor, data in values:
+            device.write(allocation.buffer_of(tensor.storage), tensor.offset_bytes, data)
         program = (await build_programs(device, [graph], allocation))[0]
         await time_once(device, program)
         single, _ = await time_once(device, program)
@@ -109,3 +126,49 @@ async def time_graph(
         return await time_program(device, program, budget_seconds, copies)
     finally:
         allocation.destroy()
+
+
+class HostClock:
+    """Seconds for which the host works on something, the time it waits left out.
+
+    On the native host it is the processor time of the thread. In a browser it is the time that
+    Python, and the JavaScript it calls, run between two waits: what the GPU may have to wait for.
+
+    """
+
+    def __init__(self) -> None:
+        self._counted = 0.0
+        self._running_since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """So far, also when asked in the middle of the work."""
+        running = 0.0 if self._running_since is None else _host_seconds() - self._running_since
+        return self._counted + running
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and count the time it takes of the host."""
+        return await self._drive(work)
+
+    @types.coroutine
+    def _drive(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        answer: Any = None
+        failure: BaseException | None = None
+        while True:
+            self._running_since = _host_seconds()
+            try:
+                waits_for = work.send(answer) if failure is None else work.throw(failure)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            finally:
+                self._counted, self._running_since = self.seconds, None
+            answer = failure = None
+            try:
+                answer = yield waits_for
+            except BaseException as error:
+                failure = error
+
+
+def _host_seconds() -> float:
+    return time.thread_time() if HAS_PROCESSOR_TIME else time.perf_counter()

@@ -31,6 +31,8 @@ RequestType = Literal[
     "import-adapter",
     "evaluate",
     "self-check",
+    "bench",
+    "bench-stop",
 ]
 
 
@@ -83,6 +85,15 @@ class ImportRequest(TypedDict):
     file: ByteSource
     name: str
     config: ByteSource | None
+
+
+class BenchRequest(TypedDict):
+    """What to measure: random weights of named shapes, or a model's file (`source`)."""
+
+    shapes: NotRequired[list[str]]
+    source: NotRequired[Any]
+    profile: NotRequired[bool]
+    curves: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -303,6 +314,34 @@ class EvaluateProgressEvent:
     fraction: float
 
 
+@dataclass(frozen=True)
+class BenchStageEvent:
+    """What the benchmark measures now, in words, and which share of its figures is there."""
+
+    type: ClassVar[str] = "bench-stage"
+    text: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class BenchFigureEvent:
+    """One figure of the benchmark, as `python -m app bench --json` prints it, and in words.
+
+    Attributes:
+        section: Heading of the table it belongs under.
+        cells: What, shape, value, range, share, as text.
+        share: Of the peak, where there is one to compare with.
+        note: What else the figure tells.
+    """
+
+    type: ClassVar[str] = "bench-figure"
+    figure: Message
+    section: str
+    cells: list[str]
+    share: float | None
+    note: str
+
+
 Event = (
     GpuEvent
     | StatusEvent
@@ -319,6 +358,8 @@ Event = (
     | AdapterReplacedEvent
     | TokenEvent
     | EvaluateProgressEvent
+    | BenchStageEvent
+    | BenchFigureEvent
 )
 
 

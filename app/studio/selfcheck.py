@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks.bench import Case, record, run_bench
+from app.checks.dot8 import linear_dot8_case
 from app.checks.layers import (
     attention_case,
     cached_attention_case,
@@ -19,6 +20,11 @@ from app.checks.layers import (
     rope_case,
     swiglu_case,
     take_row_case,
+)
+from app.checks.low_rank import (
+    rms_norm_hidden_case,
+    rope_backward_hidden_case,
+    swiglu_hidden_case,
 )
 from app.checks.products import (
     embedding_case,
@@ -29,6 +35,7 @@ from app.checks.products import (
 )
 from app.checks.training import adamw_case, cross_entropy_case, head_loss_case
 from app.gpu.device import Device
+from app.gpu.tuning import choose
 from app.ops.attention import Heads
 
 SEED = 1
@@ -79,6 +86,21 @@ CASES: dict[str, Check] = {
             },
         },
     ),
+    "linear_dot8": Check(
+        linear_dot8_case,
+        {
+            "one row": {
+                **{"rows": 1, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+                "choice": choose("linear_dot8_vector", LANES=8, SLICES=8),
+            },
+            "many rows": {
+                **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+                "choice": choose("linear_dot8", "operand_direct", LANES=8),
+            },
+        },
+    ),
     "linear_backward": Check(
         linear_backward_case,
         {
@@ -95,6 +117,28 @@ CASES: dict[str, Check] = {
     "rope": Check(
         rope_case,
         {"heads": {"rows": 7, "num_heads": 3, "head_dim": 64, "extra_columns": 64, "first": 500}},
+    ),
+    "rms_norm_hidden": Check(
+        rms_norm_hidden_case,
+        {
+            "one row": {"rows": 1, "columns": 68, "outs": (24, 8, 8), "rank": 4},
+            "many rows": {"rows": 7, "columns": 68, "outs": (24, 8, 8), "rank": 8},
+        },
+    ),
+    "swiglu_hidden": Check(
+        swiglu_hidden_case,
+        {
+            "one row": {"rows": 1, "columns": 104, "rank": 4},
+            "many rows": {"rows": 7, "columns": 104, "rank": 8},
+        },
+    ),
+    "rope_backward_hidden": Check(
+        rope_backward_hidden_case,
+        {
+            "heads": {
+                **{"rows": 7, "outs": (128, 64, 64), "head_dim": 64, "rotated": 192, "rank": 8},
+            },
+        },
     ),
     "attention": Check(
         attention_case,

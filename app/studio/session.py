@@ -20,6 +20,7 @@ from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
 from app.studio.adapters import AdapterDesk
+from app.studio.bench import BenchDesk
 from app.studio.board import Job, StatusBoard
 from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk, SupersededError, TokenizedCorpus
@@ -61,6 +62,7 @@ class Session:
         self._corpus = CorpusDesk()
         self._adapters = AdapterDesk(self.post, self._forget_adapter)
         self._training = TrainingDesk(self.post, self._adapters)
+        self._bench = BenchDesk(self.post, open_source)
         self._board = StatusBoard(
             self.post,
             is_loaded=lambda: self._model is not None,
@@ -84,6 +86,8 @@ class Session:
             "import-adapter": self._import_adapter,
             "evaluate": self._evaluate,
             "self-check": self._self_check,
+            "bench": self._run_bench,
+            "bench-stop": self._stop_bench,
         }
 
     # Messages
@@ -338,6 +342,21 @@ class Session:
         with self._job("generating"):
             results = await run_selfcheck(device)
         return {"results": [to_message(result) for result in results]}
+
+    async def _run_bench(self, request: Any) -> Message:
+        if self._was_lost:
+            await self._find_device()
+        device = self._ready_device()
+        self._board.require("ready", "error", "booting")
+        try:
+            with self._job("generating"):
+                return await self._bench.run(device, request)
+        finally:
+            if self._model is None:
+                self._board.show("booting")  # as it was: the board knows no word for an idle GPU
+
+    async def _stop_bench(self, _request: Message) -> None:
+        self._bench.stop()
 
 
 def _sentence(message: str) -> str:

@@ -12,9 +12,12 @@ import pytest
 
 from app.errors import FormatError, OutOfGpuMemoryError, ShapeError, StudioError
 from app.gpu.device import Device
+from app.io.gguf_model import model_config_from_gguf
 from app.io.gguf_writer import TensorData, write_gguf
 from app.io.source import MemorySource
+from app.models.llama import MatrixPart, plan_load
 from app.models.loader import Model, load_model
+from app.models.upload import cut
 from app.reference.decoder import ReferenceDecoder
 from app.reference.gguf_blocks import dequantize_blocks, quantize_blocks
 from tests.conftest import run
@@ -132,7 +135,7 @@ def test_knows_its_names_and_tokens(device: Device) -> None:
 
 
 def test_progress_is_monotone_and_complete(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.models.loader.CHUNK_BYTES", 2000)
+    monkeypatch.setattr("app.models.upload.CHUNK_BYTES", 2000)
     data = tiny_gguf(tied=False)
     heard: list[tuple[int, int]] = []
     model = load(device, data, lambda done, total: heard.append((done, total)))
@@ -155,7 +158,7 @@ def test_small_chunks_give_the_same_weights(
     expected = words_of(device, whole)
     whole.destroy()
     for chunk_bytes in (1, 700):
-        monkeypatch.setattr("app.models.loader.CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr("app.models.upload.CHUNK_BYTES", chunk_bytes)
         model = load(device, data)
         found = words_of(device, model)
         model.destroy()
@@ -215,6 +218,69 @@ def test_shapes_without_kernels_are_refused_before_anything_is_allocated(
     assert asked == []
 
 
+def test_slices_cover_each_tensor_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_gguf(tied=False)
+    file = parse_gguf(data)
+    plan = plan_load(file, model_config_from_gguf(file))
+    for chunk_bytes in (1, 700, 20_000, 1 << 20):
+        monkeypatch.setattr("app.models.upload.CHUNK_BYTES", chunk_bytes)
+        slices = cut(plan)
+        covered: dict[str, list[tuple[int, int]]] = {}
+        for item in slices:
+            assert item.size_bytes <= chunk_bytes or len(item.pieces) == 1
+            ends = [item.offset_bytes]
+            staged = [0]
+            for piece in item.pieces:
+                start, end = piece.offset_bytes, piece.offset_bytes + piece.size_bytes
+                assert ends[-1] <= start
+                ends.append(end)
+                covered.setdefault(piece.tensor.name, []).append((start, end))
+                if isinstance(piece.target, MatrixPart):
+                    assert piece.staging_bytes % 256 == 0
+                    assert piece.staging_bytes >= staged[-1]
+                    staged.append(piece.staging_bytes + piece.size_bytes + 4)
+            assert ends[-1] == item.offset_bytes + item.size_bytes
+            assert staged[-1] <= item.staging_bytes or len(staged) == 1
+        for name, ranges in covered.items():
+            tensor = file.tensors[name]
+            assert ranges[0][0] == tensor.offset
+            assert ranges[-1][1] == tensor.offset + tensor.size_bytes
+            assert all(a[1] == b[0] for a, b in pairwise(ranges))
+        assert covered.keys() == file.tensors.keys()
+    assert len(slices) == 1
+
+
+def test_the_next_slice_is_read_while_one_is_repacked(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.models.upload.CHUNK_BYTES", 2000)
+    log: list[str] = []
+    replay = device.run
+
+    class Logged(MemorySource):
+        async def chunk(self, offset: int, size: int) -> Any:
+            log.append("read")
+            return await super().chunk(offset, size)
+
+    async def logged_run(program: Any, control: Any = None) -> bool:
+        log.append("run")
+        return await replay(program, control)
+
+    monkeypatch.setattr(device, "run", logged_run)
+    run(load_model(device, Logged(tiny_gguf()), lambda done, total: None)).destroy()
+    ahead = [log[: index + 1].count("read") - log[: index + 1].count("run") for index in range(9)]
+    assert max(ahead) == 2  # what is held in memory stays bounded
+    assert log[:4] == ["read", "read", "run", "read"]
+    assert log.count("read") == log.count("run")
+
+
+def test_an_unknown_tokenizer_gives_everything_back(device: Device) -> None:
+    before = device.allocated_bytes
+    with pytest.raises(FormatError, match="tokenizer"):
+        load(device, tiny_gguf(metadata={"tokenizer.ggml.pre": "martian"}))
+    assert device.allocated_bytes == before
+
+
 class Interrupted(MemorySource):
     """A file that cannot be read any further after some slices."""
 
@@ -230,7 +296,10 @@ class Interrupted(MemorySource):
 
 
 @pytest.mark.parametrize("slices", [0, 1, 7])
-def test_an_interrupted_load_gives_everything_back(device: Device, slices: int) -> None:
+def test_an_interrupted_load_gives_everything_back(
+    device: Device, monkeypatch: pytest.MonkeyPatch, slices: int
+) -> None:
+    monkeypatch.setattr("app.models.upload.CHUNK_BYTES", 2000)
     before = device.allocated_bytes
     with pytest.raises(FormatError, match="pulled out"):
         run(load_model(device, Interrupted(tiny_gguf(), slices), lambda done, total: None))
@@ -241,6 +310,7 @@ def test_an_interrupted_load_gives_everything_back(device: Device, slices: int) 
 def test_a_full_gpu_gives_everything_back(
     device: Device, monkeypatch: pytest.MonkeyPatch, buffers: int
 ) -> None:
+    monkeypatch.setattr("app.models.upload.CHUNK_BYTES", 2000)
     before = device.allocated_bytes
     create, left = device.create_buffer, [buffers]
 

@@ -60,5 +60,6 @@ def test_refuses_too_few_targets() -> None:
     logits = persistent("logits", (3, 8), "scratch")
     targets = persistent("targets", (6,), "scratch", "i32")
     normalizer = persistent("normalizer", (1,), "scratch")
-    with pytest.raises(ShapeError, match="6 targets for rows 4 to 7"):
-        cross_entropy(Graph("g"), logits, targets, normalizer, vocab_size=8, first_row=4)
+    losses = persistent("losses", (9,), "scratch")
+    with pytest.raises(ShapeError, match="6 targets and 9 losses for rows 4 to 7"):
+        cross_entropy(Graph("g"), logits, targets, normalizer, losses, vocab_size=8, first_row=4)

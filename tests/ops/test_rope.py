@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.checks.layers import rope_case
+from app.checks.low_rank import rope_backward_hidden_case
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.rope import rope, rope_table
 from app.reference.rope import rope_tables
-from app.studio.checks.layers import rope_case
-from tests.ops.helpers import check
+from tests.ops.helpers import TUNINGS, check
 
 SHAPES: dict[str, dict[str, Any]] = {
     "one": {"rows": 1, "num_heads": 1, "head_dim": 8, "extra_columns": 0, "first": 3},
@@ -27,6 +28,40 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rope(device: Device, shape: str) -> None:
     check(device, rope_case, **SHAPES[shape])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize(
+    ("rows", "outs", "head_dim", "rotated", "rank"),
+    [
+        (1, (16,), 16, 16, 4),
+        (2, (24, 8, 8), 8, 32, 8),
+        (13, (64, 32, 32), 16, 96, 12),
+        (37, (576, 192, 192), 64, 768, 4),
+        (6, (32, 32), 32, 32, 16),
+        (5, (32, 16, 16), 16, 48, 2),
+    ],
+)
+def test_backward_with_narrow_side(
+    device: Device,
+    rows: int,
+    outs: tuple[int, ...],
+    head_dim: int,
+    rotated: int,
+    rank: int,
+    tuning: str,
+) -> None:
+    check(
+        device,
+        rope_backward_hidden_case,
+        tuning,
+        rows=rows,
+        outs=outs,
+        head_dim=head_dim,
+        rotated=rotated,
+        rank=rank,
+    )
 
 
 def test_table_is_the_twins() -> None:

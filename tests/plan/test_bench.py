@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.config import ModelConfig
 from app.errors import ConfigError
 from app.gpu.device import Device
 from app.io.source import MemorySource
 from app.models.random import NAMED_SHAPES, named_shape, random_model
+from app.nn.adapter import AdapterLayout
 from app.plan import bench
-from app.plan.bench import run_bench, training_shape
+from app.plan.bench import BenchStoppedError, run_bench, training_shape
+from app.plan.bench_curves import AXES
+from app.plan.bench_model import LORA
+from app.plan.bench_table import report_of, row_of
+from app.plan.timing import HostClock
+from app.train.control import RunControl
 from tests.conftest import run
 from tests.tiny_model import make_tiny_gguf
 
 Figure = dict[str, Any]
 
-TINY = ModelConfig(
-    architecture="llama",
-    hidden_size=64,
-    intermediate_size=160,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=16,
-    vocab_size=320,
-    max_position_embeddings=128,
-    rms_norm_eps=1e-5,
-    rope_theta=10000.0,
-    tie_word_embeddings=False,
-    name="tiny",
-)
+TINY = NAMED_SHAPES["tiny"]
 
 RATES = {
     "int4_matmul_forward",
@@ -45,19 +38,48 @@ RATES = {
     "attention_backward",
     "train_step",
 }
-REST = {"fma_peak", "copy", "decode", "prefill", "adapter_switch", "adapter_swap"}
+BANDWIDTHS = {
+    "rms_norm_forward",
+    "rms_norm_backward",
+    "rope",
+    "swiglu_forward",
+    "swiglu_backward",
+    "embedding",
+    "cross_entropy",
+    "lora_hidden",
+    "lora_hidden_backward",
+    "lora_gradient",
+    "adamw",
+}
+DEVICE = {"device", "fma_peak", "copy"}
+ANSWERS = {"decode", "prefill", "adapter_switch", "adapter_swap"}
+ALL = RATES | BANDWIDTHS | DEVICE | ANSWERS
 
 
 async def lines(device: Device, **what: Any) -> list[Figure]:
-    return [json.loads(json.dumps(figure)) async for figure in run_bench(device, **what)]
+    found: list[Figure] = []
+    await run_bench(device, lambda figure: found.append(json.loads(json.dumps(figure))), **what)
+    return found
 
 
 @pytest.fixture(scope="module")
 def figures(device: Device) -> list[Figure]:
     before = device.allocated_bytes
     source = MemorySource(make_tiny_gguf(context=128))
-    found = run(lines(device, source=source, profile=True))
+    stages: list[tuple[str, float]] = []
+    found = run(
+        lines(
+            device,
+            source=source,
+            profile=True,
+            curves=True,
+            on_stage=lambda text, fraction: stages.append((text, fraction)),
+        )
+    )
     assert device.allocated_bytes == before
+    fractions = [fraction for _, fraction in stages]
+    assert all(text for text, _ in stages)
+    assert 0 <= min(fractions) <= max(fractions) <= 1
     return found
 
 
@@ -67,7 +89,11 @@ def of(figures: list[Figure], name: str) -> list[Figure]:
 
 @pytest.mark.gpu
 def test_every_figure_is_there(figures: list[Figure]) -> None:
-    assert {figure["bench"] for figure in figures} == RATES | REST | {"model_load", "profile"}
+    assert {figure["bench"] for figure in figures} == ALL | {"model_load", "profile", "curve"}
+    assert figures[0]["bench"] == "device"
+    assert {"name", "backend", "is_software", "features", "limits"} <= set(figures[0])
+    names = {line["model"] for line in figures if line["bench"] not in DEVICE}
+    assert len(names) == 1
 
 
 @pytest.mark.gpu
@@ -79,6 +105,52 @@ def test_shares_are_rates_over_the_peak_of_the_run(figures: list[Figure]) -> Non
         expected = figure["gflops"] / figure["peak_gflops"]
         assert figure["share"] == pytest.approx(expected, abs=rounding)
         assert 0 <= figure["share"] <= 1
+
+
+@pytest.mark.gpu
+def test_bandwidths_are_compared_with_a_copy_of_as_many_bytes(figures: list[Figure]) -> None:
+    for figure in (line for line in figures if line["bench"] in BANDWIDTHS):
+        rate, peak = figure["gbytes_per_second"], figure["copy_gbytes_per_second"]
+        assert figure["share"] == pytest.approx(rate / peak, rel=2e-2, abs=1e-3)
+        low, high = figure["gbytes_per_second_low"], figure["gbytes_per_second_high"]
+        assert low <= rate <= high
+        rounding = 0.5e-4 / figure["ms"] + 1e-3 / rate
+        assert rate == pytest.approx(figure["bytes"] / figure["ms"] / 1e6, rel=rounding + 1e-3)
+
+
+@pytest.mark.gpu
+def test_bytes_are_those_that_cannot_be_avoided(figures: list[Figure]) -> None:
+    tokens = of(figures, "train_step")[0]["num_tokens"]
+    sizes = {line["bench"]: line["bytes"] for line in figures if line["bench"] in BANDWIDTHS}
+    assert sizes["rms_norm_forward"] == 4 * 2 * tokens * 64  # x read, y written
+    assert sizes["rms_norm_backward"] == 4 * 4 * tokens * 64  # dy, x, skip read; dx written
+    assert sizes["swiglu_forward"] == 4 * 3 * tokens * 128
+    adapter = of(figures, "adamw")[0]["shape"][0]
+    assert sizes["adamw"] == 4 * 10 * adapter
+
+
+@pytest.mark.gpu
+def test_curves_change_one_setting_at_a_time(figures: list[Figure]) -> None:
+    points = of(figures, "curve")
+    assert {point["axis"] for point in points} == set(AXES)
+    for axis in AXES:
+        own = [point for point in points if point["axis"] == axis]
+        assert len(own) >= 2
+        assert [point["value"] for point in own] == sorted({point["value"] for point in own})
+        for point in own:
+            assert 0 < point["ms_low"] <= point["ms"] <= point["ms_high"]
+            windows, seq_len = point["shape"]
+            measured = {
+                "tokens": windows * seq_len,
+                "window": seq_len,
+                "rank": point["rank"],
+                "layers": point["layers"],
+            }
+            assert measured[axis] == point["value"]
+        if axis == "window":
+            assert len({point["shape"][0] * point["shape"][1] for point in own}) == 1
+        else:
+            assert len({point["shape"][1] for point in own}) == 1
 
 
 @pytest.mark.gpu
@@ -105,7 +177,10 @@ def test_a_training_step_says_what_it_is(figures: list[Figure]) -> None:
     windows, seq_len = step["shape"]
     assert step["num_tokens"] == windows * seq_len
     assert step["dispatches"] > 50
-    assert step["bytes"] > 1_000_000
+    # the plan, and what was given out: weights and adapter are in both
+    assert step["bytes"] == step["allocated_bytes"] > 1_000_000
+    assert step["first_step_ms"] > 0
+    assert step["prepare_ms"] > 0
     assert 0 <= step["host_share"] <= 1.5  # clocks of thread and wall differ in resolution
     low, high = step["tokens_per_second_low"], step["tokens_per_second_high"]
     assert 0 < low <= step["tokens_per_second"] <= high
@@ -133,13 +208,116 @@ def test_profile_accounts_for_every_dispatch(figures: list[Figure]) -> None:
 
 
 @pytest.mark.gpu
-def test_shapes_need_no_file(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NAMED_SHAPES, "tiny", TINY)
-    monkeypatch.setattr(bench, "PROMPT_TOKENS", {True: 8, False: 8})
+def test_shapes_need_no_file(device: Device) -> None:
     before = device.allocated_bytes
-    names = {line["bench"] for line in run(lines(device, shapes="tiny"))}
-    assert names == RATES | REST
+    found = run(lines(device, shapes=["tiny"]))
+    assert {line["bench"] for line in found} == ALL
+    assert {line["model"] for line in found if line["bench"] not in DEVICE} == {"tiny"}
     assert device.allocated_bytes == before
+
+
+@pytest.mark.gpu
+def test_of_a_model_too_large_the_operations_are_measured(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "MAX_SOFTWARE_PARAMETERS", 0)
+    if not device.info.is_software:
+        pytest.skip("a GPU measures all of it")
+    found = run(lines(device, shapes=["tiny"], curves=True))
+    whole = {"train_step", *ANSWERS}
+    assert {line["bench"] for line in found} == (ALL - whole) | {"skipped"}
+    assert set(found[-1]["what"]) == whole | {"curve"}
+    assert "software" in found[-1]["reason"]
+    # the update is that of the whole model's adapter, although one layer was made
+    assert of(found, "adamw")[0]["shape"] == [AdapterLayout(TINY, LORA).size]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("last", ["fma_peak", "attention_forward", "train_step", "decode"])
+def test_stopping_frees_everything(device: Device, last: str) -> None:
+    before = device.allocated_bytes
+    control = RunControl()
+    found: list[str] = []
+
+    def take(figure: Figure) -> None:
+        found.append(figure["bench"])
+        if found[-1] == last:
+            control.stop()
+
+    with pytest.raises(BenchStoppedError):
+        run(run_bench(device, take, shapes=["tiny"], control=control))
+    assert found[-1] == last
+    assert device.allocated_bytes == before
+
+
+@pytest.mark.gpu
+def test_a_training_step_can_be_stopped_in_its_middle(device: Device) -> None:
+    before = device.allocated_bytes
+    control = RunControl()
+    found: list[str] = []
+
+    def on_stage(text: str, fraction: float) -> None:
+        if "training steps" in text:
+            asyncio.get_running_loop().call_soon(control.stop)
+
+    with pytest.raises(BenchStoppedError):
+        run(
+            run_bench(
+                device,
+                lambda figure: found.append(figure["bench"]),
+                shapes=["tiny"],
+                control=control,
+                on_stage=on_stage,
+            )
+        )
+    assert "train_step" not in found
+    assert device.allocated_bytes == before
+
+
+@pytest.mark.gpu
+def test_every_line_has_a_row(figures: list[Figure]) -> None:
+    for figure in figures:
+        row = row_of(figure)
+        assert row.section
+        assert row.what
+        if figure["bench"] != "device":
+            assert row.value
+    text = report_of(figures)
+    assert text.count("\n") >= len(figures)
+    step = next(line for line in text.splitlines() if "training step" in line and "disp" in line)
+    assert "tokens/s" in step
+    assert "MB allocated" in step
+
+
+def test_the_host_clock_leaves_waiting_out() -> None:
+    clock = HostClock()
+
+    async def work() -> str:
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+        await asyncio.sleep(0.05)
+        middle.append(clock.seconds)
+        return "done"
+
+    middle: list[float] = []
+    assert run(clock.run(work())) == "done"
+    assert 0 < middle[0] <= clock.seconds < 0.045
+
+
+def test_the_host_clock_passes_errors_on() -> None:
+    async def work() -> None:
+        try:
+            await fails()
+        except ValueError as error:
+            raise KeyError("seen") from error
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError
+
+    with pytest.raises(KeyError, match="seen"):
+        run(HostClock().run(work()))
 
 
 @pytest.mark.gpu
@@ -166,7 +344,9 @@ def test_random_weights_are_seeded_and_of_unit_gain(device: Device) -> None:
 
 
 def test_unknown_shapes_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"'gpt-5'.*smollm2-135m, smollm2-360m, tinyllama-1.1b"):
+    with pytest.raises(
+        ConfigError, match=r"'gpt-5'.*tiny, smollm2-135m, smollm2-360m, tinyllama-1.1b"
+    ):
         named_shape("gpt-5")
 
 
@@ -186,7 +366,7 @@ def test_a_step_on_a_software_adapter_follows_its_speed(device: Device) -> None:
     model = random_model(device, TINY)
     try:
         if device.info.is_software:
-            assert training_shape(model, 1e-3) == (1, 64)
+            assert training_shape(model, 1e-3) == (1, 16)
             assert training_shape(model, 1e3) == (1, 128)  # the context
         else:
             assert training_shape(model, 1.0) == (4, 128)

@@ -7,6 +7,8 @@
 
 struct Words { a: vec4u, b: vec4u, c: vec4u, d: vec4u }
 
+alias Scales = vec4u;   // not read
+
 struct Octet { lo: vec4f, hi: vec4f }
 
 fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
@@ -16,11 +18,11 @@ fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
   );
 }
 
-fn load_scales(octet: u32, quad: u32, quads: u32) -> vec4u {
+fn load_scales(octet: u32, quad: u32, quads: u32) -> Scales {
   return scales[0];
 }
 
-fn dequantize(packed: Words, scale: vec4u, row: u32) -> Octet {
+fn dequantize(packed: Words, group: Scales, row: u32) -> Octet {
   return Octet(
     vec4f(unpack2x16float(packed.a[row]), unpack2x16float(packed.b[row])),
     vec4f(unpack2x16float(packed.c[row]), unpack2x16float(packed.d[row])),

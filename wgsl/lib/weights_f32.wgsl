@@ -7,6 +7,8 @@
 
 struct Words { lo: array<vec4u, 4>, hi: array<vec4u, 4> }
 
+alias Scales = vec4u;   // not read
+
 struct Octet { lo: vec4f, hi: vec4f }
 
 fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
@@ -20,11 +22,11 @@ fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
   );
 }
 
-fn load_scales(octet: u32, quad: u32, quads: u32) -> vec4u {
+fn load_scales(octet: u32, quad: u32, quads: u32) -> Scales {
   return scales[0];
 }
 
-fn dequantize(packed: Words, scale: vec4u, row: u32) -> Octet {
+fn dequantize(packed: Words, group: Scales, row: u32) -> Octet {
   let lo = vec4u(packed.lo[0][row], packed.lo[1][row], packed.lo[2][row], packed.lo[3][row]);
   let hi = vec4u(packed.hi[0][row], packed.hi[1][row], packed.hi[2][row], packed.hi[3][row]);
   return Octet(bitcast<vec4f>(lo), bitcast<vec4f>(hi));

@@ -8,19 +8,29 @@
 
 alias Words = vec4u;
 
+struct Scales { scale: vec4f, minimum: vec4f }   // of four rows
+
 struct Octet { lo: vec4f, hi: vec4f }
 
 fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
   return words[octet * quads + quad];
 }
 
-fn load_scales(octet: u32, quad: u32, quads: u32) -> vec4u {
-  return scales[(octet >> 2u) * quads + quad];
+fn load_scales(octet: u32, quad: u32, quads: u32) -> Scales {
+  let packed = scales[(octet >> 2u) * quads + quad];
+  let first = unpack2x16float(packed.x);
+  let second = unpack2x16float(packed.y);
+  let third = unpack2x16float(packed.z);
+  let fourth = unpack2x16float(packed.w);
+  return Scales(
+    vec4f(first.x, second.x, third.x, fourth.x), vec4f(first.y, second.y, third.y, fourth.y),
+  );
 }
 
-fn dequantize(packed: Words, scale: vec4u, row: u32) -> Octet {
-  let s = unpack2x16float(scale[row]);
+fn dequantize(packed: Words, group: Scales, row: u32) -> Octet {
+  let scale = group.scale[row];
+  let minimum = group.minimum[row];
   let lo = vec4f(unpack4xU8(packed[row] & 0x0F0F0F0Fu));
   let hi = vec4f(unpack4xU8((packed[row] >> 4u) & 0x0F0F0F0Fu));
-  return Octet(lo * s.x + s.y, hi * s.x + s.y);
+  return Octet(lo * scale + minimum, hi * scale + minimum);
 }

@@ -7,6 +7,8 @@
 
 struct Words { lo: vec4u, hi: vec4u }
 
+struct Scales { scale: vec4f, minimum: vec4f }   // of four rows
+
 struct Octet { lo: vec4f, hi: vec4f }
 
 fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
@@ -14,14 +16,22 @@ fn load_words(octet: u32, quad: u32, quads: u32) -> Words {
   return Words(words[first], words[first + quads]);
 }
 
-fn load_scales(octet: u32, quad: u32, quads: u32) -> vec4u {
-  return scales[(octet >> 2u) * quads + quad];
+fn load_scales(octet: u32, quad: u32, quads: u32) -> Scales {
+  let packed = scales[(octet >> 2u) * quads + quad];
+  let first = unpack2x16float(packed.x);
+  let second = unpack2x16float(packed.y);
+  let third = unpack2x16float(packed.z);
+  let fourth = unpack2x16float(packed.w);
+  return Scales(
+    vec4f(first.x, second.x, third.x, fourth.x), vec4f(first.y, second.y, third.y, fourth.y),
+  );
 }
 
-fn dequantize(packed: Words, scale: vec4u, row: u32) -> Octet {
-  let s = unpack2x16float(scale[row]);
+fn dequantize(packed: Words, group: Scales, row: u32) -> Octet {
+  let scale = group.scale[row];
+  let minimum = group.minimum[row];
   return Octet(
-    vec4f(unpack4xI8(packed.lo[row])) * s.x + s.y,
-    vec4f(unpack4xI8(packed.hi[row])) * s.x + s.y,
+    vec4f(unpack4xI8(packed.lo[row])) * scale + minimum,
+    vec4f(unpack4xI8(packed.hi[row])) * scale + minimum,
   );
 }

@@ -7,11 +7,7 @@ new kernel or another choice of `app.gpu.tuning` is measured without a change he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from app.gpu.device import AdapterInfo, Limits
 from app.gpu.graph import Graph, Storage, Tensor, persistent
@@ -158,36 +154,3 @@ def _matrix_roles(matrix: Matrix) -> dict[str, Tensor]:
     if matrix.scales is not matrix.words:
         roles["scales"] = matrix.scales
     return roles
-
-
-@dataclass(eq=False)
-class WrittenBuffer:
-    """A buffer that only keeps what was written to it."""
-
-    size_bytes: int
-    label: str
-    data: NDArray[np.uint8] | None = None
-
-
-@dataclass(eq=False)
-class PaperDevice:
-    """What `app.models.random` and `app.train.step` ask of a device, without one."""
-
-    info: AdapterInfo = SWIFTSHADER
-    limits: Limits = SWIFTSHADER_LIMITS
-    features: frozenset[str] = frozenset()
-    allocated_bytes: int = 0
-    tuning: Tuning = field(default_factory=lambda: default_tuning(SWIFTSHADER))
-
-    def create_buffer(self, size_bytes: int, label: str) -> WrittenBuffer:
-        return WrittenBuffer(size_bytes, label)
-
-    def destroy_buffer(self, buffer: WrittenBuffer) -> None:
-        buffer.data = None
-
-    def write(self, buffer: WrittenBuffer, offset_bytes: int, data: Any) -> None:
-        if buffer.data is None:
-            buffer.data = np.zeros(buffer.size_bytes, np.uint8)
-        values = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else np.asarray(data)
-        values = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        buffer.data[offset_bytes : offset_bytes + values.size] = values

@@ -1,7 +1,10 @@
-"""Measure the engine and its peers in one run; a JSON line a figure, a table at the end.
+"""Measure the engine and its peers in one run; a JSON line a figure, a table on stderr.
 
     python -m tests.bench.peers products [--rows 64] [--parts qkv down …] [--every-choice]
-    python -m tests.bench.peers step     one matrix with its adapter, forward and backward
+    python -m tests.bench.peers step      one matrix with its adapter, forward and backward
+    python -m tests.bench.peers decoder   two layers with adapters: loss and all gradients
+    python -m tests.bench.peers chat      prefill and decoding of wllama and of the engine
+    python -m tests.bench.peers native    a training step of PyTorch + PEFT and of the engine
     python -m tests.bench.peers table FILE …   the table of figures that were kept
 
 See README.md for what must be installed and what each peer is.
@@ -12,42 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from app.gpu.tuning import Choice
-from app.ops.linear import backward_choices, forward_choices
-from tests.bench.peers.browser import open_page
-from tests.bench.peers.record import (
-    SWIFTSHADER,
-    SWIFTSHADER_LIMITS,
-    record_peaks,
-    record_product,
-    record_projection,
-)
 from tests.bench.peers.table import markdown
 
-Figure = dict[str, Any]
-
-SHAPES = {
-    "qkv": (960, 576),
-    "o": (576, 576),
-    "gate_up": (3072, 576),
-    "down": (576, 1536),
-    "head": (49152, 576),
-}
-"""(N, K) of SmolLM2-135M's stacked matrices."""
-
-HEAD_ROWS = 16
-"""The head is multiplied with so many rows at a time."""
-
-FORMATS = {"head": ("int4", "int8")}
-"""Formats measured of a part; the model's head is INT8, that of the peers INT4."""
-
-OURS, RANK = "LoRA Lab", 4
+MODEL = Path("dist/models/smollm2-135m-instruct-q4_1.gguf")
+PARTS = ("qkv", "o", "gate_up", "down", "head")
 PEERS = ("onnxruntime", "jax", "tfjs")
-CHOICES = {"forward": forward_choices, "backward": backward_choices}
+IN_BROWSER = ("products", "step", "decoder", "chat")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,8 +33,15 @@ def main(arguments: Sequence[str]) -> int:
         lines = [line for path in options.files for line in path.read_text().splitlines()]
         print(markdown([json.loads(line) for line in lines if line.startswith("{")]))
         return 0
+    # Each side's libraries are needed by its own commands only.
+    if options.command == "native":
+        from tests.bench.peers.native import native as measure
+    else:
+        from tests.bench.peers import web
+
+        measure = getattr(web, options.command)
     figures = []
-    for figure in COMMANDS[options.command](options):
+    for figure in measure(options):
         print(json.dumps(figure), flush=True)
         figures.append(figure)
     print(f"\n{markdown(figures)}", file=sys.stderr)
@@ -73,102 +56,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in COMMANDS:
+    for name in (*IN_BROWSER, "native"):
         command = commands.add_parser(name)
+        rows = 256 if name == "native" else 64
+        command.add_argument("--rows", type=int, default=rows, help="tokens")
         command.add_argument("--rounds", type=int, default=5, help="of all contenders in turn")
         command.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
         command.add_argument("--gpu", action="store_true", help="not the software adapter")
-        command.add_argument("--rows", type=int, default=64, help="tokens")
-        command.add_argument("--parts", nargs="*", default=list(SHAPES), choices=list(SHAPES))
+        command.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+        command.add_argument("--model", type=Path, default=MODEL, help="GGUF, for chat")
         command.add_argument("--every-choice", action="store_true", help="ours in all variants")
     commands.add_parser("table").add_argument("files", nargs="+", type=Path)
     return parser.parse_args(arguments)
-
-
-def products(options: argparse.Namespace) -> Iterator[Figure]:
-    """Yield forward and backward products of all contenders, and the FMA peak among them."""
-    with open_page({}, {}, has_gpu=options.gpu) as page:
-        about = page.evaluate("peers.about()")
-        yield {"bench": "about", **about}
-        for part in options.parts:
-            rows = min(options.rows, HEAD_ROWS) if part == "head" else options.rows
-            for direction in CHOICES:
-                spec = {
-                    "direction": direction,
-                    "rows": rows,
-                    "shape": SHAPES[part],
-                    "rounds": options.rounds,
-                    "peers": options.peers,
-                    "ours": ours(direction, part, rows, options.every_choice),
-                    "peaks": record_peaks(),
-                }
-                shape = [rows, *SHAPES[part]]
-                answer = page.evaluate("spec => peers.product(spec)", spec)
-                yield from lines(answer, f"product_{direction}", part=part, shape=shape)
-
-
-def ours(direction: str, part: str, rows: int, every_choice: bool) -> list[dict[str, Any]]:
-    """Return the engine's contenders: the adapter's own choice, or all that it could take."""
-    choices: list[Choice | None] = [None]
-    if every_choice:
-        choices = list(CHOICES[direction](SWIFTSHADER_LIMITS, frozenset(), SWIFTSHADER))
-    contenders = []
-    for format in FORMATS.get(part, ("int4",)):
-        for choice in choices:
-            written = record_product(direction, format, rows, SHAPES[part], choice)
-            label = f" {choice.kernel().label}" if choice else ""
-            name = f"{OURS} {format.upper()}{label}"
-            contenders.append({"name": name, "format": format, "written": written})
-    return contenders
-
-
-def step(options: argparse.Namespace) -> Iterator[Figure]:
-    """Yield forward and backward of one matrix with its adapter."""
-    with open_page({}, {}, has_gpu=options.gpu) as page:
-        yield {"bench": "about", **page.evaluate("peers.about()")}
-        for part in options.parts:
-            if part == "head":
-                continue  # it has no adapter
-            spec = {
-                "rows": options.rows,
-                "shape": SHAPES[part],
-                "rank": RANK,
-                "rounds": options.rounds,
-                "peers": options.peers,
-                "written": record_projection(options.rows, SHAPES[part], RANK),
-                "peaks": record_peaks(),
-            }
-            answer = page.evaluate("spec => peers.projection(spec)", spec)
-            shape = [options.rows, *SHAPES[part]]
-            yield from lines(answer, "lora_step", part=part, shape=shape)
-
-
-def lines(answer: dict[str, Any], bench: str, **fields: Any) -> Iterator[Figure]:
-    """Yield a line for each contender, its share of the larger of the run's FMA peaks."""
-    rates = {f["name"]: f["flops"] / f["ms"] / 1e6 for f in answer["figures"]}
-    peak = max(
-        f["flops"] / f["low"] / 1e6 for f in answer["figures"] if f["name"].startswith("FMA")
-    )
-    for figure in answer["figures"]:
-        name, flops = figure["name"], figure["flops"]
-        line = {
-            "bench": "fma_peak" if name.startswith("FMA") else bench,
-            **fields,
-            "name": name,
-            "ms": round(figure["ms"], 3),
-            "ms_low": round(figure["low"], 3),
-            "ms_high": round(figure["high"], 3),
-            "gflops": round(rates[name], 3),
-            "gflops_low": round(flops / figure["high"] / 1e6, 3),
-            "gflops_high": round(flops / figure["low"] / 1e6, 3),
-            "peak_gflops": round(peak, 3),
-            "share": round(rates[name] / peak, 4),
-        }
-        if "error" in figure:
-            line["relative_error"] = float(f"{figure['error']:.1e}")
-        yield line
-    for failure in answer["failures"]:
-        yield {"bench": bench, **fields, **failure}
-
-
-COMMANDS = {"products": products, "step": step}

@@ -39,9 +39,7 @@ def _products(title: str, lines: Sequence[Figure]) -> str:
     table = [
         f"{title}: GFLOP/s, median (slowest–fastest), share of the FMA peak of the same round",
         "",
-        "| | "
-        + " | ".join(f"{part} {rows}×{n}×{k}" for part, (rows, n, k) in parts.items())
-        + " |",
+        "| | " + " | ".join(heads) + " |",
         "|---" * (len(parts) + 1) + "|",
     ]
     for name in dict.fromkeys(f["name"] for f in lines if "gflops" in f):

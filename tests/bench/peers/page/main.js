@@ -68,4 +68,12 @@ async function about() {
   };
 }
 
-Object.assign(window, { peers: { about, product, projection } });
+Object.assign(window, {
+  peers: {
+    about,
+    product,
+    projection,
+    chat: async (/** @type {any} */ spec) => (await import('./chat.js')).chat(spec),
+    decoder: async (/** @type {any} */ spec) => (await import('./decoder.js')).decoder(spec),
+  },
+});

@@ -9,6 +9,7 @@
  * @property {{label: string, code: string, entryPoint: string, constants: Record<string, number>}[]} kernels
  * @property {{kernel: number, bindings: number[][], params: number[], workgroups: number[]}[][]} programs
  * @property {Record<string, number>} roles
+ * @property {Record<string, string>} [data] where to fetch what a buffer starts with
  */
 
 const { GPUBufferUsage: Usage, GPUMapMode: MapMode } = /** @type {any} */ (globalThis);
@@ -40,7 +41,6 @@ const withEnables = (code) => (code.includes('subgroup') ? `enable subgroups;\n$
 export class Recorded {
   /** @param {GPUDevice} device @param {Written} written @param {GPUBuffer[]} buffers @param {any[][]} programs */
   constructor(device, written, buffers, programs) {
-    Object.assign(this, { device, written, buffers, programs });
     this.device = device;
     this.roles = written.roles;
     this.buffers = buffers;
@@ -53,6 +53,9 @@ export class Recorded {
     const usage = Usage.STORAGE | Usage.COPY_SRC | Usage.COPY_DST;
     const buffers = written.buffers.map(([label, size]) =>
       device.createBuffer({ label, size: Math.ceil(size / 256) * 256, usage }));
+    for (const [index, path] of Object.entries(written.data ?? {})) {
+      device.queue.writeBuffer(buffers[Number(index)], 0, await (await fetch(path)).arrayBuffer());
+    }
     const pipelines = await Promise.all(written.kernels.map(({ label, code, entryPoint, constants }) =>
       device.createComputePipelineAsync({
         label,
@@ -76,6 +79,7 @@ export class Recorded {
 
   /** @param {string} role @param {ArrayBufferView} data */
   write(role, data) {
+    if (!(role in this.roles)) throw new Error(`nothing recorded is called ${role}`);
     this.device.queue.writeBuffer(this.buffers[this.roles[role]], 0, /** @type {any} */ (data));
   }
 

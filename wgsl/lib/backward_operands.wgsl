@@ -1,0 +1,27 @@
+// Prelude: what the gradient through a product binds after the matrix, and how it is stored.
+// dy (M, N) · g (M, R) = scaling·dY·B · a (R, K) → dx (M, K), f32
+// R counts the ranks of all stacked modules.
+
+@group(0) @binding(2) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(3) var<storage, read> g: array<f32>;
+@group(0) @binding(4) var<storage, read> a: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+struct Params {
+  rows: u32,
+  quads: u32,    // N / 4
+  octets: u32,   // K / 8
+  ranks: u32,    // 0: no adapter
+}
+
+fn read_row(index: u32) -> vec4f { return dy[index]; }
+
+fn read_value(index: u32) -> f32 { return g[index]; }
+
+fn store(row: u32, octet: u32, lo: vec4f, hi: vec4f) {
+  if (row >= params.rows || octet >= params.octets) { return; }
+  let index = 2u * (row * params.octets + octet);
+  dx[index] = lo;
+  dx[index + 1u] = hi;
+}
