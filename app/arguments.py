@@ -68,6 +68,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to start from")
     parser.add_argument("--out", type=Path, required=True, help="directory for the adapter")
     _add_settings(parser, LoraConfig, ("rank", "alpha"))
+    rslora = LoraConfig.__dataclass_fields__["use_rslora"].metadata["help"]
+    parser.add_argument("--rslora", action="store_true", help=rslora)
     parser.add_argument("--target-modules", default="all", help="all, or names with commas")
     for name, choices in (
         ("schedule", SCHEDULES),
@@ -88,6 +90,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
             "epochs",
             "learning_rate",
             "warmup_steps",
+            "lora_plus_ratio",
             "weight_decay",
             "max_grad_norm",
             "eval_fraction",

@@ -135,7 +135,7 @@ async def _train(options: argparse.Namespace) -> None:
     if options.target_modules != "all":
         modules = tuple(name.strip() for name in options.target_modules.split(","))
     alpha = int(options.alpha) if options.alpha == int(options.alpha) else options.alpha
-    lora = LoraConfig(options.rank, alpha, modules).check()
+    lora = LoraConfig(options.rank, alpha, modules, options.rslora).check()
     names = set(TrainConfig.__dataclass_fields__)
     config = TrainConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
     try:

@@ -6,6 +6,7 @@ metadata of a field is its one-line explanation there and in the page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
@@ -122,11 +123,14 @@ class LoraConfig(_Checked):
     target_modules: tuple[str, ...] = setting(
         TARGET_MODULES, "Which projections of every layer get an adapter."
     )
+    use_rslora: bool = setting(
+        False, "Rank-stabilised: the scale is alpha / √rank, so that a large rank learns as fast."
+    )
 
     @property
     def scaling(self) -> float:
-        """Factor of the update, alpha / rank."""
-        return self.alpha / self.rank
+        """Factor of the update: alpha / rank, or alpha / √rank (arXiv:2312.03732)."""
+        return self.alpha / (math.sqrt(self.rank) if self.use_rslora else self.rank)
 
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
@@ -135,6 +139,8 @@ class LoraConfig(_Checked):
             found.append(f"rank is {self.rank}: give a whole number from 1 to {MAX_RANK}")
         if not 0 < self.alpha < 1e6:
             found.append(f"alpha is {self.alpha}: give a number above 0")
+        if self.use_rslora not in (True, False):
+            found.append(f"use_rslora is {self.use_rslora!r}: give true or false")
         wrong = [name for name in self.target_modules if name not in TARGET_MODULES]
         if wrong or not self.target_modules:
             found.append(
@@ -157,6 +163,9 @@ class TrainConfig(_Checked):
     warmup_steps: int = setting(0, "Updates over which the learning rate rises from zero.")
     optimizer: OptimizerName = setting(
         "adamw", "adam8bit keeps a quarter of its memory, adafactor next to none."
+    )
+    lora_plus_ratio: float = setting(
+        1.0, "Learning rate of B over that of A; LoRA+ takes about 16, 1 is off."
     )
     weight_decay: float = setting(0.0, "Pull of the adapter towards zero (decoupled, AdamW).")
     max_grad_norm: float = setting(1.0, "Gradients longer than this are scaled down; 0 is off.")
@@ -199,6 +208,10 @@ class TrainConfig(_Checked):
             value = getattr(self, name)
             if value not in allowed:
                 found.append(f"{name} is {value!r}: choose from {', '.join(allowed)}")
+        if not 0 < self.lora_plus_ratio <= 1000:
+            found.append(
+                f"lora_plus_ratio is {self.lora_plus_ratio}: give a number above 0, up to 1000"
+            )
         if not 0 <= self.weight_decay <= 10:
             found.append(f"weight_decay is {self.weight_decay}: give a number from 0 to 10")
         if not 0 <= self.max_grad_norm < float("inf"):

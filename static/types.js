@@ -19,7 +19,7 @@
  *   repeated: {example: string, count: number, is_exact: boolean}[]}} Preview
  * @typedef {{num_characters: number, num_tokens: number}} Count
  * @typedef {string|number|boolean|string[]|null} Setting
- * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules',
+ * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules'|'switch',
  *   choices: string[], default: Setting, optional: boolean}} Field
  * @typedef {{settings: Record<string, Setting>, suggested: Record<string, Setting>, problem: string,
  *   num_steps: number, num_tokens: number, num_eval_tokens: number, tokens_per_step: number,

@@ -3,7 +3,8 @@
 // u = g / √(s/mean(s) · l),  p ← p·(1 − lr·decay) − lr · u / max(1, rms(u)),  β = 1 − t^(−0.8), g clipped
 // A matrix of an adapter is short (rank) one way and long the other; its element (i, j) lies at
 // start + i·short_stride + j·long_stride. tables: per matrix (start, short, long, short_stride,
-// long_stride, place); place is where its short, then its long means lie in `means`.
+// long_stride, place, rate); rate multiplies the
+// learning rate (LoRA+ has one for B); place is where its short, then its long means lie in `means`.
 // Clears the gradient; last_good keeps the parameters that gave this step's finite loss.
 // Dispatch (matrices, 1, 1): a workgroup owns a matrix; sums by fixed trees. short ≤ 256.
 // Source: arXiv:1804.04235; matches transformers' Adafactor (no relative step, no parameter scale).
@@ -19,14 +20,19 @@ const WORKGROUP_SIZE = 64u;
 const MAX_SHORT = 256u;
 const EPS = 1e-30;
 
-struct Matrix { start: u32, short: u32, long: u32, short_stride: u32, long_stride: u32, place: u32 }
+struct Matrix {
+  start: u32, short: u32, long: u32, short_stride: u32, long_stride: u32, place: u32, rate: f32,
+}
 
 var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
 var<workgroup> short_means: array<f32, MAX_SHORT>;
 
 fn matrix_of(index: u32) -> Matrix {
-  let at = 6u * index;
-  return Matrix(tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u], tables[at + 4u], tables[at + 5u]);
+  let at = 7u * index;
+  return Matrix(
+    tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u], tables[at + 4u], tables[at + 5u],
+    bitcast<f32>(tables[at + 6u]),
+  );
 }
 
 // Sum of all invocations' values, in a fixed order; for all of them.
@@ -84,7 +90,8 @@ fn adafactor(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) 
   let rms = sqrt(total(lane, squares) / f32(matrix.short * matrix.long));
 
   // Phase 3: each invocation updates the columns whose means it made.
-  let rate = update[2] / max(1.0, rms);
+  let learning_rate = update[2] * matrix.rate;
+  let rate = learning_rate / max(1.0, rms);
   for (var j = lane; j < matrix.long; j += WORKGROUP_SIZE) {
     let column = matrix.start + j * matrix.long_stride;
     let near = inverseSqrt(means[long_place + j]);
@@ -96,7 +103,7 @@ fn adafactor(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) 
       let before = parameters[at];
       last_good[at] = before;
       let step = g * near * inverseSqrt(short_means[i] / mean_of_all);
-      parameters[at] = before * (1.0 - update[2] * update[3]) - rate * step;
+      parameters[at] = before * (1.0 - learning_rate * update[3]) - rate * step;
     }
   }
   if (is_applied) {

@@ -1,8 +1,8 @@
 // adam8bit — one update of all parameters, moments in eight bits: block-wise dynamic quantization
 // Moments m, v as in adamw.wgsl. Those of a block of 256 elements are codes into a map of 256 values,
 // scaled by the block's largest magnitude; small tensors keep theirs in f32.
-// tables: 256 f32 of the signed map, 256 of the unsigned one, then per block (start, count, place, –):
-// place is where its moments lie: of codes four to a word, or of `small` where its top bit is set.
+// tables: 256 f32 of the signed map, 256 of the unsigned one, then per block (start, count, place, rate):
+// rate multiplies the learning rate (LoRA+ has one for B); place is where its moments lie: of codes four to a word, or of `small` where its top bit is set.
 // codes (2, coded / 4), scales (2, coded / 256), small (2, kept): first moments, then second ones.
 // Clears the gradient; last_good keeps the parameters that gave this step's finite loss.
 // Dispatch grid_1d(blocks · 64, 64): a workgroup owns a block, an invocation four elements of it.
@@ -109,11 +109,12 @@ fn adam8bit(
 
   // Phase 3: the parameters, by the moments as they are; then the moments are stored.
   if (!is_applied || count == 0u) { return; }
-  let step = update[2] * (m / update[4]) / (sqrt(v / update[5]) + params.eps);
+  let learning_rate = update[2] * bitcast<f32>(tables[entry + 3u]);
+  let step = learning_rate * (m / update[4]) / (sqrt(v / update[5]) + params.eps);
   for (var i = 0u; i < min(count, 4u); i++) {
     let before = parameters[start + i];
     last_good[start + i] = before;
-    parameters[start + i] = before * (1.0 - update[2] * update[3]) - step[i];
+    parameters[start + i] = before * (1.0 - learning_rate * update[3]) - step[i];
     if (is_small) {
       small[place + i] = m[i];
       small[params.kept + place + i] = v[i];

@@ -2,7 +2,8 @@
 // p ← p·(1 − lr·decay);  m ← β1·m + (1 − β1)·g;  v ← β2·v + (1 − β2)·g²
 // p ← p − lr · (m / c1) / (√(v / c2) + eps),  g clipped, c1 = 1 − β1ᵗ, c2 = 1 − β2ᵗ
 // update comes from update_prepare.wgsl; where it says skip, only the gradient is cleared.
-// All arrays (size), f32, flat. Clears the gradient for the next step; last_good keeps the
+// rates (⌈size / 64⌉) multiply the learning rate of 64 elements each: LoRA+ has one for B.
+// All other arrays (size), f32, flat. Clears the gradient for the next step; last_good keeps the
 // parameters that gave this step's finite loss, in case the new ones do not.
 // Dispatch grid_1d(size, 64). Source: arXiv:1711.05101; matches torch.optim.AdamW.
 
@@ -12,7 +13,8 @@
 @group(0) @binding(3) var<storage, read_write> first_moment: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_moment: array<f32>;
 @group(0) @binding(5) var<storage, read_write> last_good: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(6) var<storage, read> rates: array<f32>;
+@group(0) @binding(7) var<uniform> params: Params;
 
 struct Params {
   size: u32,
@@ -34,7 +36,7 @@ fn adamw(
   let gradient = gradients[i] * update[1];
   gradients[i] = 0.0;
   if (update[0] == 0.0) { return; }
-  let learning_rate = update[2];
+  let learning_rate = update[2] * rates[i / 64u];
   let m = params.beta1 * first_moment[i] + params.rest1 * gradient;
   let v = params.beta2 * second_moment[i] + params.rest2 * gradient * gradient;
   first_moment[i] = m;

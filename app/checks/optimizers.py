@@ -17,6 +17,9 @@ from app.reference.tolerances import ELEMENTWISE, EXACT
 SKIPPED = 2
 """Update that is not applied, as after a loss that is not finite."""
 
+RATES = (1.0, 4.0)
+"""Factors of the learning rate, in turn."""
+
 GAP = 64
 """Elements between tensors that belong to none: they must stay as they are."""
 
@@ -29,7 +32,8 @@ def adam8bit_case(
     starts = np.cumsum([0, *(size + GAP for size in sizes)])
     tensors = [(int(start), size) for start, size in zip(starts, sizes, strict=False)]
     total = int(starts[-1])
-    state = Adam8bitState.create(tensors)
+    rates = {start: RATES[index % 2] for index, (start, _) in enumerate(tensors)}
+    state = Adam8bitState.create([(start, size, rates[start]) for start, size in tensors])
     for tensor, words in state.initial_values():
         bench.write(tensor, words)
     values = bench.normal(total)
@@ -60,7 +64,7 @@ def adam8bit_case(
                 gradient[part],
                 *moments[start],
                 step=applied,
-                learning_rate=float(rate),
+                learning_rate=float(rate) * rates[start],
                 weight_decay=float(np.float32(weight_decay)),
                 clip_scale=float(clip),
             )
@@ -97,7 +101,8 @@ def adafactor_case(
     bench.launches = steps
     starts = np.cumsum([0, *(rows * columns + GAP for rows, columns in shapes)]).tolist()
     matrices = [(start, *shape) for start, shape in zip(starts, shapes, strict=False)]
-    state = AdafactorState.create(matrices)
+    rates = {entry[0]: RATES[index % 2] for index, entry in enumerate(matrices)}
+    state = AdafactorState.create([(*entry, rates[entry[0]]) for entry in matrices])
     for tensor, words in state.initial_values():
         bench.write(tensor, words)
     bench.write(state.means, np.zeros(state.means.shape, np.float32))
@@ -125,7 +130,7 @@ def adafactor_case(
                 gradient[part].reshape(rows, columns),
                 *means[start],
                 step=applied,
-                learning_rate=float(rate),
+                learning_rate=float(rate) * rates[start],
                 weight_decay=float(np.float32(weight_decay)),
                 clip_scale=float(clip),
             )

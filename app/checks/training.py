@@ -130,7 +130,11 @@ def adamw_case(
     With `updates_before` the moments and the count are those of a run that is under way.
     """
     bench.launches = steps
-    state, common = AdamwState.create(size), UpdateState.create(size)
+    fast = size // 128 * 64  # from here on the learning rate is four times as large
+    state = AdamwState.create(size, [(fast, size - fast, 4.0)])
+    common = UpdateState.create(size)
+    for tensor, rates in state.initial_values():
+        bench.write(tensor, rates)
     values: Array = bench.normal(size)
     m: Array = bench.normal(size, scale=0.01 * scale)
     v: Array = bench.normal(size, scale=0.01 * scale) ** 2
@@ -168,7 +172,7 @@ def adamw_case(
                 m,
                 v,
                 step=applied,
-                learning_rate=float(settings[0]),
+                learning_rate=float(settings[0]) * np.where(np.arange(size) < fast, 1.0, 4.0),
                 weight_decay=float(settings[2]),
                 clip_scale=adamw_twin.clip_scale([gradient], float(settings[1])),
             )

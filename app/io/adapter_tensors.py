@@ -58,7 +58,8 @@ def adapter_to_safetensors(
 ) -> bytes:
     """Return the `adapter_model.safetensors` of an adapter, its config inside.
 
-    Ranks below `lora.rank` are padded with zeros to it, which leaves B·A as it is.
+    Ranks below `lora.rank` are padded with zeros to it, which leaves B·A as it is. The scale that
+    the config tells is alpha / rank, which every consumer knows: another is folded into B.
 
     Raises:
         AdapterError: modules or shapes are not those of the model, or a value is not finite.
@@ -74,6 +75,7 @@ def adapter_to_safetensors(
         kind = "missing" if wrong[0] in wanted else "not a target of this adapter"
         raise AdapterError(f"cannot export the adapter: {wrong[0]} is {kind}")
     arrays: dict[str, FloatArray] = {}
+    fold = np.float32(lora.scaling * lora.rank / lora.alpha)
     for path, (a, b) in tensors.items():
         name_a, name_b = (f"{_PREFIX}{path}.lora_{half}.weight" for half in "AB")
         rank = a.shape[0] if a.ndim == 2 else 0
@@ -81,7 +83,7 @@ def adapter_to_safetensors(
             raise _mismatch(name_a, a.shape, f"1 to {lora.rank} rows")
         _check_half(name_a, a, (rank, wanted[path][1]))
         _check_half(name_b, b, (wanted[path][0], rank))
-        arrays[name_a], arrays[name_b] = _pad(a, b, lora.rank)
+        arrays[name_a], arrays[name_b] = _pad(a, b if fold == 1 else fold * b, lora.rank)
     config = json.dumps(adapter_config_json(lora, base_name))
     return write_safetensors(arrays, {"format": "pt", CONFIG_KEY: config})
 

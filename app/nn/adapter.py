@@ -86,15 +86,13 @@ class AdapterLayout:
                 row += out_features
         return slices
 
-    def matrices(self) -> list[tuple[int, int, int]]:
-        """Return (start, rows, columns) of every A and B in the flat array."""
-        return [
-            (part.start, *shape)
-            for path, (a_slice, b_slice) in self.module_slices().items()
-            for part, shape in zip(
-                (a_slice, b_slice), self._shapes(path.rsplit(".", 1)[-1]), strict=True
-            )
-        ]
+    def matrices(self) -> list[tuple[int, int, int, bool]]:
+        """Return (start, rows, columns, is a B) of every A and B in the flat array."""
+        found = []
+        for path, (a_slice, b_slice) in self.module_slices().items():
+            a_shape, b_shape = self._shapes(path.rsplit(".", 1)[-1])
+            found += [(a_slice.start, *a_shape, False), (b_slice.start, *b_shape, True)]
+        return found
 
     def _shapes(self, module: str) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the shapes of a module's A and B."""

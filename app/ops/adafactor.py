@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ class AdafactorState:
 
     Attributes:
         means: (Σ rows + columns,), f32.
-        tables: (matrices, 6), u32: where each lies; first `initial_values`.
+        tables: (matrices, 7), u32: where each lies; first `initial_values`.
     """
 
     means: Tensor
@@ -30,29 +31,32 @@ class AdafactorState:
     _entries: npt.NDArray[np.uint32]
 
     @classmethod
-    def create(cls, matrices: Sequence[tuple[int, int, int]]) -> AdafactorState:
-        """Return the state for (start, rows, columns) row-major matrices of a flat array.
+    def create(cls, matrices: Sequence[tuple[int, int, int, float]]) -> AdafactorState:
+        """Return the state for (start, rows, columns, rate) row-major matrices of a flat array.
+
+        `rate` is the factor of a matrix's learning rate.
 
         Raises:
             ShapeError: a matrix is more than 256 wide both ways.
         """
         entries, place = [], 0
-        for start, rows, columns in matrices:
+        for start, rows, columns, rate in matrices:
             if min(rows, columns) > MAX_SHORT:
                 raise ShapeError(
                     f"a matrix is {rows} × {columns}: adafactor takes at most {MAX_SHORT} one way"
                 )
             is_wide = rows <= columns
             shape = (rows, columns, columns, 1) if is_wide else (columns, rows, 1, columns)
-            entries.append((start, *shape, place))
+            rate_bits = int(np.float32(rate).view(np.uint32))
+            entries.append((start, *shape, place, rate_bits))
             place += rows + columns
         return cls(
             persistent("gradient means", (place,), "optimizer"),
-            persistent("optimizer tables", (len(entries), 6), "optimizer", "u32"),
+            persistent("optimizer tables", (len(entries), 7), "optimizer", "u32"),
             np.array(entries, np.uint32),
         )
 
-    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[np.uint32]]]:
+    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
         """Return what must be written before the first update."""
         return [(self.tables, self._entries)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,18 +57,21 @@ class Adam8bitState:
     _blocks: npt.NDArray[np.uint32]
 
     @classmethod
-    def create(cls, tensors: Sequence[tuple[int, int]]) -> Adam8bitState:
-        """Return the state for (start, size) tensors of a flat array; zeros once written.
+    def create(cls, tensors: Sequence[tuple[int, int, float]]) -> Adam8bitState:
+        """Return the state for (start, size, rate) tensors of a flat array.
 
-        Every element of the flat array that has a gradient must belong to a tensor.
+        Every element of the flat array that has a gradient must belong to a tensor; `rate` is
+        the factor of its learning rate.
         """
         blocks: list[tuple[int, int, int, int]] = []
         coded = kept = 0
-        for start, size in tensors:
+        for start, size, rate in tensors:
             is_small = size < MIN_CODED
+            rate_bits = int(np.float32(rate).view(np.uint32))
             for at in range(0, size, BLOCK):
                 count = min(BLOCK, size - at)
-                blocks.append((start + at, count, kept | IS_SMALL if is_small else coded, 0))
+                place = kept | IS_SMALL if is_small else coded
+                blocks.append((start + at, count, place, rate_bits))
                 kept += count if is_small else 0
                 coded += 0 if is_small else BLOCK
         return cls(
@@ -78,7 +82,7 @@ class Adam8bitState:
             np.array(blocks, np.uint32),
         )
 
-    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[np.uint32]]]:
+    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
         """Return what must be written before the first update: the tables, and codes of zero."""
         signed, unsigned = dynamic_map(is_signed=True), dynamic_map(is_signed=False)
         maps = np.concatenate([signed, unsigned]).view(np.uint32)

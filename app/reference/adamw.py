@@ -19,7 +19,7 @@ def adamw(
     v: RealArray,
     *,
     step: int,
-    learning_rate: float,
+    learning_rate: float | RealArray,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
@@ -37,7 +37,7 @@ def adamw(
         m: First moment, zeros before step 1.
         v: Second moment, zeros before step 1.
         step: t, 1 for the first update.
-        learning_rate: lr of this step.
+        learning_rate: lr of this step, one for all elements or one each.
         beta1: Decay of the first moment.
         beta2: Decay of the second moment.
         eps: Added to the root of the second moment.

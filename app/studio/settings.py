@@ -29,6 +29,8 @@ LABELS = {
     "learning_rate": "Learning rate",
     "schedule": "Schedule",
     "warmup_steps": "Warm-up steps",
+    "use_rslora": "Rank-stabilised scale",
+    "lora_plus_ratio": "Learning rate of B over A",
     "optimizer": "Optimizer",
     "weight_decay": "Weight decay",
     "max_grad_norm": "Gradient clipping",
@@ -56,6 +58,7 @@ WHOLE = frozenset(
         "seed",
     )
 )
+SWITCHES = frozenset(("use_rslora",))
 OPTIONAL = frozenset(("steps",))
 
 _LORA_NAMES = frozenset(item.name for item in fields(LoraConfig))
@@ -118,6 +121,8 @@ def _kind(name: str) -> str:
         return "modules"
     if name in CHOICES:
         return "choice"
+    if name in SWITCHES:
+        return "switch"
     return "int" if name in WHOLE else "float"
 
 

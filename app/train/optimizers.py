@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from app.config import OptimizerName
@@ -31,16 +31,28 @@ class Optimizer:
     state: State
 
     @classmethod
-    def create(cls, name: OptimizerName, layout: AdapterLayout) -> Optimizer:
-        """Return the state for an adapter's parameters; buffers come with the memory plan."""
-        matrices = layout.matrices()
+    def create(
+        cls, name: OptimizerName, layout: AdapterLayout, lora_plus_ratio: float = 1.0
+    ) -> Optimizer:
+        """Return the state for an adapter's parameters; buffers come with the memory plan.
+
+        Args:
+            name: Which optimizer.
+            layout: Where the matrices lie.
+            lora_plus_ratio: Learning rate of B over that of A (arXiv:2402.12354).
+        """
+        matrices = [
+            (at, rows, columns, lora_plus_ratio if is_b else 1.0)
+            for at, rows, columns, is_b in layout.matrices()
+        ]
+        tensors = [(at, rows * columns, rate) for at, rows, columns, rate in matrices]
         state: State
         if name == "adam8bit":
-            state = Adam8bitState.create([(at, rows * columns) for at, rows, columns in matrices])
+            state = Adam8bitState.create(tensors)
         elif name == "adafactor":
             state = AdafactorState.create(matrices)
         else:
-            state = AdamwState.create(layout.size)
+            state = AdamwState.create(layout.size, [t for t in tensors if t[2] != 1.0])
         return cls(UpdateState.create(layout.size), state)
 
     def record(self, graph: Graph, parameters: Tensor, gradients: Tensor, loss: Tensor) -> None:
@@ -65,6 +77,6 @@ class Optimizer:
             case AdafactorState():
                 adafactor(*operands, self.state)
 
-    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[np.uint32]]]:
+    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
         """Return what must be written before the first update."""
         return self.state.initial_values()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -95,6 +97,7 @@ def record_training(
     micro_batch_size: int,
     seq_len: int,
     optimizer: OptimizerName = "adamw",
+    lora_plus_ratio: float = 1.0,
     budget_bytes: int = KEEP_BUDGET_BYTES,
 ) -> TrainingGraphs:
     """Record a training step; nothing is allocated.
@@ -108,16 +111,18 @@ def record_training(
         micro_batch_size: Sequences computed together.
         seq_len: Tokens of a sequence.
         optimizer: Which one.
+        lora_plus_ratio: Learning rate of B over that of A.
         budget_bytes: Most bytes a run may take before it recomputes.
 
     Raises:
         OutOfGpuMemoryError: not even recomputing fits the device's limits.
     """
     shape = (micro_batch_size, seq_len)
-    kept = _record(model, adapter, shape, optimizer, is_checkpointing=False)
+    create = partial(Optimizer.create, optimizer, adapter.layout, lora_plus_ratio)
+    kept = _record(model, adapter, shape, create, is_checkpointing=False)
     if kept.plan.total_bytes <= budget_bytes and _fits(kept.plan, model.device):
         return kept
-    recomputed = _record(model, adapter, shape, optimizer, is_checkpointing=True)
+    recomputed = _record(model, adapter, shape, create, is_checkpointing=True)
     check_limits(recomputed.plan, model.device)
     return recomputed
 
@@ -126,7 +131,7 @@ def _record(
     model: Model,
     adapter: Adapter,
     shape: tuple[int, int],
-    optimizer_name: OptimizerName,
+    create_optimizer: Callable[[], Optimizer],
     *,
     is_checkpointing: bool,
 ) -> TrainingGraphs:
@@ -151,7 +156,7 @@ def _record(
     )
     assert d_hidden is not None
     decoder.backward(graph, d_hidden, inputs.positions, num_sequences=inputs.num_sequences)
-    optimizer = Optimizer.create(optimizer_name, adapter.layout)
+    optimizer = create_optimizer()
     update = Graph("update", tuning)
     optimizer.record(update, adapter.parameters, gradients, inputs.total)
     plan = plan_memory([graph, update])

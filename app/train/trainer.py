@@ -104,6 +104,7 @@ class Trainer:
             micro_batch_size=self._micro_batch_size,
             seq_len=self._seq_len,
             optimizer=config.optimizer,
+            lora_plus_ratio=config.lora_plus_ratio,
         )
         self._allocation: Allocation | None = None
         self._programs: list[Program] = []

@@ -20,6 +20,9 @@ const asText = (value) => (Array.isArray(value) ? value.join(',') : value === nu
 
 /** @param {Field} field @param {string} id */
 function control(field, id) {
+  if (field.kind === 'switch') {
+    return make('select', { id }, make('option', { value: 'false', text: 'no' }), make('option', { value: 'true', text: 'yes' }));
+  }
   if (field.kind === 'choice' || field.kind === 'modules') {
     const options = field.kind === 'modules'
       ? Object.entries(MODULES).map(([text, names]) => make('option', { value: names.join(','), text }))
@@ -39,6 +42,7 @@ function control(field, id) {
 function parse(field, text) {
   if (field.kind === 'modules') return text.split(',');
   if (field.kind === 'choice') return text;
+  if (field.kind === 'switch') return text === 'true';
   const trimmed = text.trim();
   if (trimmed === '') return field.optional ? null : undefined;
   const number = Number(trimmed);

@@ -31,7 +31,7 @@ def test_gradients_far_from_one(device: Device, scale: float) -> None:
 
 def test_a_matrix_too_wide_both_ways_is_refused() -> None:
     with pytest.raises(ShapeError, match="300 × 400: adafactor takes at most 256 one way"):
-        AdafactorState.create([(0, 300, 400)])
+        AdafactorState.create([(0, 300, 400, 1.0)])
 
 
 @pytest.mark.peft
