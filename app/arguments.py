@@ -12,6 +12,7 @@ from app.config import (
     CURRICULA,
     OPTIMIZERS,
     PACKINGS,
+    RANK_SCHEDULES,
     SCHEDULES,
     GenerationConfig,
     LoraConfig,
@@ -73,13 +74,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-modules", default="all", help="all, or names with commas")
     for name, choices in (
         ("schedule", SCHEDULES),
+        ("rank_schedule", RANK_SCHEDULES),
         ("optimizer", OPTIMIZERS),
         ("packing", PACKINGS),
         ("curriculum", CURRICULA),
     ):
         default = TrainConfig.__dataclass_fields__[name].default
         help = TrainConfig.__dataclass_fields__[name].metadata["help"]
-        parser.add_argument(f"--{name}", choices=choices, default=default, help=help)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", choices=choices, default=default, help=help
+        )
     _add_settings(
         parser,
         TrainConfig,

@@ -25,6 +25,9 @@ PACKINGS: tuple[Packing, ...] = ("none", "dual", "best-fit")
 Curriculum = Literal["none", "tfidf"]
 CURRICULA: tuple[Curriculum, ...] = ("none", "tfidf")
 
+RankScheduleName = Literal["fixed", "progressive", "adaptive", "hardware"]
+RANK_SCHEDULES: tuple[RankScheduleName, ...] = ("fixed", "progressive", "adaptive", "hardware")
+
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The seven linear projections of a Llama layer, in the order the engine records them."""
 
@@ -164,6 +167,11 @@ class TrainConfig(_Checked):
     optimizer: OptimizerName = setting(
         "adamw", "adam8bit keeps a quarter of its memory, adafactor next to none."
     )
+    rank_schedule: RankScheduleName = setting(
+        "fixed",
+        "progressive grows to the rank, adaptive moves ranks between layers, hardware takes the "
+        "largest that costs hardly any speed.",
+    )
     lora_plus_ratio: float = setting(
         1.0, "Learning rate of B over that of A; LoRA+ takes about 16, 1 is off."
     )
@@ -200,6 +208,7 @@ class TrainConfig(_Checked):
             found.append(f"learning_rate is {self.learning_rate}: give a number above 0, up to 10")
         choices: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("schedule", SCHEDULES),
+            ("rank_schedule", RANK_SCHEDULES),
             ("optimizer", OPTIMIZERS),
             ("packing", PACKINGS),
             ("curriculum", CURRICULA),

@@ -2,7 +2,8 @@
 // Moments m, v as in adamw.wgsl. Those of a block of 256 elements are codes into a map of 256 values,
 // scaled by the block's largest magnitude; small tensors keep theirs in f32.
 // tables: 256 f32 of the signed map, 256 of the unsigned one, then per block (start, count, place, rate):
-// rate multiplies the learning rate (LoRA+ has one for B); place is where its moments lie: of codes four to a word, or of `small` where its top bit is set.
+// place is where its moments lie: of codes four to a word, or of `small` where its top bit is set;
+// rate multiplies the learning rate: LoRA+ has one for B.
 // codes (2, coded / 4), scales (2, coded / 256), small (2, kept): first moments, then second ones.
 // Clears the gradient; last_good keeps the parameters that gave this step's finite loss.
 // Dispatch grid_1d(blocks · 64, 64): a workgroup owns a block, an invocation four elements of it.

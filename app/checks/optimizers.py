@@ -9,8 +9,10 @@ import numpy as np
 from app.checks.bench import Array, Bench
 from app.ops.adafactor import AdafactorState, adafactor
 from app.ops.adam8bit import BLOCK, MIN_CODED, Adam8bitState, adam8bit, dynamic_map
+from app.ops.mask import mask, new_mask, pack_bits
 from app.reference import adafactor as adafactor_twin
 from app.reference import adam8bit as twin
+from app.reference import mask as mask_twin
 from app.reference.adamw import adamw
 from app.reference.tolerances import ELEMENTWISE, EXACT
 
@@ -140,3 +142,14 @@ def adafactor_case(
     adafactor(bench.graph, update, parameters, gradients, last_good, state)
     bench.expect("parameters", parameters, *after["parameters"], tolerance=ELEMENTWISE)
     bench.expect("last good", last_good, *after["last good"], tolerance=ELEMENTWISE)
+
+
+def mask_case(bench: Bench, *, size: int) -> None:
+    """Half of the elements, even those that are not finite."""
+    values, is_kept = bench.normal(size), bench.rng.random(size) < 0.5
+    values[~is_kept] = np.nan
+    tensor = bench.tensor("values", values)
+    bits = new_mask("bits", size)
+    bench.write(bits, pack_bits(is_kept))
+    mask(bench.graph, tensor, bits)
+    bench.expect("values", tensor, mask_twin.mask(values, is_kept), tolerance=EXACT)

@@ -10,6 +10,7 @@ from app.config import (
     CURRICULA,
     OPTIMIZERS,
     PACKINGS,
+    RANK_SCHEDULES,
     SCHEDULES,
     TARGET_MODULES,
     LoraConfig,
@@ -30,6 +31,7 @@ LABELS = {
     "schedule": "Schedule",
     "warmup_steps": "Warm-up steps",
     "use_rslora": "Rank-stabilised scale",
+    "rank_schedule": "Rank schedule",
     "lora_plus_ratio": "Learning rate of B over A",
     "optimizer": "Optimizer",
     "weight_decay": "Weight decay",
@@ -42,6 +44,7 @@ LABELS = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": SCHEDULES,
+    "rank_schedule": RANK_SCHEDULES,
     "optimizer": OPTIMIZERS,
     "packing": PACKINGS,
     "curriculum": CURRICULA,

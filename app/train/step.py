@@ -15,11 +15,13 @@ from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import MemoryPlan, check_limits, plan_memory
 from app.gpu.tuning import Tuning
 from app.models.loader import Model
-from app.nn.adapter import Adapter
+from app.nn.adapter import Adapter, AdapterLayout
 from app.nn.decoder import Decoder
 from app.ops.cross_entropy import head_loss
+from app.ops.mask import mask, new_mask, pack_bits
 from app.text.windows import Batch, Windows
 from app.train.optimizers import Optimizer
+from app.train.ranks import ActiveRanks, masks_of
 
 GIB = 1 << 30
 KEEP_BUDGET_BYTES = 4 * GIB
@@ -78,6 +80,31 @@ class BatchInputs:
 
 
 @dataclass(frozen=True, eq=False)
+class Masks:
+    """Bits of the flat array, for ranks that are not in use.
+
+    Attributes:
+        trained: Elements whose gradients count.
+        present: Elements that may be other than zero.
+    """
+
+    trained: Tensor
+    present: Tensor
+
+    @classmethod
+    def create(cls, size: int) -> Masks:
+        """Return masks whose buffers are not allocated yet."""
+        return cls(new_mask("trained ranks", size), new_mask("present ranks", size))
+
+    def write(self, device: Device, layout: AdapterLayout, active: ActiveRanks) -> None:
+        """Let these ranks be in use."""
+        for tensor, kept in zip(
+            (self.trained, self.present), masks_of(layout, active), strict=True
+        ):
+            device.write(tensor.storage.buffer, 0, pack_bits(kept))
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingGraphs:
     """A micro-batch that adds to the gradients, an update that uses them, and their memory."""
 
@@ -86,6 +113,7 @@ class TrainingGraphs:
     inputs: BatchInputs
     gradients: Tensor
     optimizer: Optimizer
+    masks: Masks | None
     plan: MemoryPlan
     is_checkpointing: bool
 
@@ -98,6 +126,7 @@ def record_training(
     seq_len: int,
     optimizer: OptimizerName = "adamw",
     lora_plus_ratio: float = 1.0,
+    is_masked: bool = False,
     budget_bytes: int = KEEP_BUDGET_BYTES,
 ) -> TrainingGraphs:
     """Record a training step; nothing is allocated.
@@ -112,6 +141,7 @@ def record_training(
         seq_len: Tokens of a sequence.
         optimizer: Which one.
         lora_plus_ratio: Learning rate of B over that of A.
+        is_masked: Some ranks may not be in use: see `Masks`.
         budget_bytes: Most bytes a run may take before it recomputes.
 
     Raises:
@@ -119,10 +149,10 @@ def record_training(
     """
     shape = (micro_batch_size, seq_len)
     create = partial(Optimizer.create, optimizer, adapter.layout, lora_plus_ratio)
-    kept = _record(model, adapter, shape, create, is_checkpointing=False)
+    kept = _record(model, adapter, shape, create, is_masked, is_checkpointing=False)
     if kept.plan.total_bytes <= budget_bytes and _fits(kept.plan, model.device):
         return kept
-    recomputed = _record(model, adapter, shape, create, is_checkpointing=True)
+    recomputed = _record(model, adapter, shape, create, is_masked, is_checkpointing=True)
     check_limits(recomputed.plan, model.device)
     return recomputed
 
@@ -132,6 +162,7 @@ def _record(
     adapter: Adapter,
     shape: tuple[int, int],
     create_optimizer: Callable[[], Optimizer],
+    is_masked: bool,
     *,
     is_checkpointing: bool,
 ) -> TrainingGraphs:
@@ -158,9 +189,16 @@ def _record(
     decoder.backward(graph, d_hidden, inputs.positions, num_sequences=inputs.num_sequences)
     optimizer = create_optimizer()
     update = Graph("update", tuning)
+    masks = Masks.create(adapter.layout.size) if is_masked else None
+    if masks is not None:
+        mask(update, gradients, masks.trained)
     optimizer.record(update, adapter.parameters, gradients, inputs.total)
+    if masks is not None:
+        mask(update, adapter.parameters, masks.present)
     plan = plan_memory([graph, update])
-    return TrainingGraphs(graph, update, inputs, gradients, optimizer, plan, is_checkpointing)
+    return TrainingGraphs(
+        graph, update, inputs, gradients, optimizer, masks, plan, is_checkpointing
+    )
 
 
 def check_context(model: Model, windows: Windows) -> None:

@@ -20,6 +20,7 @@ from app.nn.adapter import Adapter
 from app.text.curriculum import order_windows
 from app.text.windows import Windows, batches, pad_batch
 from app.train.control import RunControl
+from app.train.ranks import ActiveRanks, RankSchedule
 from app.train.schedule import learning_rate_at
 from app.train.step import check_context, record_training
 
@@ -81,6 +82,7 @@ class Trainer:
     Attributes:
         plan: Every byte the run will hold; computed here, allocated in `prepare`.
         num_steps: Updates of the run.
+        active_ranks: Module path → indices of the ranks in use, once prepared.
 
     Raises:
         ConfigError: settings out of range, or windows longer than the model's context.
@@ -97,6 +99,8 @@ class Trainer:
         check_context(model, windows)
         self._seq_len = int(windows.lengths.max())
         self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
+        self._ranks = RankSchedule(config.rank_schedule, adapter.lora.rank, self.num_steps)
+        self.active_ranks: ActiveRanks = {}
         self._order = order_windows(windows, config.curriculum, config.seed)
         self._graphs = record_training(
             model,
@@ -105,6 +109,7 @@ class Trainer:
             seq_len=self._seq_len,
             optimizer=config.optimizer,
             lora_plus_ratio=config.lora_plus_ratio,
+            is_masked=not self._ranks.is_fixed,
         )
         self._allocation: Allocation | None = None
         self._programs: list[Program] = []
@@ -165,8 +170,11 @@ class Trainer:
         )
         for tensor, values in graphs.optimizer.initial_values():
             device.write(self._allocation.buffer_of(tensor.storage), 0, values)
+        tensors = await self._adapter.tensors()
+        self.active_ranks = self._ranks.first(tensors)
+        self._write_ranks()
         # Before the first update the adapter that was given is the last good one.
-        flat = self._adapter.layout.pack(await self._adapter.tensors())
+        flat = self._adapter.layout.pack(tensors)
         device.write(graphs.optimizer.common.last_good.storage.buffer, 0, flat)
 
     async def run(
@@ -196,6 +204,10 @@ class Trainer:
         num_tokens = 0
         for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
             await control.wait_while_paused()
+            if not self._ranks.is_fixed and self._ranks.changes_before(step):
+                tensors = await self._adapter.tensors()
+                self.active_ranks = self._ranks.next(step, self.active_ranks, tensors)
+                self._write_ranks()
             if control.stopped or not await self._accumulate(indices, control):
                 break
             num_tokens += int(self._windows.lengths[indices].sum())
@@ -220,6 +232,11 @@ class Trainer:
         if self._allocation is not None:
             self._allocation.destroy()
             self._allocation = None
+
+    def _write_ranks(self) -> None:
+        masks = self._graphs.masks
+        if masks is not None:
+            masks.write(self._model.device, self._adapter.layout, self.active_ranks)
 
     def _visit(self) -> Iterator[NDArray[np.int64]]:
         """Yield the windows of each step, in order, for as many epochs as are asked for."""
