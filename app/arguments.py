@@ -49,7 +49,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--profile", action="store_true", help="time each kernel of a step alone")
     bench.add_argument("--curves", action="store_true", help="time steps over tokens, rank, layers")
-    bench.add_argument("--exhaustive", action="store_true", help="tuning beside the best of all")
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON lines on stdout")
     return parser

@@ -243,6 +243,5 @@ async def _bench(options: argparse.Namespace) -> None:
         shapes=shapes,
         profile=options.profile,
         curves=options.curves,
-        exhaustive=options.exhaustive,
         on_stage=lambda text, fraction: output.progress(f"{fraction:4.0%} {text}"),
     )

@@ -14,7 +14,6 @@ from app.gpu.device import Device
 from app.io.source import ByteSource
 from app.models.loader import Model, load_model
 from app.models.random import named_shape, random_model
-from app.plan.autotune import autotune_figures
 from app.plan.bench_curves import bench_curves
 from app.plan.bench_kernels import bench_attention, bench_products
 from app.plan.bench_memory import bench_memory_bound
@@ -52,7 +51,6 @@ class Extras:
 
     profile: bool = False
     curves: bool = False
-    exhaustive: bool = False
 
 
 async def run_bench(
@@ -63,7 +61,6 @@ async def run_bench(
     shapes: Sequence[str] = (),
     profile: bool = False,
     curves: bool = False,
-    exhaustive: bool = False,
     control: RunControl | None = None,
     on_stage: Stage = lambda text, fraction: None,
 ) -> None:
@@ -79,7 +76,6 @@ async def run_bench(
             first of SHAPES where neither is given.
         profile: Also time each kernel of a training step alone.
         curves: Also scaling curves, of the file or of the first shape.
-        exhaustive: Also how far tuning is from the best of all choices, of the same.
         control: Stops the benchmark.
         on_stage: Told in words what is being measured, and which share of the figures is there.
 
@@ -88,7 +84,7 @@ async def run_bench(
         ConfigError: no such shape.
         FormatError: the file cannot be read.
     """
-    extras = Extras(profile, curves, exhaustive)
+    extras = Extras(profile, curves)
     configs = [] if source else [named_shape(name) for name in shapes or SHAPES[:1]]
     run = BenchRun(device, take, on_stage, control or RunControl())
     run.num_expected = DEVICE_FIGURES
@@ -177,8 +173,7 @@ def _is_too_large(run: BenchRun, config: ModelConfig) -> bool:
 
 def _skip(run: BenchRun, reason: str, extras: Extras) -> None:
     what = ["train_step", "decode", "prefill", "adapter_switch", "adapter_swap"]
-    named = {"profile": extras.profile, "curve": extras.curves, "autotune": extras.exhaustive}
-    what += [name for name, is_wanted in named.items() if is_wanted]
+    what += ["profile"] * extras.profile + ["curve"] * extras.curves
     run.report("skipped", what=what, reason=reason)
 
 
@@ -203,15 +198,6 @@ async def _bench_model(run: BenchRun, model: Model, extras: Extras) -> None:
         _skip(run, str(error), Extras(extras.profile))
     if extras.curves:
         await bench_curves(run, model)
-    if extras.exhaustive:
-        await _bench_tuning(run, model)
-
-
-async def _bench_tuning(run: BenchRun, model: Model) -> None:
-    run.stage("every choice of every operation")
-    async for figure in autotune_figures(model):
-        values = dict(figure)
-        run.report(values.pop("bench"), **values)
 
 
 def training_shape(model: Model, gflops: float, num_layers: int | None = None) -> tuple[int, int]:
