@@ -186,6 +186,7 @@ class Trainer:
         pending: deque[_PendingStep] = deque()
         report = _Reporter(on_step, control)
         num_tokens = 0
+        self._clear_sums()
         for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
             await control.wait_while_paused()
             if control.stopped or not await self._accumulate(indices, control):
@@ -218,6 +219,12 @@ class Trainer:
         order = np.arange(self._windows.num_windows)
         while True:
             yield from batches(order, self.windows_per_step)
+
+    def _clear_sums(self) -> None:
+        """Forget gradients and loss of a step that an earlier `run` was stopped in."""
+        device, graphs = self._model.device, self._graphs
+        for tensor in (graphs.gradients, graphs.inputs.total):
+            device.write(tensor.storage.buffer, 0, np.zeros(tensor.size, np.float32))
 
     async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
         """Run the micro-batches of one step; False where it was stopped half-way."""
