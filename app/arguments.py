@@ -10,6 +10,7 @@ from typing import NoReturn
 from app import __version__
 from app.config import SCHEDULES, GenerationConfig, LoraConfig, TrainConfig
 from app.errors import ConfigError
+from app.gpu.tuning import TUNE_MODES
 
 NOT_BUILT = {
     "optimizer": ("adamw", ("adamw", "adam8bit", "adafactor")),
@@ -49,6 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--profile", action="store_true", help="time each kernel of a step alone")
     bench.add_argument("--curves", action="store_true", help="time steps over tokens, rank, layers")
+    bench.add_argument(
+        "--exhaustive", action="store_true", help="time every kernel variant beside the tuned one"
+    )
+    for name in ("train", "eval", "chat", "bench"):
+        _add_tune(commands.choices[name])
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON lines on stdout")
     return parser
@@ -99,6 +105,16 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
         parser,
         GenerationConfig,
         ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed"),
+    )
+
+
+def _add_tune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tune",
+        choices=TUNE_MODES,
+        default="auto",
+        help="choose kernel variants by measuring (auto: before training and bench, once a GPU, "
+        "and what was chosen is kept; always: now; never: fixed ones)",
     )
 
 

@@ -28,7 +28,10 @@ from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.bench import SHAPES, run_bench
 from app.plan.bench_table import TextTable
+from app.plan.bench_tuning import BenchTuning
 from app.plan.probe import collect_info
+from app.plan.tuning_cache import FileStore
+from app.plan.tuning_policy import settle_tuning
 from app.text.chat_template import render_chat
 from app.text.corpus import Windows, decode_corpus, make_windows, split_eval
 from app.train.control import RunControl
@@ -91,10 +94,23 @@ async def _open_device() -> Device:
     return await open_native_device()
 
 
-async def _open_model(path: Path, output: _Output) -> Model:
+async def _open_model(
+    options: argparse.Namespace, output: _Output, *, may_measure: bool = False
+) -> Model:
+    """Load the model and tune its device; `--tune auto` measures where `may_measure`."""
     device = await _open_device()
-    output.progress(f"{device.info.name}: loading {path.name}")
-    return await load_model(device, FileSource(path), lambda done, total: None)
+    output.progress(f"{device.info.name}: loading {options.model.name}")
+    model = await load_model(device, FileSource(options.model), lambda done, total: None)
+    settled = await settle_tuning(
+        model,
+        FileStore(),
+        options.tune,
+        may_measure=may_measure,
+        on_progress=lambda name, share: output.progress(f"{share:4.0%} tuning {name}"),
+    )
+    if settled.source == "measured" and settled.report is not None:
+        output.progress(f"tuned in {settled.report.seconds:.1f} s; kept for the next run")
+    return model
 
 
 def _open_adapter(model: Model, path: Path) -> Adapter:
@@ -126,7 +142,7 @@ async def _train(options: argparse.Namespace) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
-    model = await _open_model(options.model, output)
+    model = await _open_model(options, output, may_measure=True)
     windows = _read_windows(model, options.corpus, config.max_seq_len)
     windows, held_out = split_eval(windows, config.eval_fraction)
     if options.adapter is not None:
@@ -184,7 +200,7 @@ async def _train(options: argparse.Namespace) -> None:
 async def _eval(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
     TrainConfig(max_seq_len=options.max_seq_len).check()
-    model = await _open_model(options.model, output)
+    model = await _open_model(options, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
     windows = _read_windows(model, options.text, options.max_seq_len)
     result = await evaluate(model, adapter, windows)
@@ -204,7 +220,7 @@ async def _chat(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
     names = set(GenerationConfig.__dataclass_fields__)
     config = GenerationConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
-    model = await _open_model(options.model, output)
+    model = await _open_model(options, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
     text = options.prompt
     if not options.raw:
@@ -243,5 +259,6 @@ async def _bench(options: argparse.Namespace) -> None:
         shapes=shapes,
         profile=options.profile,
         curves=options.curves,
+        prepare=BenchTuning(FileStore(), options.tune, is_exhaustive=options.exhaustive),
         on_stage=lambda text, fraction: output.progress(f"{fraction:4.0%} {text}"),
     )

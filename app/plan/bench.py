@@ -18,7 +18,7 @@ from app.plan.bench_curves import bench_curves
 from app.plan.bench_kernels import bench_attention, bench_products
 from app.plan.bench_memory import bench_memory_bound
 from app.plan.bench_model import LORA, bench_generation, bench_profile, bench_training
-from app.plan.bench_run import BenchRun, BenchStoppedError, Figure, Stage
+from app.plan.bench_run import BenchRun, BenchStoppedError, Figure, Prepare, Stage
 from app.plan.defaults import training_flops_per_token
 from app.plan.probe import measure_copy, measure_fma_peak, measure_gflops
 from app.plan.timing import HAS_PROCESSOR_TIME
@@ -63,6 +63,7 @@ async def run_bench(
     curves: bool = False,
     control: RunControl | None = None,
     on_stage: Stage = lambda text, fraction: None,
+    prepare: Prepare | None = None,
 ) -> None:
     """Measure peaks, operations, a training step, generation; tell each figure as it is there.
 
@@ -78,6 +79,7 @@ async def run_bench(
         curves: Also scaling curves, of the file or of the first shape.
         control: Stops the benchmark.
         on_stage: Told in words what is being measured, and which share of the figures is there.
+        prepare: Called with each model before it is measured: tunes the device for it.
 
     Raises:
         BenchStoppedError: it was stopped; everything it held on the device is free.
@@ -86,7 +88,7 @@ async def run_bench(
     """
     extras = Extras(profile, curves)
     configs = [] if source else [named_shape(name) for name in shapes or SHAPES[:1]]
-    run = BenchRun(device, take, on_stage, control or RunControl())
+    run = BenchRun(device, take, on_stage, control or RunControl(), prepare=prepare)
     run.num_expected = DEVICE_FIGURES
     for config in configs:
         left_out = _is_too_large(run, config)
@@ -179,6 +181,8 @@ def _skip(run: BenchRun, reason: str, extras: Extras) -> None:
 
 async def _bench_operations(run: BenchRun, model: Model, num_layers: int) -> tuple[int, int]:
     """Report the operations of a layer and of the head; return the shape of a step."""
+    if run.prepare is not None:
+        await run.prepare(run, model)
     num_sequences, seq_len = training_shape(model, run.gflops, num_layers)
     rows = num_sequences * seq_len
     await bench_products(run, model, rows)

@@ -16,14 +16,22 @@ from app.ops.attention import (
     attention_query_choices,
 )
 from app.studio.checks.layers import attention_case, cached_attention_case
-from tests.ops.helpers import TUNINGS, check
+from tests.ops.helpers import SUBGROUPS, TUNINGS, check
 
 GROUPS = ((2, 2), (4, 2), (9, 3))
 """(query heads, key heads): 1, 2 and 3 query heads a key head."""
 
 
+@pytest.fixture(params=[*TUNINGS, *SUBGROUPS])
+def tuning(request: pytest.FixtureRequest, device: Device) -> str:
+    """A preset's name; that for subgroups only where the device has them."""
+    name = str(request.param)
+    if name in SUBGROUPS and device.info.subgroup_size < 8:
+        pytest.skip("needs subgroups of at least 8 of known size")
+    return name
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("length", [1, 5, 33])
 @pytest.mark.parametrize("head_dim", [16, 32, 64])
 def test_attention(device: Device, head_dim: int, length: int, tuning: str) -> None:
@@ -38,13 +46,12 @@ def test_attention(device: Device, head_dim: int, length: int, tuning: str) -> N
     "head_dim",  # the compiler of a software adapter takes seconds over the large ones
     [pytest.param(size, marks=[pytest.mark.slow] if size > 64 else []) for size in HEAD_DIMS],
 )
-def test_every_head_dim(device: Device, head_dim: int) -> None:
+def test_every_head_dim(device: Device, head_dim: int, tuning: str) -> None:
     heads = Heads(2, 1, head_dim)
-    check(device, attention_case, num_sequences=2, length=9, heads=heads)
+    check(device, attention_case, tuning, num_sequences=2, length=9, heads=heads)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 def test_peaked_attention(device: Device, tuning: str) -> None:
     """Scores of ±60: unseen keys of a tile would overflow where they are not held back."""
     shape = {"num_sequences": 2, "length": 33, "heads": Heads(4, 2, 16)}
@@ -52,13 +59,11 @@ def test_peaked_attention(device: Device, tuning: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 def test_real_shape(device: Device, tuning: str) -> None:
     check(device, attention_case, tuning, num_sequences=2, length=128, heads=Heads(9, 3, 64))
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize(("length", "offset"), [(1, 0), (1, 31), (5, 2), (32, 0), (13, 19)])
 @pytest.mark.parametrize("group", GROUPS)
 def test_cached(
