@@ -20,6 +20,9 @@ OWNED = {
 }
 """Queries, (query, head) pairs or keys that an invocation of a kernel owns, where not one."""
 
+MAX_TILE_BYTES = 16384
+"""Workgroup memory of the `_tiled` kernels at most: WebGPU's default limit."""
+
 SLOWDOWN = 4.0
 """Attention runs at about a quarter of a product's rate; only submit sizes depend on it."""
 
@@ -101,6 +104,8 @@ def _choices(shader: str, limits: Limits, info: AdapterInfo, heads: Heads) -> li
         choices += [choose(f"{shader}_wide", LANES=count) for count in lanes[:2]]
     if info.subgroup_size >= 8:
         choices += [choose(f"{shader}_shared", "blocks_subgroup", LANES=8)]
+    if limits.max_workgroup_storage_bytes >= MAX_TILE_BYTES:
+        choices += [choose(f"{shader}_tiled", LANES=count) for count in lanes[1:]]
     return choices
 
 
@@ -234,11 +239,11 @@ def _launch(
     if is_wide and (heads.head_dim > MAX_WIDE_HEAD_DIM or queries <= lanes):
         choice = replace(choice, shader=choice.shader.removesuffix("_wide"))
     is_shared, is_key = choice.shader.endswith("_shared"), "_key" in choice.shader
-    per_head = queries * heads.heads_per_key if is_shared and not is_key else queries
-    blocks = ceil_div(per_head, lanes * OWNED.get(choice.shader, 1))
-    along_keys = is_shared or is_key
+    has_pairs = (is_shared or choice.shader.endswith("_tiled")) and not is_key
+    rows = queries * heads.heads_per_key if has_pairs else queries
+    blocks = ceil_div(rows, lanes * OWNED.get(choice.shader, 1))
     kernel = choice.kernel(f"shared_{heads.prelude}" if is_shared else heads.prelude)
-    num_heads = heads.num_key_value_heads if along_keys else heads.num_heads
+    num_heads = heads.num_key_value_heads if has_pairs or is_key else heads.num_heads
     return kernel, (blocks, num_heads, num_sequences)
 
 

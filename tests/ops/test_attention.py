@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
+from app.gpu.tuning import GPU
 from app.ops.attention import (
     HEAD_DIMS,
     Heads,
@@ -92,3 +95,21 @@ def test_choices_respect_the_limits() -> None:
             assert all(choice["LANES"] <= 32 for choice in found)
             assert "wide" not in found[0].shader
             assert head_dim <= 64 or all("wide" not in choice.shader for choice in found)
+            assert all("tiled" not in choice.shader for choice in found)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("heads", [Heads(2, 1, 16), Heads(6, 2, 32)])
+def test_every_choice(device: Device, heads: Heads) -> None:
+    """Whatever may be picked on this device, with whatever else, agrees with the twin."""
+    device_has = device.limits, device.features, device.info, heads
+    forward, query, key = (
+        choices(*device_has)
+        for choices in (attention_choices, attention_query_choices, attention_key_choices)
+    )
+    assert len(forward) == len(query) == len(key)
+    for choices in zip(forward, query, key, strict=True):
+        names = dict(zip(("attention", "attention_query", "attention_key"), choices, strict=True))
+        check(
+            device, attention_case, replace(GPU, **names), num_sequences=2, length=19, heads=heads
+        )
