@@ -19,6 +19,7 @@ from app.config import (
     TrainConfig,
 )
 from app.errors import ConfigError
+from app.gpu.tuning import TUNE_MODES
 
 SHAPES = ("all", "smollm2-135m", "smollm2-360m", "tinyllama-1.1b", "tiny")
 
@@ -51,7 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--profile", action="store_true", help="time each kernel of a step alone")
     bench.add_argument("--curves", action="store_true", help="time steps over tokens, rank, layers")
-    bench.add_argument("--exhaustive", action="store_true", help="tuning beside the best of all")
+    bench.add_argument(
+        "--exhaustive", action="store_true", help="time every kernel variant beside the tuned one"
+    )
+    for name in ("train", "eval", "chat", "bench"):
+        _add_tune(commands.choices[name])
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON lines on stdout")
     return parser
@@ -120,6 +125,16 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
         parser,
         GenerationConfig,
         ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed"),
+    )
+
+
+def _add_tune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tune",
+        choices=TUNE_MODES,
+        default="auto",
+        help="choose kernel variants by measuring (auto: before training and bench, once a GPU, "
+        "and what was chosen is kept; always: now; never: fixed ones)",
     )
 
 

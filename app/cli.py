@@ -28,7 +28,10 @@ from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.bench import SHAPES, run_bench
 from app.plan.bench_table import TextTable
+from app.plan.bench_tuning import BenchTuning
 from app.plan.probe import collect_info
+from app.plan.tuning_cache import FileStore
+from app.plan.tuning_policy import settle_tuning
 from app.text.chat_template import render_chat
 from app.text.corpus import decode_corpus
 from app.text.dataset import CorpusFile, Dataset, encode_files, goes_by_documents, make_dataset
@@ -92,10 +95,23 @@ async def _open_device() -> Device:
     return await open_native_device()
 
 
-async def _open_model(path: Path, output: _Output) -> Model:
+async def _open_model(
+    options: argparse.Namespace, output: _Output, *, may_measure: bool = False
+) -> Model:
+    """Load the model and tune its device; `--tune auto` measures where `may_measure`."""
     device = await _open_device()
-    output.progress(f"{device.info.name}: loading {path.name}")
-    return await load_model(device, FileSource(path), lambda done, total: None)
+    output.progress(f"{device.info.name}: loading {options.model.name}")
+    model = await load_model(device, FileSource(options.model), lambda done, total: None)
+    settled = await settle_tuning(
+        model,
+        FileStore(),
+        options.tune,
+        may_measure=may_measure,
+        on_progress=lambda name, share: output.progress(f"{share:4.0%} tuning {name}"),
+    )
+    if settled.source == "measured" and settled.report is not None:
+        output.progress(f"tuned in {settled.report.seconds:.1f} s; kept for the next run")
+    return model
 
 
 def _open_adapter(model: Model, path: Path) -> Adapter:
@@ -142,7 +158,7 @@ async def _train(options: argparse.Namespace) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
-    model = await _open_model(options.model, output)
+    model = await _open_model(options, output, may_measure=True)
     dataset = await _read_dataset(model, options.corpus, config)
     windows, held_out = dataset.train, dataset.evaluation
     if options.adapter is not None:
@@ -201,7 +217,7 @@ async def _train(options: argparse.Namespace) -> None:
 async def _eval(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
     config = TrainConfig(max_seq_len=options.max_seq_len, eval_fraction=0.0).check()
-    model = await _open_model(options.model, output)
+    model = await _open_model(options, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
     dataset = await _read_dataset(model, [options.text], config)
     result = await evaluate(model, adapter, dataset.train)
@@ -221,7 +237,7 @@ async def _chat(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
     names = set(GenerationConfig.__dataclass_fields__)
     config = GenerationConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
-    model = await _open_model(options.model, output)
+    model = await _open_model(options, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
     text = options.prompt
     if not options.raw:
@@ -260,6 +276,6 @@ async def _bench(options: argparse.Namespace) -> None:
         shapes=shapes,
         profile=options.profile,
         curves=options.curves,
-        exhaustive=options.exhaustive,
+        prepare=BenchTuning(FileStore(), options.tune, is_exhaustive=options.exhaustive),
         on_stage=lambda text, fraction: output.progress(f"{fraction:4.0%} {text}"),
     )

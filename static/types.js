@@ -9,7 +9,7 @@
  * @typedef {{name: string, backend: string, is_software: boolean, features: string[]}} Gpu
  * @typedef {{name: string, stage: 'download'|'gpu', loaded_bytes: number, total_bytes: number}} ModelProgress
  * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
- *   vocab_size: number, max_context: number, weights_bytes: number, gflops: number}} ModelInfo
+ *   vocab_size: number, max_context: number, weights_bytes: number}} ModelInfo
  *
  * @typedef {{text: string}|{files: {file: Blob, name: string}[]}} Corpus
  * @typedef {{text: string, is_learned: boolean, is_first: boolean}} PreviewToken

@@ -3,7 +3,7 @@
 // dy (M, C), x (M, C), weight (C), rstd (M), skip (M, C), b (C, RANK) → dx (M, C), g (M, RANK), f32
 // C and RANK are multiples of 4. skip is the gradient that flows past the norm.
 // Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows; its invocations share the columns.
-// Needs the low_rank_tile prelude. Later ranks read dx back, each invocation what it wrote itself.
+// Needs a low_rank_* prelude. Later ranks read dx back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;

@@ -2,7 +2,7 @@
 // y = x · rstd · weight,  rstd = 1/√(mean(x²) + eps),  h = scaling · y·Aᵀ
 // x (M, C) · weight (C) · a (R, C) → y (M, C), rstd (M), h (M, R), f32; C and R multiples of 4
 // Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows; its invocations share the columns.
-// Needs the low_rank_tile prelude. Later ranks read y back, each invocation what it wrote itself.
+// Needs a low_rank_* prelude. Later ranks read y back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;

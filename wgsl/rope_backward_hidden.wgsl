@@ -2,7 +2,7 @@
 // x (M, STRIDE), q | k | v, whose first ROTATED columns are rotated · positions (M)
 // table (positions, D/2) of (cos, sin) · b (STRIDE, RANK) → g (M, MODULES·RANK), f32
 // RANK is a multiple of 4; every module is whole heads. Dispatch (⌈M/ROWS⌉, MODULES, 1): a
-// workgroup owns ROWS rows of one module. Needs the low_rank_tile prelude. Later ranks read x
+// workgroup owns ROWS rows of one module. Needs a low_rank_* prelude. Later ranks read x
 // back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> positions: array<u32>;

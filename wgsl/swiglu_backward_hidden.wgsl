@@ -3,7 +3,7 @@
 // g = scaling · (dgate·B₀ | dup·B₁)
 // dy (M, F), gate_up (M, 2·F), b (2·F, RANK) → d_gate_up (M, 2·F), g (M, 2·RANK), f32
 // F and RANK are multiples of 4. Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows.
-// Needs the low_rank_tile prelude. Later ranks read d_gate_up back, each invocation its own writes.
+// Needs a low_rank_* prelude. Later ranks read d_gate_up back, each invocation its own writes.
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(1) var<storage, read> gate_up: array<vec4f>;

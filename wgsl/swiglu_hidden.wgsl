@@ -2,7 +2,7 @@
 // y = silu(gate) · up,  silu(g) = g / (1 + e^−g),  h = scaling · y·Aᵀ
 // gate_up (M, 2·F), gate first · a (R, F) → y (M, F), h (M, R), f32; F and R multiples of 4
 // Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows; its invocations share the columns.
-// Needs the low_rank_tile prelude. Later ranks read y back, each invocation what it wrote itself.
+// Needs a low_rank_* prelude. Later ranks read y back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> gate_up: array<vec4f>;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;

@@ -118,8 +118,8 @@ SOFTWARE = Tuning(
 
 SOFTWARE_SUBGROUPS = replace(
     SOFTWARE,
-    forward=choose("linear", "rows_subgroup", LANES=8),
-    backward=choose("linear_backward", "rows_subgroup", LANES=8),
+    forward=choose("linear_wide", "rows_subgroup", LANES=8),
+    backward=choose("linear_backward_wide", "rows_subgroup", LANES=8),
     attention=choose("attention_shared", "blocks_subgroup", LANES=8),
     attention_query=choose("attention_backward_query_shared", "blocks_subgroup", LANES=8),
     attention_key=choose("attention_backward_key_shared", "blocks_subgroup", LANES=8),
@@ -128,12 +128,12 @@ SOFTWARE_SUBGROUPS = replace(
 its own, even of one address, and sharing them makes products 1.7 times as fast."""
 
 GPU = Tuning(
-    forward=choose("linear", "rows_direct", LANES=32),
-    backward=choose("linear_backward", "rows_direct", LANES=32),
+    forward=choose("linear_tile", "real_f32", LANES=16, BANDS=8),
+    backward=choose("linear_backward_tile", "real_f32", LANES=16, BANDS=8),
     vector=choose("linear_vector", LANES=8, SLICES=16),
-    attention=choose("attention", LANES=32),
-    attention_query=choose("attention_backward_query", LANES=32),
-    attention_key=choose("attention_backward_key", LANES=32),
+    attention=choose("attention_tiled", LANES=32),
+    attention_query=choose("attention_backward_query_tiled", LANES=32),
+    attention_key=choose("attention_backward_key_tiled", LANES=32),
     norm_lanes=64,
     hidden_slices=32,
     gradient_lanes=8,

@@ -10,12 +10,18 @@ from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
 
-WIDE = {
-    "attention_wide": (4, "attention"),
-    "attention_backward_query_wide": (4, "attention_backward_query"),
-    "attention_backward_key_wide": (2, "attention_backward_key"),
+OWNED = {
+    "attention_wide": 4,
+    "attention_backward_query_wide": 4,
+    "attention_backward_key_wide": 2,
+    "attention_shared": 4,
+    "attention_backward_query_shared": 2,
+    "attention_backward_key_shared": 2,
 }
-"""Queries or keys that an invocation of each wide kernel owns, and the narrow one's name."""
+"""Queries, (query, head) pairs or keys that an invocation of a kernel owns, where not one."""
+
+MAX_TILE_BYTES = 16384
+"""Workgroup memory of the `_tiled` kernels at most: WebGPU's default limit."""
 
 SLOWDOWN = 4.0
 """Attention runs at about a quarter of a product's rate; only submit sizes depend on it."""
@@ -24,7 +30,7 @@ MAX_WIDE_HEAD_DIM = 64
 """Larger heads, unrolled four times over, take a software adapter a minute to compile."""
 
 HEAD_DIMS = (16, 32, 64, 96, 128)
-"""Sizes with a prelude wgsl/lib/head_dim_*.wgsl."""
+"""Sizes with preludes wgsl/lib/head_dim_*.wgsl and shared_head_dim_*.wgsl."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ class Heads:
                 f"{', '.join(map(str, HEAD_DIMS))}"
             )
         return f"head_dim_{self.head_dim}"
+
+    @property
+    def heads_per_key(self) -> int:
+        """Query heads that share a key head."""
+        return self.num_heads // self.num_key_value_heads
 
     @property
     def width(self) -> int:
@@ -69,28 +80,32 @@ def attention_choices(
         info: Whether subgroups may be used, and their size.
         heads: Shape of the layer.
     """
-    return _choices("attention", limits, heads)
+    return _choices("attention", limits, info, heads)
 
 
 def attention_query_choices(
     limits: Limits, features: frozenset[str], info: AdapterInfo, heads: Heads
 ) -> list[Choice]:
     """Return the ways to compute the gradient of queries; args are those of `attention_choices`."""
-    return _choices("attention_backward_query", limits, heads)
+    return _choices("attention_backward_query", limits, info, heads)
 
 
 def attention_key_choices(
     limits: Limits, features: frozenset[str], info: AdapterInfo, heads: Heads
 ) -> list[Choice]:
     """Return the ways to compute the gradients of keys and values, as `attention_choices`."""
-    return _choices("attention_backward_key", limits, heads)
+    return _choices("attention_backward_key", limits, info, heads)
 
 
-def _choices(shader: str, limits: Limits, heads: Heads) -> list[Choice]:
+def _choices(shader: str, limits: Limits, info: AdapterInfo, heads: Heads) -> list[Choice]:
     lanes = [lanes for lanes in (8, 16, 32, 64) if lanes <= limits.max_invocations]
     choices = [choose(shader, LANES=count) for count in lanes]
     if heads.head_dim <= MAX_WIDE_HEAD_DIM:
         choices += [choose(f"{shader}_wide", LANES=count) for count in lanes[:2]]
+    if info.subgroup_size >= 8:
+        choices += [choose(f"{shader}_shared", "blocks_subgroup", LANES=8)]
+    if limits.max_workgroup_storage_bytes >= MAX_TILE_BYTES:
+        choices += [choose(f"{shader}_tiled", LANES=count) for count in lanes[1:]]
     return choices
 
 
@@ -129,16 +144,16 @@ def attention(
         keys, key_stride, k_offset, v_offset = k.shape[0], k.shape[1] // 4, 0, 0
     o = graph.empty("attention", rows, heads.num_heads * heads.head_dim)
     logsumexp = graph.empty("logsumexp", rows, heads.num_heads)
-    kernel, blocks = _launch(graph.tuning.attention, queries, heads)
+    kernel, grid = _launch(graph.tuning.attention, queries, heads, num_sequences)
     graph.dispatch(
         kernel,
         (positions, qkv, k, v, o, logsumexp),
-        (blocks, heads.num_heads, num_sequences),
+        grid,
         (
             queries,
             keys,
             heads.num_heads,
-            heads.num_heads // heads.num_key_value_heads,
+            heads.heads_per_key,
             stride,
             key_stride,
             k_offset,
@@ -188,41 +203,48 @@ def attention_backward(
     params = (
         queries,
         heads.num_heads,
-        heads.num_heads // heads.num_key_value_heads,
+        heads.heads_per_key,
         *heads.quads,
         heads.head_dim**-0.5,
     )
     work = float(rows * queries * heads.num_heads * heads.head_dim) * SLOWDOWN
-    kernel, blocks = _launch(graph.tuning.attention_query, queries, heads)
+    kernel, grid = _launch(graph.tuning.attention_query, queries, heads, num_sequences)
     graph.dispatch(
         kernel,
         (positions, qkv, o, d_o, logsumexp, d_qkv, delta),
-        (blocks, heads.num_heads, num_sequences),
+        grid,
         params,
         flops=3.0 * work,
     )
-    kernel, blocks = _launch(graph.tuning.attention_key, queries, heads)
+    kernel, grid = _launch(graph.tuning.attention_key, queries, heads, num_sequences)
     graph.dispatch(
         kernel,
         (positions, qkv, d_o, logsumexp, delta, d_qkv),
-        (blocks, heads.num_key_value_heads, num_sequences),
+        grid,
         params,
         flops=4.0 * work,
     )
     return d_qkv
 
 
-def _launch(choice: Choice, queries: int, heads: Heads) -> tuple[Kernel, int]:
-    """Return the kernel and its workgroups along the sequence.
+def _launch(
+    choice: Choice, queries: int, heads: Heads, num_sequences: int
+) -> tuple[Kernel, tuple[int, int, int]]:
+    """Return the kernel and its grid.
 
     A wide one, of which an invocation owns several rows, pays where there are enough rows and
     the heads compile in seconds; else its narrow twin is taken.
     """
-    lanes = choice["LANES"]
-    owned, narrow = WIDE.get(choice.shader, (1, choice.shader))
-    if owned > 1 and (heads.head_dim > MAX_WIDE_HEAD_DIM or queries <= lanes):
-        choice, owned = replace(choice, shader=narrow), 1
-    return choice.kernel(heads.prelude), ceil_div(queries, lanes * owned)
+    lanes, is_wide = choice["LANES"], choice.shader.endswith("_wide")
+    if is_wide and (heads.head_dim > MAX_WIDE_HEAD_DIM or queries <= lanes):
+        choice = replace(choice, shader=choice.shader.removesuffix("_wide"))
+    is_shared, is_key = choice.shader.endswith("_shared"), "_key" in choice.shader
+    has_pairs = (is_shared or choice.shader.endswith("_tiled")) and not is_key
+    rows = queries * heads.heads_per_key if has_pairs else queries
+    blocks = ceil_div(rows, lanes * OWNED.get(choice.shader, 1))
+    kernel = choice.kernel(f"shared_{heads.prelude}" if is_shared else heads.prelude)
+    num_heads = heads.num_key_value_heads if has_pairs or is_key else heads.num_heads
+    return kernel, (blocks, num_heads, num_sequences)
 
 
 def _queries(qkv: Tensor, heads: Heads, num_sequences: int) -> tuple[int, int]:

@@ -8,6 +8,9 @@ from app.gpu.kernels import Kernel
 from app.ops.linear import linear, linear_backward
 from app.ops.matrix import Matrix
 
+LOSS_ROWS = 64
+"""Rows of logits that exist at once, where a chunk has no more of its own."""
+
 
 def cross_entropy(
     graph: Graph,
@@ -72,8 +75,8 @@ def head_loss(
 ) -> Tensor | None:
     """Record logits, loss and the gradient of the hidden states, a chunk of rows at a time.
 
-    Only chunk_rows · vocab_size logits exist at once. A frozen head needs no gradient of its
-    own, so two products a chunk are all. The losses of all rows are summed once, at the end.
+    Only max(chunk_rows, LOSS_ROWS) · vocab_size logits exist at once. A frozen head needs no
+    gradient of its own, so two products a chunk are all. The losses are summed once, at the end.
 
     Args:
         graph: Where to record.
@@ -82,7 +85,7 @@ def head_loss(
         targets: (rows,), i32; negative ones are ignored.
         normalizer: (1,), f32: 1 / predicted tokens of the step.
         total: (1,), f32: the sum of losses is added.
-        chunk_rows: Rows of a chunk, a multiple of 8.
+        chunk_rows: Rows of a product, a multiple of 8.
         wants_gradient: False for evaluation.
 
     Returns:
@@ -93,9 +96,17 @@ def head_loss(
     rows, columns = hidden.shape
     d_hidden = graph.empty("head_gradient", rows, columns) if wants_gradient else None
     losses = graph.empty("losses", rows)
-    for start in range(0, rows, chunk_rows):
-        stop = min(start + chunk_rows, rows)
-        logits = linear(graph, hidden.rows(start, stop), head, label="logits")
+    # Small products are for submits to be short: their losses may still be computed together.
+    together = max(1, LOSS_ROWS // chunk_rows) * chunk_rows
+    for start in range(0, rows, together):
+        stop = min(start + together, rows)
+        chunks = [
+            (first, min(first + chunk_rows, stop)) for first in range(start, stop, chunk_rows)
+        ]
+        logits = graph.empty("logits", stop - start, head.stride)
+        for first, last in chunks:
+            part = logits.rows(first - start, last - start)
+            linear(graph, hidden.rows(first, last), head, out=part)
         cross_entropy(
             graph,
             logits,
@@ -107,6 +118,8 @@ def head_loss(
             wants_gradient=wants_gradient,
         )
         if d_hidden is not None:
-            linear_backward(graph, logits, head, out=d_hidden.rows(start, stop))
+            for first, last in chunks:
+                part = logits.rows(first - start, last - start)
+                linear_backward(graph, part, head, out=d_hidden.rows(first, last))
     accumulate_loss(graph, losses, total)
     return d_hidden

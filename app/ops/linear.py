@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Limits
@@ -11,7 +11,15 @@ from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
 from app.ops.matrix import Matrix
 
-OUTPUTS = {"linear": (8, 8), "linear_vector": (4, 1), "linear_backward": (16, 8)}
+OUTPUTS = {
+    "linear": (8, 8),
+    "linear_wide": (8, 16),
+    "linear_tile": (4, 8),
+    "linear_vector": (4, 1),
+    "linear_backward": (16, 8),
+    "linear_backward_wide": (16, 16),
+    "linear_backward_tile": (4, 8),
+}
 """Columns and rows of the result that an invocation of each shader owns."""
 
 COLUMNS = 8
@@ -23,8 +31,16 @@ MAX_VECTOR_ROWS = 2
 NO_BOUND = 0xFFFFFFFF
 
 
+TILES = ((16, 8), (16, 16), (16, 4), (32, 4), (8, 8), (8, 4))
+"""LANES and BANDS of tiles in workgroup memory: 64 × 64 outputs, 128, 32 rows × 64, …"""
+
+TILE_DEPTH = 32
+
+
 def forward_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) -> list[Choice]:
     """Return the ways to compute `linear` of many rows on a device; the first runs anywhere.
+
+    All are as exact as the first: see `in_half_precision` for what is not.
 
     Args:
         limits: What a workgroup may hold.
@@ -56,13 +72,53 @@ def vector_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) 
     ]
 
 
+def in_half_precision(choice: Choice) -> Choice:
+    """Return a tile that stages both operands in f16 and sums in f32; needs shader-f16.
+
+    Its results are off by 3e-4 of their norm, which is more than products may be: no list of
+    choices has it.
+    """
+    return replace(choice, preludes=("real_f16",))
+
+
 def _rows_choices(shader: str, limits: Limits, info: AdapterInfo) -> list[Choice]:
-    """Return the choices of a kernel that keeps its results in registers."""
+    """Return the choices of many rows: results in registers alone, then tiles."""
+    rows = ["rows_direct"] + ["rows_subgroup"] * (info.subgroup_size >= 8)
     lanes = [lanes for lanes in (8, 16, 32, 64) if lanes <= limits.max_invocations]
-    choices = [choose(shader, "rows_direct", LANES=count) for count in lanes]
-    if info.subgroup_size >= 8:
-        choices += [choose(shader, "rows_subgroup", LANES=count) for count in lanes]
-    return choices
+    choices = [choose(shader, prelude, LANES=count) for prelude in rows for count in lanes]
+    if info.is_software:  # elsewhere so many registers spill
+        choices += [choose(f"{shader}_wide", prelude, LANES=8) for prelude in rows]
+    # Software adapters run tiles too, but slowly: one is enough for a search there.
+    tiles = TILES[-1:] if info.is_software else TILES
+    return choices + [
+        choose(f"{shader}_tile", "real_f32", LANES=lanes, BANDS=bands)
+        for lanes, bands in tiles
+        if lanes * bands <= limits.max_invocations
+        and 16 * TILE_DEPTH * (lanes + 2 * bands) <= limits.max_workgroup_storage_bytes
+    ]
+
+
+def _for_rows(choice: Choice, rows: int) -> Choice:
+    """Return the choice, or the kernel of eight rows where it would be half idle or more."""
+    constants = dict(choice.constants)
+    tall = OUTPUTS[choice.shader][1] * constants.get("BANDS", 1)
+    if tall <= 8 or 2 * rows > tall:
+        return choice
+    shader, _, family = choice.shader.rpartition("_")
+    if family == "tile":
+        return choose(shader, "rows_direct", LANES=32)
+    return replace(choice, shader=shader)
+
+
+def _grid(choice: Choice, columns: int, rows: int) -> tuple[int, int, int]:
+    """Return the workgroups that cover a result."""
+    constants = dict(choice.constants)
+    columns_of, rows_of = OUTPUTS[choice.shader]
+    return (
+        ceil_div(columns, columns_of * constants["LANES"]),
+        ceil_div(rows, rows_of * constants.get("BANDS", 1)),
+        1,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +220,15 @@ def linear(
         modules,
         *bounds,
     )
-    choice = graph.tuning.vector if rows <= MAX_VECTOR_ROWS else graph.tuning.forward
-    columns_of, rows_of = OUTPUTS[choice.shader]
+    choice = _for_rows(graph.tuning.forward, rows)
+    if rows <= MAX_VECTOR_ROWS:
+        choice = graph.tuning.vector
     kernel = choice.kernel("forward_operands", weight.prelude)
     has_residual = ("HAS_RESIDUAL", int(residual is not None))
     graph.dispatch(
         Kernel(kernel.name, kernel.preludes, (*kernel.constants, has_residual)),
         (*weight.bindings, x, h, b, residual or x, y),
-        (ceil_div(weight.stride, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
+        _grid(choice, weight.stride, rows),
         params,
         flops=2.0 * rows * weight.stride * (weight.num_columns + rank),
     )
@@ -212,13 +269,12 @@ def linear_backward(
     ranks, a, g = 0, dy, dy
     if low_rank is not None and d_hidden is not None:
         ranks, a, g = low_rank.rank * low_rank.num_modules, low_rank.lora_a, d_hidden
-    choice = graph.tuning.backward
-    columns_of, rows_of = OUTPUTS[choice.shader]
+    choice = _for_rows(graph.tuning.backward, rows)
     octets = weight.num_columns // 8
     graph.dispatch(
         choice.kernel("backward_operands", weight.prelude),
         (*weight.bindings, dy, g, a, dx),
-        (ceil_div(8 * octets, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
+        _grid(choice, weight.num_columns, rows),
         (rows, weight.stride // 4, octets, ranks),
         flops=2.0 * rows * weight.num_columns * (weight.stride + ranks),
     )

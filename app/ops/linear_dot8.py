@@ -11,9 +11,6 @@ from app.gpu.tuning import Choice, choose
 from app.ops.linear import NO_BOUND, LowRank
 from app.ops.matrix import GROUP_SIZE, Matrix
 
-OUTPUTS = {"linear_dot8": (8, 8), "linear_dot8_vector": (4, 1)}
-"""Columns and rows of the result that an invocation of each shader owns."""
-
 CODES = {"int4": "codes_int4", "int8": "codes_int8"}
 """Preludes of the formats whose weights are integers with a scale and a minimum."""
 
@@ -36,6 +33,12 @@ def prefill_choices(limits: Limits, features: frozenset[str], info: AdapterInfo)
     choices = [choose("linear_dot8", "operand_direct", LANES=count) for count in lanes]
     if info.subgroup_size >= 8:
         choices += [choose("linear_dot8", "operand_subgroup", LANES=count) for count in lanes]
+    choices += [
+        choose("linear_dot8_tile", OCTETS=octets)
+        for octets in (8, 4, 2)
+        if 16 * octets <= limits.max_invocations
+        and 2048 + 320 * octets <= limits.max_workgroup_storage_bytes
+    ]
     return choices
 
 
@@ -140,13 +143,24 @@ def linear_dot8(
         rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
         b, h = low_rank.lora_b, hidden
     codes, code_scales = quantize_rows(graph, x)
-    columns_of, rows_of = OUTPUTS[choice.shader]
+    columns_of, rows_of = _outputs(choice)
+    kernel = choice.kernel(CODES[weight.format], "rounded_operands")
+    has_residual = ("HAS_RESIDUAL", int(residual is not None))
     groups = weight.num_columns // GROUP_SIZE
     graph.dispatch(
-        choice.kernel(CODES[weight.format]),
+        Kernel(kernel.name, kernel.preludes, (*kernel.constants, has_residual)),
         (*weight.bindings, codes, code_scales, h, b, residual or x, y),
-        (ceil_div(weight.stride, columns_of * choice["LANES"]), ceil_div(rows, rows_of), 1),
-        (rows, weight.stride // 4, groups, rank, modules, *bounds, int(residual is not None)),
+        (ceil_div(weight.stride, columns_of), ceil_div(rows, rows_of), 1),
+        (rows, weight.stride // 4, groups, rank, modules, *bounds),
         flops=2.0 * rows * weight.stride * (weight.num_columns + rank),
     )
     return y
+
+
+def _outputs(choice: Choice) -> tuple[int, int]:
+    """Return the columns and rows of the result that a workgroup owns."""
+    if choice.shader == "linear_dot8_tile":
+        return 64, 8 * choice["OCTETS"]
+    if choice.shader == "linear_dot8_vector":
+        return 4 * choice["LANES"], 1
+    return 8 * choice["LANES"], 8

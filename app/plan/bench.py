@@ -14,12 +14,11 @@ from app.gpu.device import Device
 from app.io.source import ByteSource
 from app.models.loader import Model, load_model
 from app.models.random import named_shape, random_model
-from app.plan.autotune import autotune_figures
 from app.plan.bench_curves import bench_curves
 from app.plan.bench_kernels import bench_attention, bench_products
 from app.plan.bench_memory import bench_memory_bound
 from app.plan.bench_model import LORA, bench_generation, bench_profile, bench_training
-from app.plan.bench_run import BenchRun, BenchStoppedError, Figure, Stage
+from app.plan.bench_run import BenchRun, BenchStoppedError, Figure, Prepare, Stage
 from app.plan.defaults import training_flops_per_token
 from app.plan.probe import measure_copy, measure_fma_peak, measure_gflops
 from app.plan.timing import HAS_PROCESSOR_TIME
@@ -52,7 +51,6 @@ class Extras:
 
     profile: bool = False
     curves: bool = False
-    exhaustive: bool = False
 
 
 async def run_bench(
@@ -63,9 +61,9 @@ async def run_bench(
     shapes: Sequence[str] = (),
     profile: bool = False,
     curves: bool = False,
-    exhaustive: bool = False,
     control: RunControl | None = None,
     on_stage: Stage = lambda text, fraction: None,
+    prepare: Prepare | None = None,
 ) -> None:
     """Measure peaks, operations, a training step, generation; tell each figure as it is there.
 
@@ -79,18 +77,18 @@ async def run_bench(
             first of SHAPES where neither is given.
         profile: Also time each kernel of a training step alone.
         curves: Also scaling curves, of the file or of the first shape.
-        exhaustive: Also how far tuning is from the best of all choices, of the same.
         control: Stops the benchmark.
         on_stage: Told in words what is being measured, and which share of the figures is there.
+        prepare: Called with each model before it is measured: tunes the device for it.
 
     Raises:
         BenchStoppedError: it was stopped; everything it held on the device is free.
         ConfigError: no such shape.
         FormatError: the file cannot be read.
     """
-    extras = Extras(profile, curves, exhaustive)
+    extras = Extras(profile, curves)
     configs = [] if source else [named_shape(name) for name in shapes or SHAPES[:1]]
-    run = BenchRun(device, take, on_stage, control or RunControl())
+    run = BenchRun(device, take, on_stage, control or RunControl(), prepare=prepare)
     run.num_expected = DEVICE_FIGURES
     for config in configs:
         left_out = _is_too_large(run, config)
@@ -177,13 +175,14 @@ def _is_too_large(run: BenchRun, config: ModelConfig) -> bool:
 
 def _skip(run: BenchRun, reason: str, extras: Extras) -> None:
     what = ["train_step", "decode", "prefill", "adapter_switch", "adapter_swap"]
-    named = {"profile": extras.profile, "curve": extras.curves, "autotune": extras.exhaustive}
-    what += [name for name, is_wanted in named.items() if is_wanted]
+    what += ["profile"] * extras.profile + ["curve"] * extras.curves
     run.report("skipped", what=what, reason=reason)
 
 
 async def _bench_operations(run: BenchRun, model: Model, num_layers: int) -> tuple[int, int]:
     """Report the operations of a layer and of the head; return the shape of a step."""
+    if run.prepare is not None:
+        await run.prepare(run, model)
     num_sequences, seq_len = training_shape(model, run.gflops, num_layers)
     rows = num_sequences * seq_len
     await bench_products(run, model, rows)
@@ -203,15 +202,6 @@ async def _bench_model(run: BenchRun, model: Model, extras: Extras) -> None:
         _skip(run, str(error), Extras(extras.profile))
     if extras.curves:
         await bench_curves(run, model)
-    if extras.exhaustive:
-        await _bench_tuning(run, model)
-
-
-async def _bench_tuning(run: BenchRun, model: Model) -> None:
-    run.stage("every choice of every operation")
-    async for figure in autotune_figures(model):
-        values = dict(figure)
-        run.report(values.pop("bench"), **values)
 
 
 def training_shape(model: Model, gflops: float, num_layers: int | None = None) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import StudioError
 from app.gpu.device import Device
+from app.models.loader import Model
 from app.plan.probe import FmaPeak, PeakMeter, measure_copy
 from app.plan.timing import HAS_PROCESSOR_TIME, Timing
 from app.train.control import RunControl
@@ -25,6 +26,9 @@ class BenchStoppedError(StudioError):
     """The person stopped the benchmark; the figures so far were reported."""
 
 
+Prepare = Callable[["BenchRun", Model], Awaitable[None]]
+
+
 @dataclass
 class BenchRun:
     """One benchmark under way.
@@ -38,6 +42,7 @@ class BenchRun:
         gflops: Rate of an INT4 product, by which a software adapter's share of work is chosen.
         num_expected: How many figures there will be.
         num_reported: How many there are.
+        prepare: Called with each model before it is measured.
     """
 
     device: Device
@@ -48,6 +53,7 @@ class BenchRun:
     gflops: float = 0.0
     num_expected: int = 1
     num_reported: int = 0
+    prepare: Prepare | None = None
     meter: PeakMeter = field(init=False)
 
     def __post_init__(self) -> None:

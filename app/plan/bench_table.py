@@ -25,8 +25,9 @@ TITLES = {
     "adapter_swap": "Answers",
     "curve": "Scaling of a training step",
     "profile": "Kernels of a training step",
-    "autotune": "Tuning, beside the best of an exhaustive search",
-    "autotune_total": "Tuning, beside the best of an exhaustive search",
+    "tuning": "Tuning",
+    "autotune": "Tuning, beside the best of all choices",
+    "autotune_total": "Tuning, beside the best of all choices",
     "skipped": "Left out",
 }
 
@@ -105,6 +106,8 @@ def _what(figure: Figure) -> str:
             return f"{figure['axis']} {figure['value']}"
         case "profile":
             return str(figure["kernel"]).split("(")[0]
+        case "tuning":
+            return f"choices: {figure['source']}"
         case "autotune":
             return str(figure["operation"])
         case "autotune_total":
@@ -125,8 +128,8 @@ def _value(figure: Figure) -> tuple[str, str]:
     match figure["bench"]:
         case "autotune":
             return f"{figure['pick_over_best']:.2f} × the best", ""
-        case "autotune_total":
-            return f"{figure['seconds']:.2f} s", ""
+        case "tuning" | "autotune_total":
+            return (f"{figure['seconds']:.2f} s" if "seconds" in figure else ""), ""
     for field, unit in UNITS:
         if field not in figure or (figure["bench"] in ("profile", "curve") and field != "ms"):
             continue
@@ -140,6 +143,8 @@ def _value(figure: Figure) -> tuple[str, str]:
 def _note(figure: Figure) -> str:
     parts: list[str] = []
     match figure["bench"]:
+        case "tuning":
+            parts = [f"{name} {choice}" for name, choice in dict(figure["variants"]).items()]
         case "device":
             parts = [
                 figure["backend"],

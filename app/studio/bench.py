@@ -9,6 +9,8 @@ from app.gpu.device import Device
 from app.io.source import ByteSource
 from app.plan.bench import BenchStoppedError, Figure, run_bench
 from app.plan.bench_table import report_of, row_of
+from app.plan.bench_tuning import BenchTuning
+from app.plan.tuning_cache import TuningStore
 from app.studio.protocol import BenchFigureEvent, BenchRequest, BenchStageEvent, Message
 from app.train.control import RunControl
 
@@ -17,11 +19,18 @@ class BenchDesk:
     """Runs the benchmark, and stops it."""
 
     def __init__(
-        self, post: Callable[[Any], None], open_source: Callable[[Any], Awaitable[ByteSource]]
+        self,
+        post: Callable[[Any], None],
+        open_source: Callable[[Any], Awaitable[ByteSource]],
+        tunings: TuningStore | None = None,
     ) -> None:
-        """Send events through `post`; `open_source` turns a request's source into bytes."""
+        """Send events through `post`; `open_source` turns a request's source into bytes.
+
+        With a store to keep `tunings` in, hardware is measured as it is trained on: tuned.
+        """
         self._post = post
         self._open_source = open_source
+        self._prepare = None if tunings is None else BenchTuning(tunings)
         self._control = RunControl()
 
     async def run(self, device: Device, request: BenchRequest) -> Message:
@@ -51,6 +60,7 @@ class BenchDesk:
                 profile=request.get("profile", False),
                 curves=request.get("curves", False),
                 control=control,
+                prepare=self._prepare,
                 on_stage=lambda text, fraction: self._post(BenchStageEvent(text, fraction)),
             )
         except BenchStoppedError:

@@ -155,7 +155,6 @@ class ModelEvent:
     vocab_size: int
     max_context: int
     weights_bytes: int
-    gflops: float
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,11 @@ CASES: dict[str, Check] = {
                 **{"gguf_type": "Q4_1", "has_residual": True},
                 "choice": choose("linear_dot8", "operand_direct", LANES=8),
             },
+            "tiles": {
+                **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+                "choice": choose("linear_dot8_tile", OCTETS=4),
+            },
         },
     ),
     "linear_backward": Check(

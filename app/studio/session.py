@@ -69,6 +69,7 @@ class Session:
             is_paused=lambda: self._training.control.paused,
         )
         self._loading = asyncio.Lock()
+        self._measuring = asyncio.Lock()
         self._load_turn = 0
         self._stop_chat = False
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
@@ -205,13 +206,7 @@ class Session:
             raise SupersededError("another model was chosen meanwhile")
 
     async def _fetch_model(self, device: Device, spec: Any, turn: int) -> Model:
-        # Measured while the file is on its way; awaited before the upload, so as not to disturb it.
-        measuring = None if self._gflops else asyncio.ensure_future(measure_gflops(device))
-        try:
-            source = await self._open_source(spec)
-        finally:
-            if measuring is not None:
-                self._gflops = await measuring
+        source = await self._open_source(spec)
 
         def on_progress(loaded: int, total: int) -> None:
             self._check_turn(turn)
@@ -244,7 +239,6 @@ class Session:
             vocab_size=config.vocab_size,
             max_context=Conversation.context_of(config),
             weights_bytes=model.weights_bytes,
-            gflops=self._gflops,
         )
 
     # Text and training
@@ -257,11 +251,22 @@ class Session:
             "num_characters": corpus.num_characters,
         }
 
+    async def _know_speed(self) -> None:
+        """Measure the device before the first plan; a model is ready to talk without it."""
+        async with self._measuring:
+            if not self._gflops:
+                self._gflops = await measure_gflops(self._ready_device())
+                self._training.use_model(self._ready_model(), self._gflops)
+
     async def _plan(self, request: Any) -> Message:
-        return to_message(self._training.plan(request, await self._tokenize(request)))
+        corpus = await self._tokenize(request)
+        await self._know_speed()
+        return to_message(self._training.plan(request, corpus))
 
     async def _preview(self, request: Any) -> Message:
-        return to_message(self._training.preview(request, await self._tokenize(request)))
+        corpus = await self._tokenize(request)
+        await self._know_speed()
+        return to_message(self._training.preview(request, corpus))
 
     async def _tokenize(self, request: Any, *, pinned: bool = False) -> TokenizedCorpus:
         packing = request["edits"].get("packing", "none")
@@ -274,6 +279,7 @@ class Session:
         self._board.require("ready", "error")
         with self._job("training"):
             corpus = await self._tokenize(request, pinned=True)
+            await self._know_speed()
             return await self._training.train(request, corpus, self._post_memory)
 
     async def _pause(self, _request: Message) -> None:
@@ -293,6 +299,7 @@ class Session:
         self._board.require("ready")
         with self._job("generating"):
             corpus = await self._tokenize(request, pinned=True)
+            await self._know_speed()
             return await self._training.evaluate(request, corpus)
 
     # Chat

@@ -202,6 +202,7 @@ class Trainer:
         pending: deque[_PendingStep] = deque()
         report = _Reporter(on_step, control)
         num_tokens = 0
+        self._clear_sums()
         for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
             await control.wait_while_paused()
             if not self._ranks.is_fixed and self._ranks.changes_before(step):
@@ -242,6 +243,12 @@ class Trainer:
         """Yield the windows of each step, in order, for as many epochs as are asked for."""
         while True:
             yield from batches(self._order, self.windows_per_step)
+
+    def _clear_sums(self) -> None:
+        """Forget gradients and loss of a step that an earlier `run` was stopped in."""
+        device, graphs = self._model.device, self._graphs
+        for tensor in (graphs.gradients, graphs.inputs.total):
+            device.write(tensor.storage.buffer, 0, np.zeros(tensor.size, np.float32))
 
     async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
         """Run the micro-batches of one step; False where it was stopped half-way."""

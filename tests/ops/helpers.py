@@ -13,14 +13,14 @@ from tests.tolerances import assert_close
 TUNINGS: dict[str, Tuning] = {"software": SOFTWARE, "gpu": GPU}
 
 SUBGROUPS = {"subgroups": SOFTWARE_SUBGROUPS}
-"""Differs from "software" in products only, and needs a device whose subgroups are known."""
+"""Differs from "software" in products and attention; needs subgroups of known size."""
 
 
 def check(
-    device: Device, case: Case, tuning: str = "software", seed: int = 1, **shape: Any
+    device: Device, case: Case, tuning: str | Tuning = "software", seed: int = 1, **shape: Any
 ) -> None:
-    """Run `case(bench, **shape)` and assert every comparison."""
-    for result in run(
-        run_bench(device, record(case, (TUNINGS | SUBGROUPS)[tuning], seed, **shape))
-    ):
+    """Run `case(bench, **shape)`, by a preset or its name, and assert every comparison."""
+    if isinstance(tuning, str):
+        tuning = (TUNINGS | SUBGROUPS)[tuning]
+    for result in run(run_bench(device, record(case, tuning, seed, **shape))):
         assert_close(result.actual, result.expected, result.tolerance, result.name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
+from app.gpu.tuning import GPU
 from app.ops.attention import (
     HEAD_DIMS,
     Heads,
@@ -16,14 +19,22 @@ from app.ops.attention import (
     attention_query_choices,
 )
 from app.studio.checks.layers import attention_case, cached_attention_case
-from tests.ops.helpers import TUNINGS, check
+from tests.ops.helpers import SUBGROUPS, TUNINGS, check
 
 GROUPS = ((2, 2), (4, 2), (9, 3))
 """(query heads, key heads): 1, 2 and 3 query heads a key head."""
 
 
+@pytest.fixture(params=[*TUNINGS, *SUBGROUPS])
+def tuning(request: pytest.FixtureRequest, device: Device) -> str:
+    """A preset's name; that for subgroups only where the device has them."""
+    name = str(request.param)
+    if name in SUBGROUPS and device.info.subgroup_size < 8:
+        pytest.skip("needs subgroups of at least 8 of known size")
+    return name
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("length", [1, 5, 33])
 @pytest.mark.parametrize("head_dim", [16, 32, 64])
 def test_attention(device: Device, head_dim: int, length: int, tuning: str) -> None:
@@ -38,13 +49,12 @@ def test_attention(device: Device, head_dim: int, length: int, tuning: str) -> N
     "head_dim",  # the compiler of a software adapter takes seconds over the large ones
     [pytest.param(size, marks=[pytest.mark.slow] if size > 64 else []) for size in HEAD_DIMS],
 )
-def test_every_head_dim(device: Device, head_dim: int) -> None:
+def test_every_head_dim(device: Device, head_dim: int, tuning: str) -> None:
     heads = Heads(2, 1, head_dim)
-    check(device, attention_case, num_sequences=2, length=9, heads=heads)
+    check(device, attention_case, tuning, num_sequences=2, length=9, heads=heads)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 def test_peaked_attention(device: Device, tuning: str) -> None:
     """Scores of ±60: unseen keys of a tile would overflow where they are not held back."""
     shape = {"num_sequences": 2, "length": 33, "heads": Heads(4, 2, 16)}
@@ -52,13 +62,11 @@ def test_peaked_attention(device: Device, tuning: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 def test_real_shape(device: Device, tuning: str) -> None:
     check(device, attention_case, tuning, num_sequences=2, length=128, heads=Heads(9, 3, 64))
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize(("length", "offset"), [(1, 0), (1, 31), (5, 2), (32, 0), (13, 19)])
 @pytest.mark.parametrize("group", GROUPS)
 def test_cached(
@@ -87,3 +95,21 @@ def test_choices_respect_the_limits() -> None:
             assert all(choice["LANES"] <= 32 for choice in found)
             assert "wide" not in found[0].shader
             assert head_dim <= 64 or all("wide" not in choice.shader for choice in found)
+            assert all("tiled" not in choice.shader for choice in found)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("heads", [Heads(2, 1, 16), Heads(6, 2, 32)])
+def test_every_choice(device: Device, heads: Heads) -> None:
+    """Whatever may be picked on this device, with whatever else, agrees with the twin."""
+    device_has = device.limits, device.features, device.info, heads
+    forward, query, key = (
+        choices(*device_has)
+        for choices in (attention_choices, attention_query_choices, attention_key_choices)
+    )
+    assert len(forward) == len(query) == len(key)
+    for choices in zip(forward, query, key, strict=True):
+        names = dict(zip(("attention", "attention_query", "attention_key"), choices, strict=True))
+        check(
+            device, attention_case, replace(GPU, **names), num_sequences=2, length=19, heads=heads
+        )

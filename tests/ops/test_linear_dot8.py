@@ -26,6 +26,8 @@ CHOICES = {
     "direct": choose("linear_dot8", "operand_direct", LANES=8),
     "wide": choose("linear_dot8", "operand_direct", LANES=32),
     "subgroup": choose("linear_dot8", "operand_subgroup", LANES=16),
+    "tile": choose("linear_dot8_tile", OCTETS=8),
+    "small tile": choose("linear_dot8_tile", OCTETS=2),
     "vector": choose("linear_dot8_vector", LANES=8, SLICES=1),
     "sliced": choose("linear_dot8_vector", LANES=8, SLICES=8),
 }
@@ -191,5 +193,8 @@ def test_choices_respect_the_device() -> None:
         assert len(set(found)) == len(found) > 0
         for choice in found:
             constants = dict(choice.constants)
-            assert constants["LANES"] * constants.get("SLICES", 1) <= 32
+            if "OCTETS" in constants:
+                assert 16 * constants["OCTETS"] <= 32
+            else:
+                assert constants["LANES"] * constants.get("SLICES", 1) <= 32
             assert "operand_subgroup" not in choice.preludes

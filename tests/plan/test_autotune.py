@@ -199,14 +199,15 @@ def test_a_class_is_timed_by_what_its_choice_changes(device: Device) -> None:
     prior = default_tuning(device.info)
     named = {operation.name: operation for operation in operations}
     try:
-        for name, kernels in (
-            ("forward", {"linear"}),
-            ("backward", {"linear_backward"}),
-            ("attention_key", {"attention_backward_key"}),
-            ("gradient", {"lora_gradient"}),
+        for name, kernel in (
+            ("forward", "linear"),
+            ("backward", "linear_backward"),
+            ("attention_key", "attention_backward_key"),
+            ("gradient", "lora_gradient"),
         ):
             nodes = named[name].record(prior, 1.0).graph.nodes
-            assert {node.kernel.name.removesuffix("_wide") for node in nodes} == kernels
+            assert nodes
+            assert all(node.kernel.name.startswith(kernel) for node in nodes)
     finally:
         work.destroy()
         work.model.destroy()

@@ -32,7 +32,6 @@ def test_boot_tells_gpu_settings_and_model(page: Page) -> None:
         model = await page.ask("load-model", source="tiny.gguf")
         assert model["num_layers"] == 2
         assert model["weights_bytes"] > 0
-        assert model["gflops"] > 0
         assert page.statuses() == ["loading", "ready"]
         progress = page.events("model-progress")
         assert progress[-1]["loaded_bytes"] == progress[-1]["total_bytes"]

@@ -77,6 +77,26 @@ def test_stopped_anywhere_the_adapter_is_that_of_the_last_update(tiny: Tiny) -> 
     assert len(stopped_after) >= 3, "the stops fell into too few different steps"
 
 
+@pytest.mark.usefixtures("small_submits")
+def test_run_again_after_a_stop_in_the_middle_of_a_step(tiny: Tiny) -> None:
+    adapter = tiny.adapter()
+    trainer = Trainer(tiny.model, adapter, windows_of(tiny, 70, 12), CONFIG)
+
+    async def stop_and_run_again() -> tuple[int, int]:
+        await trainer.prepare()
+        stopped = await trainer.run(lambda record: None, StopAtPoll(5))
+        return stopped.steps, (await trainer.run(lambda record: None)).steps
+
+    try:
+        assert run(stop_and_run_again()) == (0, 4)
+        np.testing.assert_array_equal(
+            read_f32(tiny.device, adapter.parameters), parameters_after(tiny, 4)
+        )
+    finally:
+        trainer.destroy()
+        adapter.destroy()
+
+
 def test_a_run_goes_on_from_an_adapter_that_was_stopped(tiny: Tiny) -> None:
     windows = windows_of(tiny, 70, 12)
     adapter = tiny.adapter()

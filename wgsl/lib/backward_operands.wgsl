@@ -19,6 +19,17 @@ fn read_row(index: u32) -> vec4f { return dy[index]; }
 
 fn read_value(index: u32) -> f32 { return g[index]; }
 
+// One element of a row of g, of the last row where it is past that.
+fn load_g(row: u32, column: u32) -> f32 {
+  return g[min(row, params.rows - 1u) * params.ranks + column];
+}
+
+// Four columns of a row; `store` writes eight.
+fn store_quad(row: u32, column: u32, value: vec4f) {
+  if (row >= params.rows || column >= 2u * params.octets) { return; }
+  dx[2u * row * params.octets + column] = value;
+}
+
 fn store(row: u32, octet: u32, lo: vec4f, hi: vec4f) {
   if (row >= params.rows || octet >= params.octets) { return; }
   let index = 2u * (row * params.octets + octet);

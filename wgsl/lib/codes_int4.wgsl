@@ -20,3 +20,9 @@ fn load_codes(group: u32, quad: u32, quads: u32) -> Codes {
     w2 & low, (w2 >> four) & low, w3 & low, (w3 >> four) & low,
   );
 }
+
+// Word `word` of a group of four rows, for those who share the work of loading it.
+fn load_code(group: u32, word: u32, quad: u32, quads: u32) -> vec4u {
+  let packed = words[(4u * group + word / 2u) * quads + quad];
+  return (packed >> vec4u(4u * (word % 2u))) & vec4u(0x0F0F0F0Fu);
+}

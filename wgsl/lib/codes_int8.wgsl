@@ -14,3 +14,8 @@ fn load_codes(group: u32, quad: u32, quads: u32) -> Codes {
     words[first + 6u * quads], words[first + 7u * quads],
   );
 }
+
+// Word `word` of a group of four rows, for those who share the work of loading it.
+fn load_code(group: u32, word: u32, quad: u32, quads: u32) -> vec4u {
+  return words[(8u * group + word) * quads + quad];
+}

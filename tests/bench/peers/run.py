@@ -23,6 +23,7 @@ from tests.bench.peers.table import markdown
 MODEL = Path("dist/models/smollm2-135m-instruct-q4_1.gguf")
 PARTS = ("qkv", "o", "gate_up", "down", "head")
 PEERS = ("onnxruntime", "jax", "tfjs")
+DIRECTIONS = ["forward", "backward"]
 IN_BROWSER = ("products", "step", "decoder", "chat")
 
 
@@ -64,6 +65,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
         command.add_argument("--gpu", action="store_true", help="not the software adapter")
         command.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+        command.add_argument("--directions", nargs="*", default=DIRECTIONS, choices=DIRECTIONS)
         command.add_argument("--model", type=Path, default=MODEL, help="GGUF, for chat")
         command.add_argument("--every-choice", action="store_true", help="ours in all variants")
     commands.add_parser("table").add_argument("files", nargs="+", type=Path)

@@ -52,9 +52,13 @@ def _products(title: str, lines: Sequence[Figure]) -> str:
         max((f["peak_gflops"] for f in lines if f["part"] == part), default=0.0) for part in parts
     ]
     table.append("| FMA peak | " + " | ".join(f"{peak:.0f}" for peak in peaks) + " |")
-    errors = [f["relative_error"] for f in lines if "relative_error" in f]
+    errors: dict[str, float] = {}
+    for f in lines:
+        if "relative_error" in f:
+            errors[f["name"]] = max(errors.get(f["name"], 0.0), f["relative_error"])
     if errors:
-        table += ["", f"Largest relative error of any result: {max(errors):.1e}."]
+        told = "; ".join(f"{name} {error:.1e}" for name, error in errors.items())
+        table += ["", f"Largest relative errors: {told}."]
     return "\n".join(table)
 
 

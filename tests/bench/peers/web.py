@@ -52,7 +52,7 @@ def products(options: argparse.Namespace) -> Iterator[Figure]:
         yield {"bench": "about", **about}
         for part in options.parts:
             rows = min(options.rows, HEAD_ROWS) if part == "head" else options.rows
-            for direction in CHOICES:
+            for direction in options.directions:
                 spec = {
                     "direction": direction,
                     "rows": rows,

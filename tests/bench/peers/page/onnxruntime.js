@@ -3,7 +3,7 @@
 
 // @ts-expect-error: served from this folder's node_modules
 import * as ort from '/node_modules/onnxruntime-web/dist/ort.webgpu.bundle.min.mjs';
-import { GROUP, generator } from './measure.js';
+import { GROUP, makeTask } from './measure.js';
 
 /** @typedef {import('./measure.js').Task} Task */
 /** @typedef {import('./measure.js').Contender} Contender */
@@ -81,11 +81,7 @@ function model({ rows, n, k, codes, scales }, accuracyLevel) {
  * @param {Task} task @returns {Task}
  */
 function transposedCopy({ rows, n, k, x }) {
-  const next = generator(k * 7 + n);
-  const codes = Uint8Array.from({ length: n * k }, () => next() * 16);
-  const scales = Float32Array.from({ length: (n * k) / GROUP }, () => (16 + Math.floor(next() * 16)) * 2 ** -12);
-  const weight = Float32Array.from({ length: n * k }, (_, i) => scales[Math.floor(i / GROUP)] * (codes[i] - 8));
-  return { direction: 'forward', rows, n: k, k: n, codes, scales, weight, x };
+  return { ...makeTask('forward', rows, k, n), x };
 }
 
 /** @param {Task} given @param {number} accuracyLevel @returns {Promise<Contender>} */

@@ -1,0 +1,104 @@
+// @ts-check
+/** The benchmark's page: start the worker, ask it to measure, show each figure as it comes. */
+
+import { Studio } from './api.js';
+import { checkGpu } from './gpu-check.js';
+import { mountControls } from './ui/bench-controls.js';
+import { showDevice, showGpu } from './ui/bench-device.js';
+import { addFigure, clearFigures, figures } from './ui/bench-table.js';
+import { element, setProgress, setText, byId } from './ui/dom.js';
+import { announce, clearError, mountMessages, showError, showFailure } from './ui/messages.js';
+
+/** @import {BenchFigure} from './ui/bench-table.js' */
+/** @typedef {'booting'|'ready'|'measuring'|'stopping'|'error'} Word */
+
+const studio = new Studio();
+const bar = byId('bench-progress', HTMLProgressElement);
+
+/** @type {Word} */
+let word = 'booting';
+
+const controls = mountControls({ run, stop, figures });
+
+/** @param {Word} next */
+function show(next) {
+  word = next;
+  setText(element('status'), word);
+  const isBusy = word === 'measuring' || word === 'stopping';
+  element('status-pill').dataset['state'] = isBusy ? 'training' : word;
+  if (!isBusy) setProgress(bar, word === 'booting' ? null : 0);
+  controls.show({ canRun: studio.worker !== null && (word === 'ready' || word === 'error'), canStop: word === 'measuring', isBusy });
+  if (word !== 'booting') announce(`Status: ${word}`);
+}
+
+/** @param {string} text */
+const stage = (text) => setText(element('bench-stage'), text);
+
+/** @param {object} what shapes or source, profile, curves */
+async function run(what) {
+  clearError();
+  clearFigures();
+  show('measuring');
+  const started = performance.now();
+  try {
+    const { stopped, report } = await studio.request('bench', what);
+    controls.finish(report);
+    const seconds = ((performance.now() - started) / 1e3).toFixed(0);
+    const count = figures().length;
+    stage(`${stopped ? 'Stopped' : 'Done'} after ${seconds} s, ${count} figures`);
+    show('ready');
+    announce(`${stopped ? 'Stopped' : 'Done'}: ${count} figures`);
+  } catch (error) {
+    controls.finish('');
+    stage('Nothing is being measured');
+    showFailure(error);
+    show('error');
+  }
+}
+
+function stop() {
+  show('stopping');
+  stage('Stopping after what is being measured now');
+  studio.request('bench-stop').catch(showFailure);
+}
+
+mountMessages();
+studio.on('boot', ({ text }) => stage(text));
+studio.on('error', ({ message }) => {
+  showError(message);
+  show('error');
+});
+studio.on('gpu', (gpu) => {
+  showGpu(gpu);
+  stage('Ready');
+  if (word === 'booting') show('ready');
+});
+studio.on('model-progress', ({ stage: where, loaded_bytes: loaded, total_bytes: total }) => {
+  if (where === 'download' && total) stage(`Fetching the model, ${Math.floor((100 * loaded) / total)} %`);
+});
+studio.on('bench-stage', ({ text, fraction }) => {
+  if (word !== 'measuring') return;
+  setProgress(bar, fraction);
+  stage(`${Math.floor(100 * fraction)} %, measuring ${text}`);
+});
+studio.on('bench-figure', (/** @type {BenchFigure} */ event) => {
+  if (event.figure['bench'] === 'device') showDevice(event.figure);
+  addFigure(event);
+});
+
+setText(element('bench-browser'), navigator.userAgent);
+const support = await checkGpu();
+if (support.ok) {
+  studio.start();
+} else {
+  setText(element('gpu-status'), 'none available');
+  showError(`${support.found} The benchmark needs one.`);
+  for (const step of support.steps) {
+    const item = document.createElement('li');
+    item.textContent = step;
+    element('help-steps').append(item);
+  }
+  element('webgpu-help').hidden = false;
+  stage('No GPU to measure');
+  show('error');
+}

@@ -1,0 +1,94 @@
+// attention_tiled — attention.wgsl with tiles of keys and values in workgroup memory, for GPUs
+// Operands, results and formula as in attention.wgsl. The rows of a workgroup are (query, head)
+// pairs of one key head, heads fastest, one an invocation, in registers: a tile that was read once
+// serves all query heads of its group. The sum is rescaled only when a score exceeds all before.
+// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes. Needs a head_dim_* prelude.
+// Source: arXiv:2205.14135.
+
+@group(0) @binding(0) var<storage, read> positions: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+struct Params {
+  queries: u32,          // S
+  keys: u32,             // keys a sequence has room for
+  heads: u32,            // H
+  heads_per_key: u32,    // H / HK
+  q_stride: u32,
+  k_stride: u32,
+  k_offset: u32,
+  v_stride: u32,
+  v_offset: u32,
+  scale: f32,            // 1/√D
+}
+
+override LANES: u32 = 32;
+
+const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
+const TILE = 16u;         // keys
+const TILE_QUADS = TILE * HEAD_QUADS;
+
+var<workgroup> keys: array<vec4f, TILE_QUADS>;
+var<workgroup> values: array<vec4f, TILE_QUADS>;
+
+@compute @workgroup_size(LANES)
+fn attention_tiled(
+  @builtin(local_invocation_id) local: vec3u,
+  @builtin(workgroup_id) group: vec3u,
+) {
+  let first = group.x * LANES;
+  let last_pair = params.queries * params.heads_per_key - 1u;
+  let start_row = group.z * params.queries;
+  let last_query = min(first + LANES - 1u, last_pair) / params.heads_per_key;
+  let stop = min(positions[start_row + last_query] + 1u, params.keys);
+  let key_head = group.y * HEAD_QUADS;
+
+  // Pairs past the end repeat the last one and are not stored.
+  let pair = min(first + local.x, last_pair);
+  let row = start_row + pair / params.heads_per_key;
+  let head = group.y * params.heads_per_key + pair % params.heads_per_key;
+  let position = positions[row];
+  let q_start = row * params.q_stride + head * HEAD_QUADS;
+  var query: array<vec4f, HEAD_QUADS>;
+  var sum: array<vec4f, HEAD_QUADS>;
+  for (var i = 0u; i < HEAD_QUADS; i++) {
+    query[i] = q[q_start + i] * params.scale;
+    sum[i] = vec4f();
+  }
+  var largest = LOWEST;
+  var total = 0.0;
+  for (var base = 0u; base < stop; base += TILE) {
+    workgroupBarrier();
+    for (var i = local.x; i < TILE_QUADS; i += LANES) {
+      let key_row = group.z * params.keys + min(base + i / HEAD_QUADS, stop - 1u);
+      let column = key_head + i % HEAD_QUADS;
+      keys[i] = k[key_row * params.k_stride + params.k_offset + column];
+      values[i] = v[key_row * params.v_stride + params.v_offset + column];
+    }
+    workgroupBarrier();
+    let count = min(TILE, max(position + 1u, base) - base);
+    for (var j = 0u; j < count; j++) {
+      let start = j * HEAD_QUADS;
+      var products = vec4f();
+      for (var i = 0u; i < HEAD_QUADS; i++) { products += query[i] * keys[start + i]; }
+      let score = dot(products, vec4f(1.0));
+      if (score > largest) {
+        let fade = exp(largest - score);
+        for (var i = 0u; i < HEAD_QUADS; i++) { sum[i] *= fade; }
+        total *= fade;
+        largest = score;
+      }
+      let share = exp(score - largest);
+      for (var i = 0u; i < HEAD_QUADS; i++) { sum[i] += share * values[start + i]; }
+      total += share;
+    }
+  }
+  if (first + local.x > last_pair) { return; }
+  let at = row * params.heads + head;
+  for (var i = 0u; i < HEAD_QUADS; i++) { o[at * HEAD_QUADS + i] = sum[i] / total; }
+  logsumexp[at] = largest + log(total);
+}
