@@ -1,35 +1,9 @@
 // attention — o = softmax(q·kᵀ/√D, causal)·v with an online softmax; scores are never stored
-// q (B·S, …) H heads · k, v (B·KEYS, …) HK heads, H/HK query heads share one · positions (B·S)
-// → o (B·S, H·D), logsumexp (B·S, H; saved for backward), f32
-// A query at position p sees keys 0..p of its sequence. q, k and v may lie in one array: strides
-// and offsets count vec4s. Dispatch (⌈S/LANES⌉, H, B): an invocation owns one query of one head
-// in registers; all of a workgroup read the same key at a time.
-// Needs a head_dim_* prelude. Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// Operands: lib/attend_operands.wgsl. Dispatch (⌈S/LANES⌉, H, B): an invocation owns one query of one
+// head in registers; all of a workgroup read the same key at a time.
+// Needs a head_dim_* prelude and the attend_* one. Source: arXiv:2205.14135.
 
 override LANES: u32 = 8;
-
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 
 @compute @workgroup_size(LANES)
 fn attention(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup_id) group: vec3u) {

@@ -1,26 +1,9 @@
 // attention_backward_key_tiled — attention_backward_key.wgsl with tiles of queries in workgroup memory,
-// for GPUs. Operands, results and formula as there. An invocation owns one key of one key head; the
-// (query, head) pairs that may see a workgroup's keys come in tiles, all heads of the group among them.
-// Dispatch (⌈S/LANES⌉, HK, B). Workgroup memory: 128·D + 192 bytes, 64·D + 96 above D = 96.
-// Needs a head_dim_* prelude. Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// for GPUs. An invocation owns one key of one key head; the (query, head) pairs that may see a
+// workgroup's keys come in tiles, all heads of the group among them.
+// Dispatch (⌈S/LANES⌉, HK, B). Workgroup memory: 128·D + 192 bytes, 8288 for D = 128.
+// Needs a head_dim_* prelude and the key_gradient_* one.
+// Source: arXiv:2307.08691, the two-kernel backward.
 
 override LANES: u32 = 32;
 

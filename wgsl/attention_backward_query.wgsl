@@ -1,27 +1,9 @@
 // attention_backward_query — dq, and delta = Σ_d do·o for the key kernel
 // p = e^(s − logsumexp),  ds = p · (do·v − delta),  dq = Σ_keys ds · k / √D
-// Arrays as in attention.wgsl; do, o (B·S, H·D) → dq (B·S, q_stride), delta (B·S, H), f32
-// Dispatch (⌈S/LANES⌉, H, B): an invocation owns one query of one head; scores are recomputed.
-// Needs a head_dim_* prelude. Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// Operands: lib/query_gradient_operands.wgsl. Dispatch (⌈S/LANES⌉, H, B): an invocation owns one
+// query of one head; scores are recomputed.
+// Needs a head_dim_* prelude and the query_gradient_* one. Source: arXiv:2307.08691, the two-kernel
+// backward.
 
 override LANES: u32 = 8;
 

@@ -1,27 +1,8 @@
 // attention_backward_query_shared — attention_backward_query.wgsl with two queries an invocation and keys
-// read once for eight. Operands, results and formula as there; pairs of query and head as in
-// attention_shared.wgsl. Dispatch (⌈S·H/HK/2/LANES⌉, HK, B), LANES a multiple of 8.
-// Needs a blocks_* prelude and a shared_head_dim_* one.
+// read once for eight. Pairs of query and head as in attention_shared.wgsl.
+// Dispatch (⌈S·H/HK/2/LANES⌉, HK, B), LANES a multiple of 8.
+// Needs a blocks_* prelude, a shared_head_dim_* one and the query_gradient_* one.
 // Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
 
 override LANES: u32 = 8;
 

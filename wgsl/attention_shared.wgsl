@@ -1,35 +1,13 @@
 // attention_shared — attention.wgsl with four queries an invocation and keys read once for eight
-// Operands, results and formula as in attention.wgsl. For software adapters, where loads cost most.
-// The rows of a workgroup are (query, head) pairs of one key head, heads fastest: a key that was
-// loaded serves all query heads of its group, and a workgroup spans few positions, so that it
-// computes little above the diagonal. Eight keys are read at a time, one an invocation, and shared.
-// Dispatch (⌈S·H/HK/4/LANES⌉, HK, B), LANES a multiple of 8. Needs a blocks_* prelude and a
-// shared_head_dim_* one. Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// For software adapters, where loads cost most. The rows of a workgroup are (query, head) pairs of
+// one key head, heads fastest: a key that was loaded serves all query heads of its group, and a
+// workgroup spans few positions, so that it computes little above the diagonal. Eight keys are read
+// at a time, one an invocation, and shared.
+// Dispatch (⌈S·H/HK/4/LANES⌉, HK, B), LANES a multiple of 8.
+// Needs a blocks_* prelude, a shared_head_dim_* one and the attend_* one. Source: arXiv:2205.14135.
 
 override LANES: u32 = 8;
 
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 const OWNED = 4u;         // pairs of an invocation
 
 const Q = 0u;

@@ -1,34 +1,12 @@
 // attention_tiled — attention.wgsl with tiles of keys and values in workgroup memory, for GPUs
-// Operands, results and formula as in attention.wgsl. The rows of a workgroup are (query, head)
-// pairs of one key head, heads fastest, one an invocation, in registers: a tile that was read once
-// serves all query heads of its group. The sum is rescaled only when a score exceeds all before.
-// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes. Needs a head_dim_* prelude.
-// Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// The rows of a workgroup are (query, head) pairs of one key head, heads fastest, one an invocation,
+// in registers: a tile that was read once serves all query heads of its group. The sum is rescaled
+// only when a score exceeds all before.
+// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes.
+// Needs a head_dim_* prelude and the attend_* one. Source: arXiv:2205.14135.
 
 override LANES: u32 = 32;
 
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 const TILE = 16u;         // keys
 const TILE_QUADS = TILE * HEAD_QUADS;
 

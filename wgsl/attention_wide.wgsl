@@ -1,34 +1,13 @@
 // attention_wide — attention.wgsl with four queries an invocation: each key that is loaded serves four
-// Operands, results and formula as in attention.wgsl, which GPUs use: four times the registers
-// would spill there. On software adapters a load costs more than a spill, and this is 3 times as fast.
+// For software adapters, where a load costs more than a spill: 3 times as fast there. On a GPU four
+// times the registers would spill.
 // Queries are named one by one and loops kept short because compilers unroll only such loops, and
 // an array that is not unrolled lies in memory.
-// Dispatch (⌈S/4/LANES⌉, H, B). Needs a head_dim_* prelude. Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// Dispatch (⌈S/4/LANES⌉, H, B). Needs a head_dim_* prelude and the attend_* one.
+// Source: arXiv:2205.14135.
 
 override LANES: u32 = 8;
 
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 const QUERIES = 4u;
 
 alias Row = array<vec4f, HEAD_QUADS>;

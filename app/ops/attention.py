@@ -10,6 +10,13 @@ from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
 
+OPERANDS = {
+    "attention_backward_query": "query_gradient_operands",
+    "attention_backward_key": "key_gradient_operands",
+    "attention": "attend_operands",
+}
+"""Preludes of what the kernels bind, by the beginning of their names."""
+
 OWNED = {
     "attention_wide": 4,
     "attention_backward_query_wide": 4,
@@ -242,7 +249,8 @@ def _launch(
     has_pairs = (is_shared or choice.shader.endswith("_tiled")) and not is_key
     rows = queries * heads.heads_per_key if has_pairs else queries
     blocks = ceil_div(rows, lanes * OWNED.get(choice.shader, 1))
-    kernel = choice.kernel(f"shared_{heads.prelude}" if is_shared else heads.prelude)
+    operands = next(v for k, v in OPERANDS.items() if choice.shader.startswith(k))
+    kernel = choice.kernel(operands, f"shared_{heads.prelude}" if is_shared else heads.prelude)
     num_heads = heads.num_key_value_heads if has_pairs or is_key else heads.num_heads
     return kernel, (blocks, num_heads, num_sequences)
 
