@@ -104,7 +104,7 @@ class Tuning:
 SOFTWARE = Tuning(
     forward=choose("linear", "rows_direct", LANES=8),
     backward=choose("linear_backward", "rows_direct", LANES=8),
-    vector=choose("linear_vector", LANES=8, SLICES=1),
+    vector=choose("linear_vector", "chunk_direct", LANES=8, SLICES=1),
     attention=choose("attention_wide", LANES=8),
     attention_query=choose("attention_backward_query_wide", LANES=8),
     attention_key=choose("attention_backward_key_wide", LANES=8),
@@ -120,6 +120,7 @@ SOFTWARE_SUBGROUPS = replace(
     SOFTWARE,
     forward=choose("linear_wide", "rows_subgroup", LANES=8),
     backward=choose("linear_backward_wide", "rows_subgroup", LANES=8),
+    vector=choose("linear_vector", "chunk_subgroup", LANES=8, SLICES=1),
     attention=choose("attention_shared", "blocks_subgroup", LANES=8),
     attention_query=choose("attention_backward_query_shared", "blocks_subgroup", LANES=8),
     attention_key=choose("attention_backward_key_shared", "blocks_subgroup", LANES=8),
@@ -130,7 +131,7 @@ its own, even of one address, and sharing them makes products 1.7 times as fast.
 GPU = Tuning(
     forward=choose("linear_tile", "real_f32", LANES=16, BANDS=8),
     backward=choose("linear_backward_tile", "real_f32", LANES=16, BANDS=8),
-    vector=choose("linear_vector", LANES=8, SLICES=16),
+    vector=choose("linear_vector", "chunk_direct", LANES=8, SLICES=16),
     attention=choose("attention_tiled", LANES=32),
     attention_query=choose("attention_backward_query_tiled", LANES=32),
     attention_key=choose("attention_backward_key_tiled", LANES=32),

@@ -223,7 +223,7 @@ def only(*names: str) -> Callable[[Work, Tuning], list[Operation]]:
 @pytest.mark.gpu
 def test_a_device_is_tuned(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow, wide, broken = (
-        choose("linear_vector", LANES=lanes, SLICES=slices)
+        choose("linear_vector", "chunk_direct", LANES=lanes, SLICES=slices)
         for lanes, slices in ((8, 4), (16, 4), (8, 1 << 16))
     )
     monkeypatch.setattr(tuning_space, "vector_choices", lambda *_: [narrow, broken, wide])
