@@ -68,6 +68,8 @@ class Tuning:
         head_flops: Work of one product with the head: rows of logits come in such chunks.
         prefill_rows: How many tokens of a prompt are computed together, falling; the smallest
             size that holds what is left is taken, down to the one of a new token.
+        prefill: Product of a prompt's rows, where it need not equal `forward`: in eight bits.
+        decode: Product of a new token's row, where it need not equal `vector`.
     """
 
     forward: Choice
@@ -82,6 +84,14 @@ class Tuning:
     gradient_slices: int
     head_flops: float
     prefill_rows: tuple[int, ...]
+    prefill: Choice | None = None
+    decode: Choice | None = None
+
+    def for_chat(self) -> Tuning:
+        """Return the tuning of answers, whose products may be rounded; never one to train with."""
+        return replace(
+            self, forward=self.prefill or self.forward, vector=self.decode or self.vector
+        )
 
     def describe(self) -> dict[str, str]:
         """Return which variant each operation class uses, for people."""
