@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.checks.layers import attention_case, cached_attention_case
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
@@ -18,7 +19,6 @@ from app.ops.attention import (
     attention_key_choices,
     attention_query_choices,
 )
-from app.studio.checks.layers import attention_case, cached_attention_case
 from tests.ops.helpers import SUBGROUPS, TUNINGS, check
 
 GROUPS = ((2, 2), (4, 2), (9, 3))
