@@ -99,6 +99,7 @@ class Tuning:
         return {
             name: value.label if isinstance(value, Choice) else f"{value}"
             for name, value in values.items()
+            if value is not None
         }
 
     def head_rows(self, hidden_size: int, vocab_size: int) -> int:
