@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from app.gpu.browser import with_extensions
+from app.gpu.browser_adapter import with_extensions
 from app.gpu.kernels import WGSL_DIR, Kernel
 from tests.browser.studio import Studio
 
