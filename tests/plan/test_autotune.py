@@ -47,6 +47,10 @@ class PretendedStand:
     compiled: list[int] = field(default_factory=list)
     runs: dict[int, int] = field(default_factory=dict)
     paces: list[Pace] = field(default_factory=list)
+    calmed: int = 0
+
+    async def calm(self) -> None:
+        self.calmed += 1
 
     async def compile(self, operation: Operation, tunings: Sequence[Tuning]) -> None:
         self.compiled += [tuning.norm_lanes for tuning in tunings]
@@ -113,6 +117,7 @@ def test_one_that_fails_is_excluded_and_the_rest_goes_on(error: Exception) -> No
     found = race(stand)
     assert run(found.run()).label == "norm_lanes=4"
     assert list(found.report(0.0).excluded.values()) == [str(error)] * 2
+    assert stand.calmed == 3, "one may be blamed for another's mistake"
 
 
 def test_a_lost_device_ends_it() -> None:
