@@ -21,11 +21,19 @@ fn product(lo: vec4f, hi: vec4f, packed: Words, scale: Scales) -> vec4f {
   );
 }
 
-// The low-rank term of four columns of one row.
+// The low-rank term of four columns of one row, four ranks at a time where rows of b begin at vectors.
 fn adapter(row: u32, quad: u32) -> vec4f {
   let start = hidden_start(quad);
+  let stride = params.rank / 4u;
+  let fours = select(0u, stride, params.rank % 4u == 0u);
   var sum = vec4f();
-  for (var r = 0u; r < params.rank; r++) { sum += load_h(row, start + r) * load_b(quad, r); }
+  for (var i = 0u; i < fours; i++) {
+    let r = start + 4u * i;
+    let hidden = vec4f(load_h(row, r), load_h(row, r + 1u), load_h(row, r + 2u), load_h(row, r + 3u));
+    let at = quad * params.rank + i;
+    sum += hidden * mat4x4f(b[at], b[at + stride], b[at + 2u * stride], b[at + 3u * stride]);
+  }
+  for (var r = 4u * fours; r < params.rank; r++) { sum += load_h(row, start + r) * load_b(quad, r); }
   return sum;
 }
 

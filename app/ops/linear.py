@@ -63,7 +63,8 @@ def vector_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) 
 
     Args are those of `forward_choices`.
     """
-    shapes = ((8, 1), (8, 4), (8, 8), (8, 16), (16, 4), (16, 16), (32, 4), (32, 8), (64, 4))
+    narrow = ((8, 1), (8, 4), (8, 6), (8, 8), (8, 16), (8, 18))
+    shapes = (*narrow, (16, 4), (16, 6), (16, 16), (32, 4), (32, 8), (64, 4))
     size = info.subgroup_size
     return [
         choose("linear_vector", prelude, LANES=lanes, SLICES=slices)
