@@ -11,8 +11,9 @@ fn attention(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup_id) 
   let last_query = params.queries - 1u;
   let query = min(first + local.x, last_query);
   let row = group.z * params.queries + query;
-  let position = positions[row];
-  let last_position = positions[group.z * params.queries + min(first + LANES - 1u, last_query)];
+  let start = first_visible(row);
+  let position = last_visible(row);
+  let last_position = last_visible(group.z * params.queries + min(first + LANES - 1u, last_query));
   let stop = min(last_position + 1u, params.keys);
   let key_head = group.y / params.heads_per_key * HEAD_QUADS;
 
@@ -25,16 +26,17 @@ fn attention(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup_id) 
   }
   var largest = LOWEST;
   var total = 0.0;
-  for (var key = 0u; key < stop; key++) {
+  for (var key = first_visible(group.z * params.queries + first); key < stop; key++) {
     let key_row = group.z * params.keys + key;
     let k_start = key_row * params.k_stride + params.k_offset + key_head;
     let v_start = key_row * params.v_stride + params.v_offset + key_head;
     var products = vec4f();
     for (var i = 0u; i < HEAD_QUADS; i++) { products += query_row[i] * k[k_start + i]; }
-    let score = select(LOWEST, dot(products, vec4f(1.0)), key <= position);
+    let is_seen = key >= start && key <= position;
+    let score = select(LOWEST, dot(products, vec4f(1.0)), is_seen);
     let raised = max(largest, score);
     let fade = exp(largest - raised);
-    let share = select(0.0, exp(score - raised), key <= position);
+    let share = select(0.0, exp(score - raised), is_seen);
     for (var i = 0u; i < HEAD_QUADS; i++) { sum[i] = sum[i] * fade + share * v[v_start + i]; }
     total = total * fade + share;
     largest = raised;

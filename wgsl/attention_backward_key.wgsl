@@ -32,6 +32,7 @@ fn attention_backward_key(
     let head = group.y * params.heads_per_key + member;
     for (var query = first; query < params.queries; query++) {
       let row = start_row + query;
+      if (first_visible(row) >= first + LANES) { break; }   // a later part
       let q_start = row * params.stride + head * HEAD_QUADS;
       let o_start = (row * params.heads + head) * HEAD_QUADS;
       var scores = vec4f();
@@ -41,7 +42,7 @@ fn attention_backward_key(
         gains += value_row[i] * d_o[o_start + i];
       }
       let at = row * params.heads + head;
-      let is_seen = key <= positions[row];
+      let is_seen = key >= first_visible(row) && key <= last_visible(row);
       // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
       let share = select(0.0, exp(min(dot(scores, vec4f(1.0)) - logsumexp[at], 0.0)), is_seen);
       let slope = share * (dot(gains, vec4f(1.0)) - delta[at]);

@@ -45,11 +45,14 @@ fn attention_backward_key_shared(
   let pairs = params.queries * params.heads_per_key;
   let lane = own_lane();
   for (var base = first * params.heads_per_key; base < pairs; base += 8u) {
+    // A later part sees none of these keys.
+    if (first_visible(start_row + base / params.heads_per_key) >= first + LANES * OWNED) { break; }
     let pair = min(base + lane, pairs - 1u);
     let row = start_row + pair / params.heads_per_key;
     let head = group.y * params.heads_per_key + pair % params.heads_per_key;
     let at = row * params.heads + head;
-    let own_stop = select(0u, positions[row] + 1u, base + lane < pairs);
+    let own_first = first_visible(row);
+    let own_stop = select(0u, last_visible(row) + 1u, base + lane < pairs);
     let own_shift = logsumexp[at];
     let own_delta = delta[at];
     let own_query = read_head(QKV, row * params.stride + head * HEAD_QUADS);
@@ -60,7 +63,9 @@ fn attention_backward_key_shared(
       let score = vec2f(inner(k0, query), inner(k1, query)) - share_number(own_shift, j);
       let gain = vec2f(inner(v0, upstream), inner(v1, upstream)) - share_number(own_delta, j);
       // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
-      let share = select(vec2f(), exp(min(score, vec2f())), read_key < vec2u(share_index(own_stop, j)));
+      let begin = vec2u(share_index(own_first, j));
+      let is_seen = (read_key >= begin) & (read_key < vec2u(share_index(own_stop, j)));
+      let share = select(vec2f(), exp(min(score, vec2f())), is_seen);
       let slope = share * gain;
       d_v0 = added(d_v0, upstream, share.x);
       d_v1 = added(d_v1, upstream, share.y);

@@ -34,6 +34,7 @@ fn attention_backward_key_wide(
     let head = group.y * params.heads_per_key + member;
     for (var query = first; query < params.queries; query++) {
       let row = start_row + query;
+      if (first_visible(row) >= first + LANES * KEYS) { break; }   // a later part
       let q_start = row * params.stride + head * HEAD_QUADS;
       let o_start = (row * params.heads + head) * HEAD_QUADS;
       var query_row: Row;
@@ -48,7 +49,8 @@ fn attention_backward_key_wide(
       let score = vec2f(dot(s0, ones), dot(s1, ones)) - logsumexp[at];
       let gain = vec2f(dot(g0, ones), dot(g1, ones)) - delta[at];
       // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
-      let share = select(vec2f(), exp(min(score, vec2f())), read_key <= vec2u(positions[row]));
+      let is_seen = (read_key >= vec2u(first_visible(row))) & (read_key <= vec2u(last_visible(row)));
+      let share = select(vec2f(), exp(min(score, vec2f())), is_seen);
       let slope = share * gain;
       for (var i = 0u; i < HEAD_QUADS; i++) { d_v0[i] += share.x * upstream[i]; }
       for (var i = 0u; i < HEAD_QUADS; i++) { d_v1[i] += share.y * upstream[i]; }

@@ -17,8 +17,9 @@ fn attention_backward_query(
   let query = min(first + local.x, last_query);
   let start_row = group.z * params.queries;
   let row = start_row + query;
-  let position = positions[row];
-  let stop = min(positions[start_row + min(first + LANES - 1u, last_query)] + 1u, params.queries);
+  let start = first_visible(row);
+  let position = last_visible(row);
+  let stop = min(last_visible(start_row + min(first + LANES - 1u, last_query)) + 1u, params.queries);
   let key_head = group.y / params.heads_per_key * HEAD_QUADS;
 
   var query_row: array<vec4f, HEAD_QUADS>;
@@ -35,7 +36,7 @@ fn attention_backward_query(
   }
   let own_delta = dot(products, vec4f(1.0));
   let own_logsumexp = logsumexp[row * params.heads + group.y];
-  for (var key = 0u; key < stop; key++) {
+  for (var key = first_visible(start_row + first); key < stop; key++) {
     let key_start = (start_row + key) * params.stride + key_head;
     var scores = vec4f();
     var gains = vec4f();
@@ -45,7 +46,8 @@ fn attention_backward_query(
     }
     // A key the query does not see may score far above logsumexp: no overflow before it is dropped.
     let share = exp(min(dot(scores, vec4f(1.0)) - own_logsumexp, 0.0));
-    let slope = select(0.0, share * (dot(gains, vec4f(1.0)) - own_delta), key <= position);
+    let is_seen = key >= start && key <= position;
+    let slope = select(0.0, share * (dot(gains, vec4f(1.0)) - own_delta), is_seen);
     for (var i = 0u; i < HEAD_QUADS; i++) {
       sum[i] += slope * qkv[key_start + params.k_offset + i];
     }

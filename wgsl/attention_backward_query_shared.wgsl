@@ -33,7 +33,7 @@ fn attention_backward_query_shared(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES * OWNED - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.queries);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.queries);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
@@ -41,7 +41,8 @@ fn attention_backward_query_shared(
   let read_pair = min(pair, vec2u(last_pair));
   let row = start_row + read_pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + read_pair % params.heads_per_key;
-  let position = vec2u(positions[row.x], positions[row.y]);
+  let first_seen = vec2u(first_visible(row.x), first_visible(row.y));
+  let position = vec2u(last_visible(row.x), last_visible(row.y));
   let q_start = row * params.stride + head * HEAD_QUADS;
   let at = row * params.heads + head;
   let o_start = at * HEAD_QUADS;
@@ -55,7 +56,7 @@ fn attention_backward_query_shared(
   let shift = vec2f(logsumexp[at.x], logsumexp[at.y]);
   var sum0 = Head(); var sum1 = Head();
   let lane = own_lane();
-  for (var base = 0u; base < stop; base += 8u) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += 8u) {
     let start = (start_row + min(base + lane, stop - 1u)) * params.stride + key_head;
     let own_key = read_head(QKV, start + params.k_offset);
     let own_value = read_head(QKV, start + params.v_offset);
@@ -66,7 +67,8 @@ fn attention_backward_query_shared(
       let gain = vec2f(inner(up0, value), inner(up1, value));
       // A key a query does not see may score far above logsumexp: no overflow before it is dropped.
       let share = exp(min(score - shift, vec2f()));
-      let slope = select(vec2f(), share * (gain - own_delta), vec2u(base + j) <= position);
+      let is_seen = (vec2u(base + j) >= first_seen) & (vec2u(base + j) <= position);
+      let slope = select(vec2f(), share * (gain - own_delta), is_seen);
       sum0 = added(sum0, key, slope.x);
       sum1 = added(sum1, key, slope.y);
     }

@@ -35,7 +35,7 @@ fn attention_shared(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES * OWNED - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.keys);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.keys);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
@@ -43,7 +43,8 @@ fn attention_shared(
   let read_pair = min(pair, vec4u(last_pair));
   let row = start_row + read_pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + read_pair % params.heads_per_key;
-  let position = vec4u(positions[row.x], positions[row.y], positions[row.z], positions[row.w]);
+  let start = vec4u(first_visible(row.x), first_visible(row.y), first_visible(row.z), first_visible(row.w));
+  let position = vec4u(last_visible(row.x), last_visible(row.y), last_visible(row.z), last_visible(row.w));
   let q_start = row * params.q_stride + head * HEAD_QUADS;
   let q0 = scaled(read_head(Q, q_start.x), params.scale);
   let q1 = scaled(read_head(Q, q_start.y), params.scale);
@@ -53,14 +54,14 @@ fn attention_shared(
   var largest = vec4f(LOWEST);
   var total = vec4f();
   let lane = own_lane();
-  for (var base = 0u; base < stop; base += 8u) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += 8u) {
     let key_row = group.z * params.keys + min(base + lane, stop - 1u);
     let own_key = read_head(K, key_row * params.k_stride + params.k_offset + key_head);
     let own_value = read_head(V, key_row * params.v_stride + params.v_offset + key_head);
     for (var j = 0u; j < 8u; j++) {
       let key = shared_head(own_key, j);
       let products = vec4f(inner(q0, key), inner(q1, key), inner(q2, key), inner(q3, key));
-      let is_seen = vec4u(base + j) <= position;
+      let is_seen = (vec4u(base + j) >= start) & (vec4u(base + j) <= position);
       let score = select(vec4f(LOWEST), products, is_seen);
       let raised = max(largest, score);
       let fade = exp(largest - raised);

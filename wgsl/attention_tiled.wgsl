@@ -22,14 +22,15 @@ fn attention_tiled(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.keys);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.keys);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
   let pair = min(first + local.x, last_pair);
   let row = start_row + pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + pair % params.heads_per_key;
-  let position = positions[row];
+  let own_first = first_visible(row);
+  let position = last_visible(row);
   let q_start = row * params.q_stride + head * HEAD_QUADS;
   var query: array<vec4f, HEAD_QUADS>;
   var sum: array<vec4f, HEAD_QUADS>;
@@ -39,7 +40,7 @@ fn attention_tiled(
   }
   var largest = LOWEST;
   var total = 0.0;
-  for (var base = 0u; base < stop; base += TILE) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += TILE) {
     workgroupBarrier();
     for (var i = local.x; i < TILE_QUADS; i += LANES) {
       let key_row = group.z * params.keys + min(base + i / HEAD_QUADS, stop - 1u);
@@ -49,7 +50,7 @@ fn attention_tiled(
     }
     workgroupBarrier();
     let count = min(TILE, max(position + 1u, base) - base);
-    for (var j = 0u; j < count; j++) {
+    for (var j = max(own_first, base) - base; j < count; j++) {
       let start = j * HEAD_QUADS;
       var products = vec4f();
       for (var i = 0u; i < HEAD_QUADS; i++) { products += query[i] * keys[start + i]; }

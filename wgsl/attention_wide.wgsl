@@ -20,8 +20,9 @@ fn attention_wide(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup
   // Queries past the end repeat the last one and are not stored.
   let query = vec4u(first + local.x) + vec4u(0u, 1u, 2u, 3u) * LANES;
   let row = start_row + min(query, vec4u(last_query));
-  let position = vec4u(positions[row.x], positions[row.y], positions[row.z], positions[row.w]);
-  let last_position = positions[start_row + min(first + LANES * QUERIES - 1u, last_query)];
+  let start = vec4u(first_visible(row.x), first_visible(row.y), first_visible(row.z), first_visible(row.w));
+  let position = vec4u(last_visible(row.x), last_visible(row.y), last_visible(row.z), last_visible(row.w));
+  let last_position = last_visible(start_row + min(first + LANES * QUERIES - 1u, last_query));
   let stop = min(last_position + 1u, params.keys);
   let key_head = group.y / params.heads_per_key * HEAD_QUADS;
 
@@ -34,7 +35,7 @@ fn attention_wide(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup
   for (var i = 0u; i < HEAD_QUADS; i++) { q3[i] = q[q_start.w + i] * params.scale; }
   var largest = vec4f(LOWEST);
   var total = vec4f();
-  for (var key = 0u; key < stop; key++) {
+  for (var key = first_visible(start_row + first); key < stop; key++) {
     let key_row = group.z * params.keys + key;
     let k_start = key_row * params.k_stride + params.k_offset + key_head;
     let v_start = key_row * params.v_stride + params.v_offset + key_head;
@@ -45,7 +46,7 @@ fn attention_wide(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup
     for (var i = 0u; i < HEAD_QUADS; i++) { p2 += q2[i] * near[i]; p3 += q3[i] * near[i]; }
     let ones = vec4f(1.0);
     let products = vec4f(dot(p0, ones), dot(p1, ones), dot(p2, ones), dot(p3, ones));
-    let is_seen = vec4u(key) <= position;
+    let is_seen = (vec4u(key) >= start) & (vec4u(key) <= position);
     let score = select(vec4f(LOWEST), products, is_seen);
     let raised = max(largest, score);
     let fade = exp(largest - raised);

@@ -62,6 +62,15 @@ def test_peaked_attention(device: Device, tuning: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("parts", [(33,), (1, 32), (9, 7, 17), (16, 16, 1), (2,) * 16 + (1,)])
+def test_parts_of_a_sequence(device: Device, parts: tuple[int, ...], tuning: str) -> None:
+    """Queries see their own part of the sequence only."""
+    shape = {"length": 33, "heads": Heads(6, 2, 16), "parts": parts}
+    for num_sequences in (1, 2):
+        check(device, attention_case, tuning, num_sequences=num_sequences, **shape)
+
+
+@pytest.mark.gpu
 def test_real_shape(device: Device, tuning: str) -> None:
     check(device, attention_case, tuning, num_sequences=2, length=128, heads=Heads(9, 3, 64))
 

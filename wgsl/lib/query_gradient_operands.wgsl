@@ -9,7 +9,8 @@
 @group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(7) var<storage, read> starts: array<u32>;
+@group(0) @binding(8) var<uniform> params: Params;
 
 struct Params {
   queries: u32,          // S
@@ -20,3 +21,10 @@ struct Params {
   v_offset: u32,
   scale: f32,            // 1/√D
 }
+
+override HAS_STARTS: u32 = 0;   // else sequences are not divided and any array is bound as starts
+
+// The first and the last key of its sequence that the query of a row sees.
+fn first_visible(row: u32) -> u32 { return select(0u, starts[row], HAS_STARTS == 1u); }
+
+fn last_visible(row: u32) -> u32 { return first_visible(row) + positions[row]; }
