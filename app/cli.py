@@ -269,6 +269,11 @@ async def _bench(options: argparse.Namespace) -> None:
     output, table = _Output(is_json=options.json), TextTable()
     device = await _open_device()
     shapes = SHAPES if "all" in options.shapes else tuple(dict.fromkeys(options.shapes))
+
+    def stage(text: str, fraction: float) -> None:
+        if options.json:  # else the rows of the table tell it
+            output.progress(f"{fraction:4.0%} {text}")
+
     await run_bench(
         device,
         lambda figure: output.result(figure, "\n".join(table.lines(figure))),
@@ -277,5 +282,5 @@ async def _bench(options: argparse.Namespace) -> None:
         profile=options.profile,
         curves=options.curves,
         prepare=BenchTuning(FileStore(), options.tune, is_exhaustive=options.exhaustive),
-        on_stage=lambda text, fraction: output.progress(f"{fraction:4.0%} {text}"),
+        on_stage=stage,
     )

@@ -82,8 +82,8 @@ studio.on('bench-stage', ({ text, fraction }) => {
   stage(`${Math.floor(100 * fraction)} %, measuring ${text}`);
 });
 studio.on('bench-figure', (/** @type {BenchFigure} */ event) => {
-  if (event.figure['bench'] === 'device') showDevice(event.figure);
   addFigure(event);
+  if (event.figure['bench'] === 'device') showDevice(event.figure);
 });
 
 setText(element('bench-browser'), navigator.userAgent);

@@ -59,6 +59,8 @@ export function createProgram(host, labels, flat) {
   const { device } = host;
   /** @type {Map<GPUComputePipeline, GPUBindGroupLayout>} */
   const layouts = new Map();
+  /** @type {Map<string, GPUBindGroup>} equal ones are made once */
+  const groups = new Map();
   /** @type {Program} */
   const program = { pipelines: [], groups: [], grids: new Uint32Array(3 * labels.length), times: [] };
   let at = 0;
@@ -66,7 +68,15 @@ export function createProgram(host, labels, flat) {
     const pipeline = host.pipelines[flat[at]];
     program.grids.set(flat.subarray(at + 1, at + 4), 3 * index);
     const count = flat[at + 4];
+    const key = `${flat[at]}:${flat.subarray(at + 5, at + 5 + 3 * count).join()}`;
     at += 5;
+    program.pipelines.push(pipeline);
+    const known = groups.get(key);
+    if (known) {
+      program.groups.push(known);
+      at += 3 * count;
+      return;
+    }
     /** @type {GPUBindGroupEntry[]} */
     const entries = [];
     for (let binding = 0; binding < count; binding += 1, at += 3) {
@@ -75,8 +85,9 @@ export function createProgram(host, labels, flat) {
     }
     let layout = layouts.get(pipeline);
     if (!layout) layouts.set(pipeline, layout = pipeline.getBindGroupLayout(0));
-    program.pipelines.push(pipeline);
-    program.groups.push(device.createBindGroup({ label, layout, entries }));
+    const group = device.createBindGroup({ label, layout, entries });
+    groups.set(key, group);
+    program.groups.push(group);
   }));
   return program;
 }

@@ -6,8 +6,9 @@
  * @typedef {'booting'|'loading'|'ready'|'training'|'paused'|'generating'|'error'} Status
  *
  * @typedef {{text: string, loaded_bytes: number, total_bytes: number}} Boot
- * @typedef {{name: string, backend: string, is_software: boolean, features: string[]}} Gpu
- * @typedef {{name: string, stage: 'download'|'gpu', loaded_bytes: number, total_bytes: number}} ModelProgress
+ * @typedef {{name: string, backend: string, is_software: boolean, features: string[],
+ *   variants: Record<string, string>}} Gpu
+ * @typedef {{name: string, stage: 'download'|'gpu'|'tuning', loaded_bytes: number, total_bytes: number}} ModelProgress
  * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
  *   vocab_size: number, max_context: number, weights_bytes: number}} ModelInfo
  *

@@ -7,8 +7,9 @@
 
 import { bootPython } from './boot.js';
 import { openModel } from './model-store.js';
+import { tuningStore } from './tuning-store.js';
 
-/** @typedef {{start: (post: (message: any) => void, openModel: any) => Promise<(message: any) => void>}} StudioModule */
+/** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any) => Promise<(message: any) => void>}} StudioModule */
 
 /** @param {any} message */
 const post = (message) => globalThis.postMessage(message);
@@ -37,7 +38,7 @@ try {
   /** @type {StudioModule} */
   const studio = pyodide.pyimport('app.studio.worker');
   performance.mark('package');
-  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress));
+  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress), tuningStore);
   for (const message of early) handle(message);
 } catch (error) {
   const reason = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error);

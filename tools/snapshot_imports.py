@@ -32,8 +32,11 @@ for package in LAZY:
             importlib.import_module(name)
 
 from app.gpu.kernels import WGSL_DIR, read_wgsl  # noqa: E402
+from app.plan.tuning_cache import kernels_hash  # noqa: E402
 
 for path in sorted(WGSL_DIR.rglob("*.wgsl")):
     read_wgsl(path.relative_to(WGSL_DIR).with_suffix("").as_posix())
+
+kernels_hash()
 
 gc.collect()

@@ -1,27 +1,9 @@
 // attention_backward_key — dk and dv together, summed over the query heads that share a key head
 // p = e^(s − logsumexp),  ds = p · (do·v − delta),  dv = Σ_queries p · do,  dk = Σ ds · q / √D
-// Arrays as in attention_backward_query.wgsl → the k and v columns of dqkv, f32
-// Dispatch (⌈S/LANES⌉, HK, B): an invocation owns one key of one key head and loops over the
-// heads of its group and all later queries, so nothing is added atomically.
-// Needs a head_dim_* prelude. Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// Operands: lib/key_gradient_operands.wgsl. Dispatch (⌈S/LANES⌉, HK, B): an invocation owns one key
+// of one key head and loops over the heads of its group and all later queries, so nothing is added
+// atomically. Needs a head_dim_* prelude and the key_gradient_* one.
+// Source: arXiv:2307.08691, the two-kernel backward.
 
 override LANES: u32 = 8;
 
@@ -50,6 +32,7 @@ fn attention_backward_key(
     let head = group.y * params.heads_per_key + member;
     for (var query = first; query < params.queries; query++) {
       let row = start_row + query;
+      if (first_visible(row) >= first + LANES) { break; }   // a later part
       let q_start = row * params.stride + head * HEAD_QUADS;
       let o_start = (row * params.heads + head) * HEAD_QUADS;
       var scores = vec4f();
@@ -59,7 +42,7 @@ fn attention_backward_key(
         gains += value_row[i] * d_o[o_start + i];
       }
       let at = row * params.heads + head;
-      let is_seen = key <= positions[row];
+      let is_seen = key >= first_visible(row) && key <= last_visible(row);
       // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
       let share = select(0.0, exp(min(dot(scores, vec4f(1.0)) - logsumexp[at], 0.0)), is_seen);
       let slope = share * (dot(gains, vec4f(1.0)) - delta[at]);

@@ -1,26 +1,9 @@
 // attention_backward_key_shared — attention_backward_key.wgsl with two keys an invocation and queries
-// read once for eight. Operands, results and formula as there; see attention_shared.wgsl for why.
-// The (query, head) pairs that see a key head come eight at a time, one read by each invocation.
-// Dispatch (⌈S/2/LANES⌉, HK, B), LANES a multiple of 8. Needs a blocks_* prelude and a
-// shared_head_dim_* one. Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// read once for eight; see attention_shared.wgsl for why. The (query, head) pairs that see a key head
+// come eight at a time, one read by each invocation.
+// Dispatch (⌈S/2/LANES⌉, HK, B), LANES a multiple of 8.
+// Needs a blocks_* prelude, a shared_head_dim_* one and the key_gradient_* one.
+// Source: arXiv:2307.08691, the two-kernel backward.
 
 override LANES: u32 = 8;
 
@@ -62,11 +45,14 @@ fn attention_backward_key_shared(
   let pairs = params.queries * params.heads_per_key;
   let lane = own_lane();
   for (var base = first * params.heads_per_key; base < pairs; base += 8u) {
+    // A later part sees none of these keys.
+    if (first_visible(start_row + base / params.heads_per_key) >= first + LANES * OWNED) { break; }
     let pair = min(base + lane, pairs - 1u);
     let row = start_row + pair / params.heads_per_key;
     let head = group.y * params.heads_per_key + pair % params.heads_per_key;
     let at = row * params.heads + head;
-    let own_stop = select(0u, positions[row] + 1u, base + lane < pairs);
+    let own_first = first_visible(row);
+    let own_stop = select(0u, last_visible(row) + 1u, base + lane < pairs);
     let own_shift = logsumexp[at];
     let own_delta = delta[at];
     let own_query = read_head(QKV, row * params.stride + head * HEAD_QUADS);
@@ -77,7 +63,9 @@ fn attention_backward_key_shared(
       let score = vec2f(inner(k0, query), inner(k1, query)) - share_number(own_shift, j);
       let gain = vec2f(inner(v0, upstream), inner(v1, upstream)) - share_number(own_delta, j);
       // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
-      let share = select(vec2f(), exp(min(score, vec2f())), read_key < vec2u(share_index(own_stop, j)));
+      let begin = vec2u(share_index(own_first, j));
+      let is_seen = (read_key >= begin) & (read_key < vec2u(share_index(own_stop, j)));
+      let share = select(vec2f(), exp(min(score, vec2f())), is_seen);
       let slope = share * gain;
       d_v0 = added(d_v0, upstream, share.x);
       d_v1 = added(d_v1, upstream, share.y);

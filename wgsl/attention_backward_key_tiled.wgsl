@@ -1,26 +1,9 @@
 // attention_backward_key_tiled — attention_backward_key.wgsl with tiles of queries in workgroup memory,
-// for GPUs. Operands, results and formula as there. An invocation owns one key of one key head; the
-// (query, head) pairs that may see a workgroup's keys come in tiles, all heads of the group among them.
-// Dispatch (⌈S/LANES⌉, HK, B). Workgroup memory: 128·D + 192 bytes, 64·D + 96 above D = 96.
-// Needs a head_dim_* prelude. Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// for GPUs. An invocation owns one key of one key head; the (query, head) pairs that may see a
+// workgroup's keys come in tiles, all heads of the group among them.
+// Dispatch (⌈S/LANES⌉, HK, B). Workgroup memory: 128·D + 256 bytes, 8320 for D = 128.
+// Needs a head_dim_* prelude and the key_gradient_* one.
+// Source: arXiv:2307.08691, the two-kernel backward.
 
 override LANES: u32 = 32;
 
@@ -31,7 +14,8 @@ var<workgroup> queries: array<vec4f, TILE_QUADS>;
 var<workgroup> upstreams: array<vec4f, TILE_QUADS>;
 var<workgroup> shifts: array<f32, TILE>;   // logsumexp
 var<workgroup> deltas: array<f32, TILE>;
-var<workgroup> stops: array<u32, TILE>;    // a pair sees the keys below
+var<workgroup> begins: array<u32, TILE>;   // a pair sees the keys from here
+var<workgroup> stops: array<u32, TILE>;    // and below
 
 @compute @workgroup_size(LANES)
 fn attention_backward_key_tiled(
@@ -56,6 +40,7 @@ fn attention_backward_key_tiled(
   }
   let pairs = params.queries * params.heads_per_key;
   for (var base = first * params.heads_per_key; base < pairs; base += TILE) {
+    if (first_visible(start_row + base / params.heads_per_key) >= first + LANES) { break; }   // a later part
     workgroupBarrier();
     for (var i = local.x; i < TILE_QUADS; i += LANES) {
       let pair = min(base + i / HEAD_QUADS, pairs - 1u);
@@ -71,11 +56,12 @@ fn attention_backward_key_tiled(
       let at = row * params.heads + group.y * params.heads_per_key + pair % params.heads_per_key;
       shifts[i] = logsumexp[at];
       deltas[i] = delta[at];
-      stops[i] = select(0u, positions[row] + 1u, base + i < pairs);
+      begins[i] = first_visible(row);
+      stops[i] = select(0u, last_visible(row) + 1u, base + i < pairs);
     }
     workgroupBarrier();
     for (var j = 0u; j < TILE; j++) {
-      if (key >= stops[j]) { continue; }
+      if (key < begins[j] || key >= stops[j]) { continue; }
       let start = j * HEAD_QUADS;
       var scores = vec4f();
       var gains = vec4f();

@@ -1,25 +1,7 @@
 // attention_backward_key_wide — attention_backward_key.wgsl with two keys an invocation
-// Operands, results and formula as there; see attention_wide.wgsl for when it pays and why keys
-// are named one by one. Dispatch (⌈S/2/LANES⌉, HK, B). Needs a head_dim_* prelude.
+// See attention_wide.wgsl for when it pays and why keys are named one by one.
+// Dispatch (⌈S/2/LANES⌉, HK, B). Needs a head_dim_* prelude and the key_gradient_* one.
 // Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(4) var<storage, read> delta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
 
 override LANES: u32 = 8;
 
@@ -52,6 +34,7 @@ fn attention_backward_key_wide(
     let head = group.y * params.heads_per_key + member;
     for (var query = first; query < params.queries; query++) {
       let row = start_row + query;
+      if (first_visible(row) >= first + LANES * KEYS) { break; }   // a later part
       let q_start = row * params.stride + head * HEAD_QUADS;
       let o_start = (row * params.heads + head) * HEAD_QUADS;
       var query_row: Row;
@@ -66,7 +49,8 @@ fn attention_backward_key_wide(
       let score = vec2f(dot(s0, ones), dot(s1, ones)) - logsumexp[at];
       let gain = vec2f(dot(g0, ones), dot(g1, ones)) - delta[at];
       // min: an unseen score may lie far above logsumexp, and select evaluates both sides.
-      let share = select(vec2f(), exp(min(score, vec2f())), read_key <= vec2u(positions[row]));
+      let is_seen = (read_key >= vec2u(first_visible(row))) & (read_key <= vec2u(last_visible(row)));
+      let share = select(vec2f(), exp(min(score, vec2f())), is_seen);
       let slope = share * gain;
       for (var i = 0u; i < HEAD_QUADS; i++) { d_v0[i] += share.x * upstream[i]; }
       for (var i = 0u; i < HEAD_QUADS; i++) { d_v1[i] += share.y * upstream[i]; }

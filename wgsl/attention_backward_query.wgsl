@@ -1,27 +1,9 @@
 // attention_backward_query — dq, and delta = Σ_d do·o for the key kernel
 // p = e^(s − logsumexp),  ds = p · (do·v − delta),  dq = Σ_keys ds · k / √D
-// Arrays as in attention.wgsl; do, o (B·S, H·D) → dq (B·S, q_stride), delta (B·S, H), f32
-// Dispatch (⌈S/LANES⌉, H, B): an invocation owns one query of one head; scores are recomputed.
-// Needs a head_dim_* prelude. Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// Operands: lib/query_gradient_operands.wgsl. Dispatch (⌈S/LANES⌉, H, B): an invocation owns one
+// query of one head; scores are recomputed.
+// Needs a head_dim_* prelude and the query_gradient_* one. Source: arXiv:2307.08691, the two-kernel
+// backward.
 
 override LANES: u32 = 8;
 
@@ -35,8 +17,9 @@ fn attention_backward_query(
   let query = min(first + local.x, last_query);
   let start_row = group.z * params.queries;
   let row = start_row + query;
-  let position = positions[row];
-  let stop = min(positions[start_row + min(first + LANES - 1u, last_query)] + 1u, params.queries);
+  let start = first_visible(row);
+  let position = last_visible(row);
+  let stop = min(last_visible(start_row + min(first + LANES - 1u, last_query)) + 1u, params.queries);
   let key_head = group.y / params.heads_per_key * HEAD_QUADS;
 
   var query_row: array<vec4f, HEAD_QUADS>;
@@ -53,7 +36,7 @@ fn attention_backward_query(
   }
   let own_delta = dot(products, vec4f(1.0));
   let own_logsumexp = logsumexp[row * params.heads + group.y];
-  for (var key = 0u; key < stop; key++) {
+  for (var key = first_visible(start_row + first); key < stop; key++) {
     let key_start = (start_row + key) * params.stride + key_head;
     var scores = vec4f();
     var gains = vec4f();
@@ -63,7 +46,8 @@ fn attention_backward_query(
     }
     // A key the query does not see may score far above logsumexp: no overflow before it is dropped.
     let share = exp(min(dot(scores, vec4f(1.0)) - own_logsumexp, 0.0));
-    let slope = select(0.0, share * (dot(gains, vec4f(1.0)) - own_delta), key <= position);
+    let is_seen = key >= start && key <= position;
+    let slope = select(0.0, share * (dot(gains, vec4f(1.0)) - own_delta), is_seen);
     for (var i = 0u; i < HEAD_QUADS; i++) {
       sum[i] += slope * qkv[key_start + params.k_offset + i];
     }

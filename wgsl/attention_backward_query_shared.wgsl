@@ -1,27 +1,8 @@
 // attention_backward_query_shared — attention_backward_query.wgsl with two queries an invocation and keys
-// read once for eight. Operands, results and formula as there; pairs of query and head as in
-// attention_shared.wgsl. Dispatch (⌈S·H/HK/2/LANES⌉, HK, B), LANES a multiple of 8.
-// Needs a blocks_* prelude and a shared_head_dim_* one.
+// read once for eight. Pairs of query and head as in attention_shared.wgsl.
+// Dispatch (⌈S·H/HK/2/LANES⌉, HK, B), LANES a multiple of 8.
+// Needs a blocks_* prelude, a shared_head_dim_* one and the query_gradient_* one.
 // Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
 
 override LANES: u32 = 8;
 
@@ -52,7 +33,7 @@ fn attention_backward_query_shared(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES * OWNED - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.queries);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.queries);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
@@ -60,7 +41,8 @@ fn attention_backward_query_shared(
   let read_pair = min(pair, vec2u(last_pair));
   let row = start_row + read_pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + read_pair % params.heads_per_key;
-  let position = vec2u(positions[row.x], positions[row.y]);
+  let first_seen = vec2u(first_visible(row.x), first_visible(row.y));
+  let position = vec2u(last_visible(row.x), last_visible(row.y));
   let q_start = row * params.stride + head * HEAD_QUADS;
   let at = row * params.heads + head;
   let o_start = at * HEAD_QUADS;
@@ -74,7 +56,7 @@ fn attention_backward_query_shared(
   let shift = vec2f(logsumexp[at.x], logsumexp[at.y]);
   var sum0 = Head(); var sum1 = Head();
   let lane = own_lane();
-  for (var base = 0u; base < stop; base += 8u) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += 8u) {
     let start = (start_row + min(base + lane, stop - 1u)) * params.stride + key_head;
     let own_key = read_head(QKV, start + params.k_offset);
     let own_value = read_head(QKV, start + params.v_offset);
@@ -85,7 +67,8 @@ fn attention_backward_query_shared(
       let gain = vec2f(inner(up0, value), inner(up1, value));
       // A key a query does not see may score far above logsumexp: no overflow before it is dropped.
       let share = exp(min(score - shift, vec2f()));
-      let slope = select(vec2f(), share * (gain - own_delta), vec2u(base + j) <= position);
+      let is_seen = (vec2u(base + j) >= first_seen) & (vec2u(base + j) <= position);
+      let slope = select(vec2f(), share * (gain - own_delta), is_seen);
       sum0 = added(sum0, key, slope.x);
       sum1 = added(sum1, key, slope.y);
     }

@@ -1,27 +1,8 @@
 // attention_backward_query_tiled — attention_backward_query.wgsl with tiles of keys and values in
-// workgroup memory, for GPUs. Operands, results and formula as there; pairs of query and head, one an
-// invocation, as in attention_tiled.wgsl.
-// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes. Needs a head_dim_* prelude.
+// workgroup memory, for GPUs. Pairs of query and head, one an invocation, as in attention_tiled.wgsl.
+// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes.
+// Needs a head_dim_* prelude and the query_gradient_* one.
 // Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
 
 override LANES: u32 = 32;
 
@@ -40,14 +21,15 @@ fn attention_backward_query_tiled(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.queries);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.queries);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
   let pair = min(first + local.x, last_pair);
   let row = start_row + pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + pair % params.heads_per_key;
-  let position = positions[row];
+  let own_first = first_visible(row);
+  let position = last_visible(row);
   let at = row * params.heads + head;
   let q_start = row * params.stride + head * HEAD_QUADS;
   var query: array<vec4f, HEAD_QUADS>;
@@ -62,7 +44,7 @@ fn attention_backward_query_tiled(
   }
   let own_delta = dot(gained, vec4f(1.0));
   let own_logsumexp = logsumexp[at];
-  for (var base = 0u; base < stop; base += TILE) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += TILE) {
     workgroupBarrier();
     for (var i = local.x; i < TILE_QUADS; i += LANES) {
       let start = (start_row + min(base + i / HEAD_QUADS, stop - 1u)) * params.stride;
@@ -72,7 +54,7 @@ fn attention_backward_query_tiled(
     }
     workgroupBarrier();
     let count = min(TILE, max(position + 1u, base) - base);
-    for (var j = 0u; j < count; j++) {
+    for (var j = max(own_first, base) - base; j < count; j++) {
       let start = j * HEAD_QUADS;
       var scores = vec4f();
       var gains = vec4f();

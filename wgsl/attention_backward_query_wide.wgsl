@@ -1,26 +1,7 @@
 // attention_backward_query_wide — attention_backward_query.wgsl with four queries an invocation
-// Operands, results and formula as there; see attention_wide.wgsl for when it pays and why queries
-// are named one by one. Dispatch (⌈S/4/LANES⌉, H, B). Needs a head_dim_* prelude.
+// See attention_wide.wgsl for when it pays and why queries are named one by one.
+// Dispatch (⌈S/4/LANES⌉, H, B). Needs a head_dim_* prelude and the query_gradient_* one.
 // Source: arXiv:2307.08691, the two-kernel backward.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> o: array<vec4f>;
-@group(0) @binding(3) var<storage, read> d_o: array<vec4f>;
-@group(0) @binding(4) var<storage, read> logsumexp: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  stride: u32,           // vec4s of a row of qkv
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
 
 override LANES: u32 = 8;
 
@@ -45,8 +26,9 @@ fn attention_backward_query_wide(
   // Queries past the end repeat the last one and are not stored.
   let query = vec4u(first + local.x) + vec4u(0u, 1u, 2u, 3u) * LANES;
   let row = start_row + min(query, vec4u(last_query));
-  let position = vec4u(positions[row.x], positions[row.y], positions[row.z], positions[row.w]);
-  let last = positions[start_row + min(first + LANES * QUERIES - 1u, last_query)];
+  let start = vec4u(first_visible(row.x), first_visible(row.y), first_visible(row.z), first_visible(row.w));
+  let position = vec4u(last_visible(row.x), last_visible(row.y), last_visible(row.z), last_visible(row.w));
+  let last = last_visible(start_row + min(first + LANES * QUERIES - 1u, last_query));
   let stop = min(last + 1u, params.queries);
   let key_head = group.y / params.heads_per_key * HEAD_QUADS;
 
@@ -79,7 +61,7 @@ fn attention_backward_query_wide(
   let own_delta = sums(p0, p1, p2, p3);
   let at = row * params.heads + group.y;
   let shift = vec4f(logsumexp[at.x], logsumexp[at.y], logsumexp[at.z], logsumexp[at.w]);
-  for (var key = 0u; key < stop; key++) {
+  for (var key = first_visible(start_row + first); key < stop; key++) {
     let k_start = (start_row + key) * params.stride + key_head + params.k_offset;
     let v_start = (start_row + key) * params.stride + key_head + params.v_offset;
     var key_row: Row;
@@ -95,7 +77,8 @@ fn attention_backward_query_wide(
     // A key a query does not see may score far above logsumexp: no overflow before it is dropped.
     let share = exp(min(sums(s0, s1, s2, s3) - shift, vec4f()));
     let gain = sums(g0, g1, g2, g3) - own_delta;
-    let slope = select(vec4f(), share * gain, vec4u(key) <= position);
+    let is_seen = (vec4u(key) >= start) & (vec4u(key) <= position);
+    let slope = select(vec4f(), share * gain, is_seen);
     for (var i = 0u; i < HEAD_QUADS; i++) { sum0[i] += slope.x * key_row[i]; }
     for (var i = 0u; i < HEAD_QUADS; i++) { sum1[i] += slope.y * key_row[i]; }
     for (var i = 0u; i < HEAD_QUADS; i++) { sum2[i] += slope.z * key_row[i]; }

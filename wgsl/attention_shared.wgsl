@@ -1,35 +1,13 @@
 // attention_shared — attention.wgsl with four queries an invocation and keys read once for eight
-// Operands, results and formula as in attention.wgsl. For software adapters, where loads cost most.
-// The rows of a workgroup are (query, head) pairs of one key head, heads fastest: a key that was
-// loaded serves all query heads of its group, and a workgroup spans few positions, so that it
-// computes little above the diagonal. Eight keys are read at a time, one an invocation, and shared.
-// Dispatch (⌈S·H/HK/4/LANES⌉, HK, B), LANES a multiple of 8. Needs a blocks_* prelude and a
-// shared_head_dim_* one. Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// For software adapters, where loads cost most. The rows of a workgroup are (query, head) pairs of
+// one key head, heads fastest: a key that was loaded serves all query heads of its group, and a
+// workgroup spans few positions, so that it computes little above the diagonal. Eight keys are read
+// at a time, one an invocation, and shared.
+// Dispatch (⌈S·H/HK/4/LANES⌉, HK, B), LANES a multiple of 8.
+// Needs a blocks_* prelude, a shared_head_dim_* one and the attend_* one. Source: arXiv:2205.14135.
 
 override LANES: u32 = 8;
 
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 const OWNED = 4u;         // pairs of an invocation
 
 const Q = 0u;
@@ -57,7 +35,7 @@ fn attention_shared(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES * OWNED - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.keys);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.keys);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
@@ -65,7 +43,8 @@ fn attention_shared(
   let read_pair = min(pair, vec4u(last_pair));
   let row = start_row + read_pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + read_pair % params.heads_per_key;
-  let position = vec4u(positions[row.x], positions[row.y], positions[row.z], positions[row.w]);
+  let start = vec4u(first_visible(row.x), first_visible(row.y), first_visible(row.z), first_visible(row.w));
+  let position = vec4u(last_visible(row.x), last_visible(row.y), last_visible(row.z), last_visible(row.w));
   let q_start = row * params.q_stride + head * HEAD_QUADS;
   let q0 = scaled(read_head(Q, q_start.x), params.scale);
   let q1 = scaled(read_head(Q, q_start.y), params.scale);
@@ -75,14 +54,14 @@ fn attention_shared(
   var largest = vec4f(LOWEST);
   var total = vec4f();
   let lane = own_lane();
-  for (var base = 0u; base < stop; base += 8u) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += 8u) {
     let key_row = group.z * params.keys + min(base + lane, stop - 1u);
     let own_key = read_head(K, key_row * params.k_stride + params.k_offset + key_head);
     let own_value = read_head(V, key_row * params.v_stride + params.v_offset + key_head);
     for (var j = 0u; j < 8u; j++) {
       let key = shared_head(own_key, j);
       let products = vec4f(inner(q0, key), inner(q1, key), inner(q2, key), inner(q3, key));
-      let is_seen = vec4u(base + j) <= position;
+      let is_seen = (vec4u(base + j) >= start) & (vec4u(base + j) <= position);
       let score = select(vec4f(LOWEST), products, is_seen);
       let raised = max(largest, score);
       let fade = exp(largest - raised);

@@ -1,34 +1,12 @@
 // attention_tiled — attention.wgsl with tiles of keys and values in workgroup memory, for GPUs
-// Operands, results and formula as in attention.wgsl. The rows of a workgroup are (query, head)
-// pairs of one key head, heads fastest, one an invocation, in registers: a tile that was read once
-// serves all query heads of its group. The sum is rescaled only when a score exceeds all before.
-// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes. Needs a head_dim_* prelude.
-// Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// The rows of a workgroup are (query, head) pairs of one key head, heads fastest, one an invocation,
+// in registers: a tile that was read once serves all query heads of its group. The sum is rescaled
+// only when a score exceeds all before.
+// Dispatch (⌈S·H/HK/LANES⌉, HK, B). Workgroup memory: 128·D bytes.
+// Needs a head_dim_* prelude and the attend_* one. Source: arXiv:2205.14135.
 
 override LANES: u32 = 32;
 
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 const TILE = 16u;         // keys
 const TILE_QUADS = TILE * HEAD_QUADS;
 
@@ -44,14 +22,15 @@ fn attention_tiled(
   let last_pair = params.queries * params.heads_per_key - 1u;
   let start_row = group.z * params.queries;
   let last_query = min(first + LANES - 1u, last_pair) / params.heads_per_key;
-  let stop = min(positions[start_row + last_query] + 1u, params.keys);
+  let stop = min(last_visible(start_row + last_query) + 1u, params.keys);
   let key_head = group.y * HEAD_QUADS;
 
   // Pairs past the end repeat the last one and are not stored.
   let pair = min(first + local.x, last_pair);
   let row = start_row + pair / params.heads_per_key;
   let head = group.y * params.heads_per_key + pair % params.heads_per_key;
-  let position = positions[row];
+  let own_first = first_visible(row);
+  let position = last_visible(row);
   let q_start = row * params.q_stride + head * HEAD_QUADS;
   var query: array<vec4f, HEAD_QUADS>;
   var sum: array<vec4f, HEAD_QUADS>;
@@ -61,7 +40,7 @@ fn attention_tiled(
   }
   var largest = LOWEST;
   var total = 0.0;
-  for (var base = 0u; base < stop; base += TILE) {
+  for (var base = first_visible(start_row + first / params.heads_per_key); base < stop; base += TILE) {
     workgroupBarrier();
     for (var i = local.x; i < TILE_QUADS; i += LANES) {
       let key_row = group.z * params.keys + min(base + i / HEAD_QUADS, stop - 1u);
@@ -71,7 +50,7 @@ fn attention_tiled(
     }
     workgroupBarrier();
     let count = min(TILE, max(position + 1u, base) - base);
-    for (var j = 0u; j < count; j++) {
+    for (var j = max(own_first, base) - base; j < count; j++) {
       let start = j * HEAD_QUADS;
       var products = vec4f();
       for (var i = 0u; i < HEAD_QUADS; i++) { products += query[i] * keys[start + i]; }

@@ -1,34 +1,13 @@
 // attention_wide — attention.wgsl with four queries an invocation: each key that is loaded serves four
-// Operands, results and formula as in attention.wgsl, which GPUs use: four times the registers
-// would spill there. On software adapters a load costs more than a spill, and this is 3 times as fast.
+// For software adapters, where a load costs more than a spill: 3 times as fast there. On a GPU four
+// times the registers would spill.
 // Queries are named one by one and loops kept short because compilers unroll only such loops, and
 // an array that is not unrolled lies in memory.
-// Dispatch (⌈S/4/LANES⌉, H, B). Needs a head_dim_* prelude. Source: arXiv:2205.14135.
-
-@group(0) @binding(0) var<storage, read> positions: array<u32>;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> logsumexp: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-
-struct Params {
-  queries: u32,          // S
-  keys: u32,             // keys a sequence has room for
-  heads: u32,            // H
-  heads_per_key: u32,    // H / HK
-  q_stride: u32,
-  k_stride: u32,
-  k_offset: u32,
-  v_stride: u32,
-  v_offset: u32,
-  scale: f32,            // 1/√D
-}
+// Dispatch (⌈S/4/LANES⌉, H, B). Needs a head_dim_* prelude and the attend_* one.
+// Source: arXiv:2205.14135.
 
 override LANES: u32 = 8;
 
-const LOWEST = -3.4e38;   // WGSL may assume that there are no infinities
 const QUERIES = 4u;
 
 alias Row = array<vec4f, HEAD_QUADS>;
@@ -41,8 +20,9 @@ fn attention_wide(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup
   // Queries past the end repeat the last one and are not stored.
   let query = vec4u(first + local.x) + vec4u(0u, 1u, 2u, 3u) * LANES;
   let row = start_row + min(query, vec4u(last_query));
-  let position = vec4u(positions[row.x], positions[row.y], positions[row.z], positions[row.w]);
-  let last_position = positions[start_row + min(first + LANES * QUERIES - 1u, last_query)];
+  let start = vec4u(first_visible(row.x), first_visible(row.y), first_visible(row.z), first_visible(row.w));
+  let position = vec4u(last_visible(row.x), last_visible(row.y), last_visible(row.z), last_visible(row.w));
+  let last_position = last_visible(start_row + min(first + LANES * QUERIES - 1u, last_query));
   let stop = min(last_position + 1u, params.keys);
   let key_head = group.y / params.heads_per_key * HEAD_QUADS;
 
@@ -55,7 +35,7 @@ fn attention_wide(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup
   for (var i = 0u; i < HEAD_QUADS; i++) { q3[i] = q[q_start.w + i] * params.scale; }
   var largest = vec4f(LOWEST);
   var total = vec4f();
-  for (var key = 0u; key < stop; key++) {
+  for (var key = first_visible(start_row + first); key < stop; key++) {
     let key_row = group.z * params.keys + key;
     let k_start = key_row * params.k_stride + params.k_offset + key_head;
     let v_start = key_row * params.v_stride + params.v_offset + key_head;
@@ -66,7 +46,7 @@ fn attention_wide(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup
     for (var i = 0u; i < HEAD_QUADS; i++) { p2 += q2[i] * near[i]; p3 += q3[i] * near[i]; }
     let ones = vec4f(1.0);
     let products = vec4f(dot(p0, ones), dot(p1, ones), dot(p2, ones), dot(p3, ones));
-    let is_seen = vec4u(key) <= position;
+    let is_seen = (vec4u(key) >= start) & (vec4u(key) <= position);
     let score = select(vec4f(LOWEST), products, is_seen);
     let raised = max(largest, score);
     let fade = exp(largest - raised);

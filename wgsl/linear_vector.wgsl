@@ -1,46 +1,64 @@
 // linear_vector — Y = X·Wᵀ + H·Bᵀ (+ residual) for a few rows: decoding and the last position
 // Operands: lib/forward_operands.wgsl; it equals linear.wgsl up to the order of summation.
 // Dispatch (⌈N/4/LANES⌉, M, 1): an invocation owns four columns of one row and every SLICES-th
-// octet of K; the slices meet in workgroup memory and are summed in a fixed order.
-// Needs a weights_* prelude (bindings 0 and 1) and the forward_* one.
+// group of 32 along K; the slices meet in workgroup memory and are summed in a fixed order.
+// Needs a chunk_* and a weights_* prelude (bindings 0 and 1) and the forward_* one.
 
 override LANES: u32 = 8;
 override SLICES: u32 = 8;
 
 var<workgroup> partial: array<vec4f, LANES * SLICES>;
 
-// The low-rank term of four columns of one row.
+// An octet of x times that of four columns.
+fn product(lo: vec4f, hi: vec4f, packed: Words, scale: Scales) -> vec4f {
+  let w0 = dequantize(packed, scale, 0u);
+  let w1 = dequantize(packed, scale, 1u);
+  let w2 = dequantize(packed, scale, 2u);
+  let w3 = dequantize(packed, scale, 3u);
+  return vec4f(
+    dot(lo, w0.lo) + dot(hi, w0.hi), dot(lo, w1.lo) + dot(hi, w1.hi),
+    dot(lo, w2.lo) + dot(hi, w2.hi), dot(lo, w3.lo) + dot(hi, w3.hi),
+  );
+}
+
+// The low-rank term of four columns of one row, four ranks at a time where rows of b begin at vectors.
 fn adapter(row: u32, quad: u32) -> vec4f {
   let start = hidden_start(quad);
+  let stride = params.rank / 4u;
+  let fours = select(0u, stride, params.rank % 4u == 0u);
   var sum = vec4f();
-  for (var r = 0u; r < params.rank; r++) { sum += load_h(row, start + r) * load_b(quad, r); }
+  for (var i = 0u; i < fours; i++) {
+    let r = start + 4u * i;
+    let hidden = vec4f(load_h(row, r), load_h(row, r + 1u), load_h(row, r + 2u), load_h(row, r + 3u));
+    let at = quad * params.rank + i;
+    sum += hidden * mat4x4f(b[at], b[at + stride], b[at + 2u * stride], b[at + 3u * stride]);
+  }
+  for (var r = 4u * fours; r < params.rank; r++) { sum += load_h(row, start + r) * load_b(quad, r); }
   return sum;
 }
 
 @compute @workgroup_size(LANES, SLICES)
 fn linear_vector(
   @builtin(local_invocation_id) local: vec3u,
-  @builtin(workgroup_id) group: vec3u,
+  @builtin(workgroup_id) workgroup: vec3u,
 ) {
-  // Phase 1: this slice's share of four dot products. Quads past the end repeat the last one.
-  let quad = group.x * LANES + local.x;
+  // Phase 1: this slice's share of four dot products. Quads past the end repeat the last one; all
+  // slices go round equally often, since invocations may share x, and what is past the end is dropped.
+  let quad = workgroup.x * LANES + local.x;
   let read_quad = min(quad, params.quads - 1u);
-  let row = group.y;
-  let x_start = row * 2u * params.octets;
+  let row = workgroup.y;
+  let groups = params.octets / 4u;
   var sum = vec4f();
-  for (var octet = local.y; octet < params.octets; octet += SLICES) {
-    let packed = load_words(octet, read_quad, params.quads);
+  for (var first = 0u; first < groups; first += SLICES) {
+    let group = min(first + local.y, groups - 1u);
+    let octet = 4u * group;
+    let chunk = load_chunk(2u * (row * params.octets + octet));
     let scale = load_scales(octet, read_quad, params.quads);
-    let lo = x[x_start + 2u * octet];
-    let hi = x[x_start + 2u * octet + 1u];
-    let w0 = dequantize(packed, scale, 0u);
-    let w1 = dequantize(packed, scale, 1u);
-    let w2 = dequantize(packed, scale, 2u);
-    let w3 = dequantize(packed, scale, 3u);
-    sum += vec4f(
-      dot(lo, w0.lo) + dot(hi, w0.hi), dot(lo, w1.lo) + dot(hi, w1.hi),
-      dot(lo, w2.lo) + dot(hi, w2.hi), dot(lo, w3.lo) + dot(hi, w3.hi),
-    );
+    let total = product(chunk[0], chunk[1], load_words(octet, read_quad, params.quads), scale)
+      + product(chunk[2], chunk[3], load_words(octet + 1u, read_quad, params.quads), scale)
+      + product(chunk[4], chunk[5], load_words(octet + 2u, read_quad, params.quads), scale)
+      + product(chunk[6], chunk[7], load_words(octet + 3u, read_quad, params.quads), scale);
+    sum += select(vec4f(), total, first + local.y < groups);
   }
   partial[local.y * LANES + local.x] = sum;
   workgroupBarrier();

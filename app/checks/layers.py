@@ -79,17 +79,30 @@ def swiglu_case(bench: Bench, *, rows: int, columns: int, scale: float = 1.0) ->
 
 
 def attention_case(
-    bench: Bench, *, num_sequences: int, length: int, heads: Heads, scale: float = 1.0
+    bench: Bench,
+    *,
+    num_sequences: int,
+    length: int,
+    heads: Heads,
+    scale: float = 1.0,
+    parts: tuple[int, ...] = (),
 ) -> None:
-    """Several sequences at once, forward and backward."""
+    """Several sequences at once, forward and backward; each may hold parts of given lengths."""
     rows = num_sequences * length
     qkv = bench.normal(rows, heads.width, scale=scale)
     d_o = bench.normal(rows, heads.num_heads * heads.head_dim)
-    positions = np.tile(np.arange(length, dtype=np.uint32), num_sequences)
+    starts = np.repeat(np.cumsum((0, *parts[:-1])), parts or length).astype(np.uint32)
+    positions = np.tile(np.arange(length, dtype=np.uint32) - starts, num_sequences)
+    starts_tensor = bench.tensor("starts", np.tile(starts, num_sequences)) if parts else None
     qkv_tensor, d_o_tensor = bench.tensor("qkv", qkv), bench.tensor("do", d_o)
     position_tensor = bench.tensor("positions", positions)
     o, logsumexp = attention(
-        bench.graph, qkv_tensor, position_tensor, heads, num_sequences=num_sequences
+        bench.graph,
+        qkv_tensor,
+        position_tensor,
+        heads,
+        num_sequences=num_sequences,
+        starts=starts_tensor,
     )
     d_qkv = attention_backward(
         bench.graph,
@@ -100,11 +113,13 @@ def attention_case(
         position_tensor,
         heads,
         num_sequences=num_sequences,
+        starts=starts_tensor,
     )
     q, k, v = split_qkv(qkv, heads, num_sequences)
-    expected_o, expected_logsumexp = attention_twin.attention(q, k, v)
+    seen = np.tile(starts.astype(np.int64), (num_sequences, 1))
+    expected_o, expected_logsumexp = attention_twin.attention(q, k, v, starts=seen)
     expected = attention_twin.attention_backward(
-        d_o.reshape(expected_o.shape), q, k, v, expected_o, expected_logsumexp
+        d_o.reshape(expected_o.shape), q, k, v, expected_o, expected_logsumexp, starts=seen
     )
     joined = np.concatenate([part.reshape(rows, -1) for part in expected], axis=1)
     bench.expect("o", o, expected_o.reshape(rows, -1), tolerance=REDUCTION)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
+from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.nn.decoder import Decoder, KeyValueCache
 from app.ops.kv_cache import take_row
-from app.ops.linear import linear
+from app.ops.linear_dot8 import CODES, multiply
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,16 @@ class Pass:
     logits: Tensor
 
 
+def tuning_of(model: Model) -> Tuning:
+    """Return how answers are computed: in eight bits only where all matrices have integers."""
+    layers = [matrix for layer in model.weights.layers for matrix in layer.projections.values()]
+    has_integers = all(matrix.format in CODES for matrix in (*layers, model.weights.head))
+    return model.device.tuning.for_chat() if has_integers else model.device.tuning
+
+
 def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, rows: int) -> Pass:
     """Record the forward of `rows` new tokens against the caches."""
-    graph = Graph(f"generate {rows}", model.device.tuning)
+    graph = Graph(f"generate {rows}", tuning_of(model))
     tokens = persistent("tokens", (rows,), "scratch", "u32")
     positions = persistent("positions", (rows,), "scratch", "u32")
     last_row = persistent("last row", (1,), "scratch", "u32")
@@ -46,7 +54,7 @@ def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, ro
     hidden = decoder.forward(graph, tokens, positions, num_sequences=1, caches=caches)
     logits = persistent("logits", (1, model.weights.head.stride), "scratch")
     last = take_row(graph, hidden, last_row) if rows > 1 else hidden
-    linear(graph, last, model.weights.head, out=logits)
+    multiply(graph, last, model.weights.head, out=logits)
     return Pass(rows, graph, tokens, positions, last_row, logits)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
+from app.gpu.browser_adapter import adapter_info, with_extensions
 from app.gpu.device import (
-    AdapterInfo,
     Buffer,
     Control,
     Dispatch,
@@ -20,16 +20,11 @@ from app.gpu.device import (
     Program,
 )
 from app.gpu.features import SUBGROUPS
-from app.gpu.pacing import Pacer
+from app.gpu.pacing import PacedProgram
 from app.gpu.tuning import default_tuning
 
 FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
 """Before anything was measured: a software adapter, a GPU."""
-
-MIN_TELLING_MS = 10.0
-"""Shorter programs are mostly overhead and say nothing about the device's rate."""
-
-SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "basic render")
 
 ERRORS: dict[str, type[GpuError]] = {
     "memory": OutOfGpuMemoryError,
@@ -47,17 +42,13 @@ class BrowserBuffer:
     label: str
 
 
-class BrowserProgram:
+class BrowserProgram(PacedProgram):
     """Dispatches that JavaScript replays."""
 
     def __init__(self, handle: Any, dispatches: Sequence[Dispatch], flops_per_ms: float) -> None:
         """Keep the JavaScript side's object and what is needed to cut it into submits."""
+        super().__init__(dispatches, flops_per_ms)
         self.handle = handle
-        self.num_dispatches = len(dispatches)
-        self.flops = sum(dispatch.flops for dispatch in dispatches)
-        # As a first guess a byte takes as long as an operation: some kernels only move memory.
-        work = [d.flops + sum(b.size_bytes for b in d.bindings) for d in dispatches]
-        self.pacer = Pacer(work, flops_per_ms)
 
 
 class BrowserReadback:
@@ -246,9 +237,9 @@ class BrowserDevice:
         assert isinstance(program, BrowserProgram), "the program is of another device"
         times = self._gpu.takeTimes(program.handle)
         if times.length:
-            program.pacer.learn(np.array(times.to_py(), np.float64).reshape(-1, 3))
-            if program.pacer.expected_ms > MIN_TELLING_MS:
-                self.flops_per_ms = max(1e5, program.flops / program.pacer.expected_ms)
+            rows = np.array(times.to_py(), np.float64).reshape(-1, 3)
+            program.times = [(start, end, ms) for start, end, ms in rows.tolist()]
+        self.flops_per_ms = program.learn(self.flops_per_ms)
         await self._settle()
         start = 0
         for end in program.pacer.ends:
@@ -272,32 +263,6 @@ class BrowserDevice:
     def destroy(self) -> None:
         """Give the device and all its buffers back."""
         self._host.destroy()
-
-
-def with_extensions(code: str, features: Collection[str]) -> str:
-    """Name the extensions that a shader uses: browsers ask for it, naga does not know them.
-
-    On the first line, so that line numbers in messages stay those of the shader.
-    """
-    uses_subgroups = SUBGROUPS in features and "subgroup" in code
-    return f"enable subgroups; {code}" if uses_subgroups else code
-
-
-def adapter_info(info: Any, has_subgroups: bool, version: str = "") -> AdapterInfo:
-    """Return who a GPUAdapterInfo is; browsers leave empty what they will not tell."""
-    vendor, architecture, device, description = (
-        str(getattr(info, key, "") or "")
-        for key in ("vendor", "architecture", "device", "description")
-    )
-    name = description or device or " ".join(filter(None, (vendor, architecture)))
-    told = f"{vendor} {architecture} {device} {description}".lower()
-    is_software = bool(getattr(info, "isFallbackAdapter", False)) or any(
-        word in told for word in SOFTWARE_NAMES
-    )
-    backend = str(getattr(info, "backend", "") or "WebGPU")
-    sizes = {int(getattr(info, f"subgroup{which}Size", 0) or 0) for which in ("Min", "Max")}
-    subgroup_size = sizes.pop() if has_subgroups and len(sizes) == 1 else 0
-    return AdapterInfo(name or "unnamed GPU", vendor, backend, is_software, subgroup_size, version)
 
 
 async def open_browser_device() -> BrowserDevice:

@@ -6,17 +6,14 @@ import asyncio
 import os
 import re
 import tempfile
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
 from app.gpu.device import (
-    MAX_SUBMIT_MS,
     AdapterInfo,
+    Binding,
     Buffer,
     Control,
     Dispatch,
@@ -24,9 +21,9 @@ from app.gpu.device import (
     Limits,
     Pipeline,
     Program,
-    split_points,
 )
 from app.gpu.features import NAGA_LANGUAGE_FEATURES, SUBGROUPS, native_features
+from app.gpu.pacing import PacedProgram, SubmitQueue
 from app.gpu.tuning import default_tuning
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # else EGL complains on stderr
@@ -37,6 +34,11 @@ from wgpu.backends.wgpu_native import extras
 FIRST_GUESS_FLOPS_PER_MS = {True: 5e6, False: 3e8}
 """Before anything was measured: a software adapter, a GPU."""
 
+MAX_POOLED_BYTES = 1 << 20
+
+Step = tuple[Any, Any, tuple[int, int, int]]
+"""Pipeline, bind group, grid."""
+
 _STORAGE = (
     wgpu.BufferUsage.STORAGE
     | wgpu.BufferUsage.UNIFORM
@@ -45,38 +47,35 @@ _STORAGE = (
 )
 
 
-@dataclass
-class NativeProgram:
-    """Bind groups and grids in replay order."""
+class NativeProgram(PacedProgram):
+    """Pipelines, bind groups and grids in replay order."""
 
-    steps: list[tuple[Any, Any, tuple[int, int, int]]]
-    costs: list[float]
-
-    @property
-    def num_dispatches(self) -> int:
-        """Dispatches of one replay."""
-        return len(self.steps)
-
-    @property
-    def flops(self) -> float:
-        """Estimated floating-point operations of one replay."""
-        return sum(self.costs)
+    def __init__(
+        self, steps: list[Step], dispatches: Sequence[Dispatch], flops_per_ms: float
+    ) -> None:
+        """Keep what is replayed and what is needed to cut it into submits."""
+        super().__init__(dispatches, flops_per_ms)
+        self.steps = steps
 
 
 class NativeReadback:
     """A staging buffer that a copy was queued into."""
 
-    def __init__(self, buffer: Any) -> None:
-        self._buffer = buffer
+    def __init__(self, buffer: Any, size_bytes: int, pool: list[Any] | None) -> None:
+        """Read `size_bytes` of `buffer`, which goes to `pool` to be used again, or away."""
+        self._buffer, self._size_bytes, self._pool = buffer, size_bytes, pool
 
     async def result(self) -> bytes:
         """Wait for the GPU and return the bytes."""
         with translated("readback"):
             self._buffer.map_sync(wgpu.MapMode.READ)
-            data = bytes(self._buffer.read_mapped())
+            data = bytes(self._buffer.read_mapped(0, -(-self._size_bytes // 4) * 4))
             self._buffer.unmap()
-            self._buffer.destroy()
-        return data
+            if self._pool is None:
+                self._buffer.destroy()
+            else:
+                self._pool.append(self._buffer)
+        return data[: self._size_bytes]
 
 
 class translated:  # noqa: N801 - reads as a clause: `with translated("label"):`
@@ -139,6 +138,9 @@ class NativeDevice:
         self._queue = self._device.queue
         self._pipelines: dict[KernelSource, Pipeline] = {}
         self._layouts: dict[int, Any] = {}
+        self._pool: dict[int, list[Any]] = {}
+        """Staging buffers to use again, by size."""
+        self._in_flight = SubmitQueue()
         self.allocated_bytes = 0
         self.tuning = default_tuning(self.info)
         self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[is_software]
@@ -181,14 +183,19 @@ class NativeDevice:
 
     def stage(self, buffer: Buffer, offset_bytes: int, size_bytes: int) -> NativeReadback:
         """Queue a copy into a staging buffer."""
+        room = 1 << (max(size_bytes, 4) - 1).bit_length()
+        pool = self._pool.setdefault(room, []) if room <= MAX_POOLED_BYTES else None
         with translated(f"copy of {buffer.label}"):
-            staging = self._device.create_buffer(
-                size=size_bytes, usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST
-            )
+            staging = pool.pop() if pool else None
+            if staging is None:
+                staging = self._device.create_buffer(
+                    size=size_bytes if pool is None else room,
+                    usage=wgpu.BufferUsage.MAP_READ | wgpu.BufferUsage.COPY_DST,
+                )
             encoder = self._device.create_command_encoder()
             encoder.copy_buffer_to_buffer(buffer, offset_bytes, staging, 0, size_bytes)
             self._queue.submit([encoder.finish()])
-        return NativeReadback(staging)
+        return NativeReadback(staging, size_bytes, pool)
 
     async def compile(
         self, kernels: Sequence[KernelSource], on_progress: Callable[[int, int], None] | None = None
@@ -216,67 +223,73 @@ class NativeDevice:
         )
 
     def create_program(self, dispatches: Sequence[Dispatch]) -> NativeProgram:
-        """Make the bind groups of a program."""
-        steps = []
+        """Make the bind groups of a program; equal ones are made once."""
+        steps: list[Step] = []
+        groups: dict[tuple[Any, tuple[Binding, ...]], Any] = {}
         for dispatch in dispatches:
-            with translated(dispatch.label):
-                layout = self._layouts.get(id(dispatch.pipeline))
-                if layout is None:
-                    layout = dispatch.pipeline.get_bind_group_layout(0)
-                    self._layouts[id(dispatch.pipeline)] = layout
-                group = self._device.create_bind_group(
-                    layout=layout,
-                    label=dispatch.label,
-                    entries=[
-                        {
-                            "binding": index,
-                            "resource": {
-                                "buffer": binding.buffer,
-                                "offset": binding.offset_bytes,
-                                "size": binding.size_bytes,
-                            },
-                        }
-                        for index, binding in enumerate(dispatch.bindings)
-                    ],
-                )
-            steps.append((dispatch.pipeline, group, dispatch.workgroups))
-        return NativeProgram(steps, [dispatch.flops for dispatch in dispatches])
+            key = (dispatch.pipeline, dispatch.bindings)
+            if key not in groups:
+                with translated(dispatch.label):
+                    groups[key] = self._bind(dispatch)
+            steps.append((dispatch.pipeline, groups[key], dispatch.workgroups))
+        return NativeProgram(steps, dispatches, self.flops_per_ms)
+
+    def _bind(self, dispatch: Dispatch) -> Any:
+        layout = self._layouts.get(id(dispatch.pipeline))
+        if layout is None:
+            layout = dispatch.pipeline.get_bind_group_layout(0)
+            self._layouts[id(dispatch.pipeline)] = layout
+        return self._device.create_bind_group(
+            layout=layout,
+            label=dispatch.label,
+            entries=[
+                {
+                    "binding": index,
+                    "resource": {
+                        "buffer": binding.buffer,
+                        "offset": binding.offset_bytes,
+                        "size": binding.size_bytes,
+                    },
+                }
+                for index, binding in enumerate(dispatch.bindings)
+            ],
+        )
 
     async def run(self, program: Program, control: Control | None = None) -> bool:
-        """Replay a program; at most two submits are in flight."""
+        """Replay a program; at most two submits are in flight, those of earlier runs included."""
         assert isinstance(program, NativeProgram)
-        start, started_at = 0, time.perf_counter()
-        in_flight: deque[NativeReadback] = deque()
-        for end in split_points(program.costs, self.flops_per_ms):
+        self.flops_per_ms = program.learn(self.flops_per_ms)
+        start = 0
+        for end in program.pacer.ends:
             if control is not None:
-                paused_at = time.perf_counter()
                 await control.wait_while_paused()
-                started_at += time.perf_counter() - paused_at
                 if control.stopped:
                     return False
-            with translated("submit"):
-                encoder = self._device.create_command_encoder()
-                compute = encoder.begin_compute_pass()
-                for pipeline, group, workgroups in program.steps[start:end]:
-                    compute.set_pipeline(pipeline)
-                    compute.set_bind_group(0, group)
-                    compute.dispatch_workgroups(*workgroups)
-                compute.end()
-                self._queue.submit([encoder.finish()])
-            in_flight.append(self._fence())
-            if len(in_flight) > 2:
-                await in_flight.popleft().result()
+            await self._in_flight.room()
+            self._submit(program, start, end)
             start = end
             await asyncio.sleep(0)
-        if len(program.costs) > 16:
-            await self.wait()
-            elapsed_ms = (time.perf_counter() - started_at) * 1e3
-            if elapsed_ms > MAX_SUBMIT_MS:  # shorter ones measure the cost of launching
-                self.flops_per_ms = max(1e5, program.flops / elapsed_ms)
         return True
+
+    def _submit(self, program: NativeProgram, start: int, end: int) -> None:
+        """Submit dispatches start … end of a program as one compute pass."""
+        with translated("submit"):
+            encoder = self._device.create_command_encoder()
+            compute = encoder.begin_compute_pass()
+            current = None
+            for pipeline, group, workgroups in program.steps[start:end]:
+                if pipeline is not current:
+                    compute.set_pipeline(pipeline)
+                    current = pipeline
+                compute.set_bind_group(0, group)
+                compute.dispatch_workgroups(*workgroups)
+            compute.end()
+            self._queue.submit([encoder.finish()])
+        self._in_flight.add(program, start, end, self._fence())
 
     async def wait(self) -> None:
         """Return when everything that was submitted has run."""
+        await self._in_flight.drain()
         await self._fence().result()
 
     def _fence(self) -> NativeReadback:

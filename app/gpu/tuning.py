@@ -68,6 +68,8 @@ class Tuning:
         head_flops: Work of one product with the head: rows of logits come in such chunks.
         prefill_rows: How many tokens of a prompt are computed together, falling; the smallest
             size that holds what is left is taken, down to the one of a new token.
+        prefill: Product of a prompt's rows, where it need not equal `forward`: in eight bits.
+        decode: Product of a new token's row, where it need not equal `vector`.
     """
 
     forward: Choice
@@ -82,6 +84,14 @@ class Tuning:
     gradient_slices: int
     head_flops: float
     prefill_rows: tuple[int, ...]
+    prefill: Choice | None = None
+    decode: Choice | None = None
+
+    def for_chat(self) -> Tuning:
+        """Return the tuning of answers, whose products may be rounded; never one to train with."""
+        return replace(
+            self, forward=self.prefill or self.forward, vector=self.decode or self.vector
+        )
 
     def describe(self) -> dict[str, str]:
         """Return which variant each operation class uses, for people."""
@@ -89,6 +99,7 @@ class Tuning:
         return {
             name: value.label if isinstance(value, Choice) else f"{value}"
             for name, value in values.items()
+            if value is not None
         }
 
     def head_rows(self, hidden_size: int, vocab_size: int) -> int:
@@ -104,7 +115,7 @@ class Tuning:
 SOFTWARE = Tuning(
     forward=choose("linear", "rows_direct", LANES=8),
     backward=choose("linear_backward", "rows_direct", LANES=8),
-    vector=choose("linear_vector", LANES=8, SLICES=1),
+    vector=choose("linear_vector", "chunk_direct", LANES=8, SLICES=1),
     attention=choose("attention_wide", LANES=8),
     attention_query=choose("attention_backward_query_wide", LANES=8),
     attention_key=choose("attention_backward_key_wide", LANES=8),
@@ -120,6 +131,7 @@ SOFTWARE_SUBGROUPS = replace(
     SOFTWARE,
     forward=choose("linear_wide", "rows_subgroup", LANES=8),
     backward=choose("linear_backward_wide", "rows_subgroup", LANES=8),
+    vector=choose("linear_vector", "chunk_subgroup", LANES=8, SLICES=1),
     attention=choose("attention_shared", "blocks_subgroup", LANES=8),
     attention_query=choose("attention_backward_query_shared", "blocks_subgroup", LANES=8),
     attention_key=choose("attention_backward_key_shared", "blocks_subgroup", LANES=8),
@@ -130,7 +142,7 @@ its own, even of one address, and sharing them makes products 1.7 times as fast.
 GPU = Tuning(
     forward=choose("linear_tile", "real_f32", LANES=16, BANDS=8),
     backward=choose("linear_backward_tile", "real_f32", LANES=16, BANDS=8),
-    vector=choose("linear_vector", LANES=8, SLICES=16),
+    vector=choose("linear_vector", "chunk_direct", LANES=8, SLICES=16),
     attention=choose("attention_tiled", LANES=32),
     attention_query=choose("attention_backward_query_tiled", LANES=32),
     attention_key=choose("attention_backward_key_tiled", LANES=32),

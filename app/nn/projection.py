@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from app.gpu.graph import Graph, Tensor
 from app.nn.adapter import Adapter
-from app.ops.linear import LowRank, linear, linear_backward
+from app.ops.linear import LowRank, linear_backward
+from app.ops.linear_dot8 import multiply
 from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
 from app.ops.matrix import Matrix
 
@@ -72,7 +73,7 @@ def project(
     low_rank = projection.low_rank
     if low_rank is not None and hidden is None:
         hidden = lora_hidden(graph, x, low_rank, scaling=projection.scaling)
-    y = linear(
+    y = multiply(
         graph,
         x,
         projection.weight,

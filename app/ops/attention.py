@@ -10,6 +10,13 @@ from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
 
+OPERANDS = {
+    "attention_backward_query": "query_gradient_operands",
+    "attention_backward_key": "key_gradient_operands",
+    "attention": "attend_operands",
+}
+"""Preludes of what the kernels bind, by the beginning of their names."""
+
 OWNED = {
     "attention_wide": 4,
     "attention_backward_query_wide": 4,
@@ -117,16 +124,19 @@ def attention(
     *,
     num_sequences: int,
     cache: tuple[Tensor, Tensor] | None = None,
+    starts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Record o = softmax(q·kᵀ/√D, causal)·v for every head.
 
     Args:
         graph: Where to record.
         qkv: (num_sequences · queries, heads.width), rotated.
-        positions: (rows,), u32: a query sees the keys 0..position of its sequence.
+        positions: (rows,), u32: a query sees the keys start..start + position of its sequence.
         heads: Shape of the layer.
         num_sequences: B; the rows are B sequences of equal length.
         cache: Keys and values, (room, HK · D) each, instead of those in qkv; B is 1 then.
+        starts: (rows,), u32, rising along a sequence that holds several parts: the key at which a
+            query's part begins, and positions begin anew. None: one part, start is 0.
 
     Returns:
         o, (rows, H · D), and logsumexp, (rows, H), which the backward needs.
@@ -144,10 +154,10 @@ def attention(
         keys, key_stride, k_offset, v_offset = k.shape[0], k.shape[1] // 4, 0, 0
     o = graph.empty("attention", rows, heads.num_heads * heads.head_dim)
     logsumexp = graph.empty("logsumexp", rows, heads.num_heads)
-    kernel, grid = _launch(graph.tuning.attention, queries, heads, num_sequences)
+    kernel, grid = _launch(graph.tuning.attention, queries, heads, num_sequences, starts)
     graph.dispatch(
         kernel,
-        (positions, qkv, k, v, o, logsumexp),
+        (positions, qkv, k, v, o, logsumexp, starts or positions),
         grid,
         (
             queries,
@@ -176,6 +186,7 @@ def attention_backward(
     heads: Heads,
     *,
     num_sequences: int,
+    starts: Tensor | None = None,
 ) -> Tensor:
     """Record the gradients of queries, keys and values.
 
@@ -185,9 +196,10 @@ def attention_backward(
         qkv: (rows, heads.width), as in the forward.
         o: (rows, H · D) from `attention`.
         logsumexp: (rows, H) from `attention`.
-        positions: (rows,), u32.
+        positions: (rows,), u32; start + position is a query's index in its sequence.
         heads: Shape of the layer.
         num_sequences: B.
+        starts: (rows,), u32, or None, as in `attention`.
 
     Returns:
         d_qkv, shaped like qkv; still to be rotated back.
@@ -208,18 +220,18 @@ def attention_backward(
         heads.head_dim**-0.5,
     )
     work = float(rows * queries * heads.num_heads * heads.head_dim) * SLOWDOWN
-    kernel, grid = _launch(graph.tuning.attention_query, queries, heads, num_sequences)
+    kernel, grid = _launch(graph.tuning.attention_query, queries, heads, num_sequences, starts)
     graph.dispatch(
         kernel,
-        (positions, qkv, o, d_o, logsumexp, d_qkv, delta),
+        (positions, qkv, o, d_o, logsumexp, d_qkv, delta, starts or positions),
         grid,
         params,
         flops=3.0 * work,
     )
-    kernel, grid = _launch(graph.tuning.attention_key, queries, heads, num_sequences)
+    kernel, grid = _launch(graph.tuning.attention_key, queries, heads, num_sequences, starts)
     graph.dispatch(
         kernel,
-        (positions, qkv, d_o, logsumexp, delta, d_qkv),
+        (positions, qkv, d_o, logsumexp, delta, d_qkv, starts or positions),
         grid,
         params,
         flops=4.0 * work,
@@ -228,7 +240,7 @@ def attention_backward(
 
 
 def _launch(
-    choice: Choice, queries: int, heads: Heads, num_sequences: int
+    choice: Choice, queries: int, heads: Heads, num_sequences: int, starts: Tensor | None
 ) -> tuple[Kernel, tuple[int, int, int]]:
     """Return the kernel and its grid.
 
@@ -238,11 +250,14 @@ def _launch(
     lanes, is_wide = choice["LANES"], choice.shader.endswith("_wide")
     if is_wide and (heads.head_dim > MAX_WIDE_HEAD_DIM or queries <= lanes):
         choice = replace(choice, shader=choice.shader.removesuffix("_wide"))
+    if starts is not None:
+        choice = replace(choice, constants=(*choice.constants, ("HAS_STARTS", 1)))
     is_shared, is_key = choice.shader.endswith("_shared"), "_key" in choice.shader
     has_pairs = (is_shared or choice.shader.endswith("_tiled")) and not is_key
     rows = queries * heads.heads_per_key if has_pairs else queries
     blocks = ceil_div(rows, lanes * OWNED.get(choice.shader, 1))
-    kernel = choice.kernel(f"shared_{heads.prelude}" if is_shared else heads.prelude)
+    operands = next(v for k, v in OPERANDS.items() if choice.shader.startswith(k))
+    kernel = choice.kernel(operands, f"shared_{heads.prelude}" if is_shared else heads.prelude)
     num_heads = heads.num_key_value_heads if has_pairs or is_key else heads.num_heads
     return kernel, (blocks, num_heads, num_sequences)
 

@@ -63,12 +63,16 @@ def vector_choices(limits: Limits, features: frozenset[str], info: AdapterInfo) 
 
     Args are those of `forward_choices`.
     """
-    shapes = ((8, 1), (8, 4), (8, 8), (8, 16), (16, 4), (16, 16), (32, 4), (32, 8), (64, 4))
+    narrow = ((8, 1), (8, 4), (8, 6), (8, 8), (8, 16), (8, 18))
+    shapes = (*narrow, (16, 4), (16, 6), (16, 16), (32, 4), (32, 8), (64, 4))
+    size = info.subgroup_size
     return [
-        choose("linear_vector", LANES=lanes, SLICES=slices)
+        choose("linear_vector", prelude, LANES=lanes, SLICES=slices)
+        for prelude in ["chunk_direct"] + ["chunk_subgroup"] * (size >= 8)
         for lanes, slices in shapes
         if lanes * slices <= limits.max_invocations
         and 16 * lanes * slices <= limits.max_workgroup_storage_bytes
+        and (prelude == "chunk_direct" or lanes % size == 0)
     ]
 
 

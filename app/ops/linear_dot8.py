@@ -8,11 +8,13 @@ from app.gpu.features import PACKED_DOT
 from app.gpu.graph import Graph, Tensor, ceil_div, grid_1d
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
-from app.ops.linear import NO_BOUND, LowRank
+from app.ops.linear import MAX_VECTOR_ROWS, NO_BOUND, LowRank, linear
 from app.ops.matrix import GROUP_SIZE, Matrix
 
 CODES = {"int4": "codes_int4", "int8": "codes_int8"}
 """Preludes of the formats whose weights are integers with a scale and a minimum."""
+
+SHADERS = ("linear_dot8", "linear_dot8_tile", "linear_dot8_vector")
 
 QUANTIZE_LANES = 64
 
@@ -85,6 +87,47 @@ def quantize_rows(graph: Graph, x: Tensor) -> tuple[Tensor, Tensor]:
         flops=4.0 * rows * columns,
     )
     return codes, scales
+
+
+def multiply(
+    graph: Graph,
+    x: Tensor,
+    weight: Matrix,
+    *,
+    low_rank: LowRank | None = None,
+    hidden: Tensor | None = None,
+    residual: Tensor | None = None,
+    out: Tensor | None = None,
+    label: str = "linear",
+) -> Tensor:
+    """Record `linear_dot8` where the graph's tuning says so for this many rows, else `linear`.
+
+    Args and result are those of `linear`.
+    """
+    tuning = graph.tuning
+    choice = tuning.vector if x.shape[0] <= MAX_VECTOR_ROWS else tuning.forward
+    if choice.shader not in SHADERS:
+        return linear(
+            graph,
+            x,
+            weight,
+            low_rank=low_rank,
+            hidden=hidden,
+            residual=residual,
+            out=out,
+            label=label,
+        )
+    return linear_dot8(
+        graph,
+        x,
+        weight,
+        choice=choice,
+        low_rank=low_rank,
+        hidden=hidden,
+        residual=residual,
+        out=out,
+        label=label,
+    )
 
 
 def linear_dot8(

@@ -40,7 +40,10 @@ MAX_SOFTWARE_PARAMETERS = 5e8
 
 GPU_BATCH, GPU_WINDOW = 4, 256
 
-DEVICE_FIGURES, OPERATION_FIGURES, MODEL_FIGURES = 3, 23, 6
+OPERATION_SHAPE = {True: (1, 128), False: (GPU_BATCH, GPU_WINDOW)}
+"""Windows and tokens of a window that single operations are measured at, software or not."""
+
+DEVICE_FIGURES, OPERATION_FIGURES, MODEL_FIGURES = 3, 23, 7
 """How many figures there are of a device, of a layer with the head, of a whole model: for progress.
 """
 
@@ -179,20 +182,21 @@ def _skip(run: BenchRun, reason: str, extras: Extras) -> None:
     run.report("skipped", what=what, reason=reason)
 
 
-async def _bench_operations(run: BenchRun, model: Model, num_layers: int) -> tuple[int, int]:
-    """Report the operations of a layer and of the head; return the shape of a step."""
+async def _bench_operations(run: BenchRun, model: Model, num_layers: int) -> None:
+    """Report the operations of a layer and of the head, at the same shapes on every run."""
     if run.prepare is not None:
         await run.prepare(run, model)
-    num_sequences, seq_len = training_shape(model, run.gflops, num_layers)
+    num_sequences, longest = OPERATION_SHAPE[run.is_software]
+    seq_len = min(longest, model.weights.rope_table.shape[0])
     rows = num_sequences * seq_len
     await bench_products(run, model, rows)
     await bench_attention(run, model, num_sequences, seq_len)
     await bench_memory_bound(run, model, rows, LORA, num_layers)
-    return num_sequences, seq_len
 
 
 async def _bench_model(run: BenchRun, model: Model, extras: Extras) -> None:
-    num_sequences, seq_len = await _bench_operations(run, model, model.config.num_hidden_layers)
+    await _bench_operations(run, model, model.config.num_hidden_layers)
+    num_sequences, seq_len = training_shape(model, run.gflops)
     try:
         await bench_training(run, model, num_sequences, seq_len)
         await bench_generation(run, model)
@@ -204,18 +208,16 @@ async def _bench_model(run: BenchRun, model: Model, extras: Extras) -> None:
         await bench_curves(run, model)
 
 
-def training_shape(model: Model, gflops: float, num_layers: int | None = None) -> tuple[int, int]:
+def training_shape(model: Model, gflops: float) -> tuple[int, int]:
     """Return (windows, tokens of a window) of the measured step: 4 × 256 on a GPU.
 
     Args:
         model: Its context bounds the window.
-        gflops: Rate of an INT4 product.
-        num_layers: Of the whole model, where `model` is a part of it.
+        gflops: Rate of an INT4 product, by which a software adapter's window is chosen.
     """
     longest = model.weights.rope_table.shape[0]
     if not model.device.info.is_software:
         return GPU_BATCH, min(GPU_WINDOW, longest)
-    config = replace(model.config, num_hidden_layers=num_layers or model.config.num_hidden_layers)
-    rate = gflops * 1e9 / training_flops_per_token(config, SOFTWARE_TOKENS[0])
+    rate = gflops * 1e9 / training_flops_per_token(model.config, SOFTWARE_TOKENS[0])
     affordable = [n for n in SOFTWARE_TOKENS if n <= rate * SOFTWARE_STEP_SECONDS and n <= longest]
     return 1, affordable[-1] if affordable else min(SOFTWARE_TOKENS[0], longest)

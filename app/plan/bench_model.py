@@ -177,7 +177,7 @@ async def bench_profile(run: BenchRun, model: Model, num_sequences: int, seq_len
 
 
 async def bench_generation(run: BenchRun, model: Model, prompt_tokens: int | None = None) -> None:
-    """Report decoding without and with an adapter, in turns, then prefill, switch and swap."""
+    """Report decoding and reading without and with an adapter, in turns, then switch and swap."""
     is_software = run.is_software
     prompt_tokens = prompt_tokens or PROMPT_TOKENS[is_software]
     new_tokens = DECODED_TOKENS[is_software]
@@ -189,15 +189,17 @@ async def bench_generation(run: BenchRun, model: Model, prompt_tokens: int | Non
         for choice in (None, adapter):
             await talk.answer(choice, 2)
         rates: dict[bool, list[float]] = {False: [], True: []}
-        prefills: list[float] = []
+        prefills: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(ROUNDS):
             for choice in (None, adapter):
                 seconds, prefill_seconds, _ = await talk.answer(choice, new_tokens)
                 rates[choice is not None].append((new_tokens - 1) / seconds)
-                prefills.append(prompt_tokens / prefill_seconds)
+                prefills[choice is not None].append(prompt_tokens / prefill_seconds)
         for has_adapter, values in rates.items():
             run.report("decode", lora=has_adapter, **_spread("tokens_per_second", values))
-        run.report("prefill", num_tokens=prompt_tokens, **_spread("tokens_per_second", prefills))
+        for has_adapter, values in prefills.items():
+            rate = _spread("tokens_per_second", values)
+            run.report("prefill", lora=has_adapter, num_tokens=prompt_tokens, **rate)
         switches, refills = [], []
         for choice in (None, adapter) * ROUNDS:
             _, prefill_seconds, switch_seconds = await talk.answer(choice, 1)

@@ -101,7 +101,8 @@ def _what(figure: Figure) -> str:
         case "decode":
             return f"write, {'LoRA' if figure['lora'] else 'base'}"
         case "prefill":
-            return f"read {figure['num_tokens']} tokens"
+            adapter = "LoRA" if figure["lora"] else "base"
+            return f"read {figure['num_tokens']} tokens, {adapter}"
         case "curve":
             return f"{figure['axis']} {figure['value']}"
         case "profile":

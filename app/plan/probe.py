@@ -121,12 +121,16 @@ async def measure_gflops(device: Device) -> float:
 
 
 async def collect_info(device: Device) -> dict[str, Any]:
-    """Return adapter, limits, features and measured peaks, ready for JSON."""
+    """Return adapter, limits, features, kernel variants and measured peaks, ready for JSON.
+
+    The variants are the priors: what tuning found differs from model to model.
+    """
     peaks = await measure_peaks(device)
     return {
         "adapter": asdict(device.info),
         "features": sorted(device.features),
         "limits": asdict(device.limits),
+        "variants": device.tuning.describe(),
         "peaks": {**asdict(peaks), "int4_matmul_gflops": await measure_gflops(device)},
     }
 

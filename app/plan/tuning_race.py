@@ -63,6 +63,10 @@ class Stand(Protocol):
         """Return the seconds of some runs, or of a single one if that exceeds the limit."""
         ...
 
+    async def calm(self) -> None:
+        """Return when nothing of a failed candidate is under way or still to be reported."""
+        ...
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -132,6 +136,15 @@ class DeviceStand:
             return [(await time_once(device, program))[0] / pace.copies for _ in range(runs)]
         finally:
             allocation.destroy()
+
+    async def calm(self) -> None:
+        """Wait, and drop what the failed candidate left to be told: the next is not to blame."""
+        try:
+            await self._device.wait()
+        except DeviceLostError:
+            raise
+        except GpuError:
+            pass
 
 
 @dataclass(eq=False)
@@ -220,6 +233,7 @@ class Race:
             if candidate is not None:
                 self.excluded[candidate] = str(error)
                 self.times.pop(candidate, None)
+            await self.stand.calm()
 
     async def _compile(self, group: Sequence[Candidate]) -> None:
         tunings = [candidate.apply(self.tuning) for candidate in group]

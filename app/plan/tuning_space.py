@@ -13,6 +13,11 @@ from typing import Any
 
 from app.checks.bench import Case
 from app.checks.layers import attention_case, rms_norm_case
+from app.checks.low_rank import (
+    rms_norm_hidden_case,
+    rope_backward_hidden_case,
+    swiglu_hidden_case,
+)
 from app.checks.products import linear_backward_case, linear_case, lora_case
 from app.gpu.device import Limits
 from app.gpu.tuning import Choice, Tuning
@@ -73,6 +78,18 @@ class Check:
     shape: Mapping[str, Any]
 
 
+NORM_CHECKS = (
+    Check(rms_norm_case, {"rows": 5, "columns": 324}),
+    Check(rms_norm_hidden_case, {"rows": 7, "columns": 68, "outs": (24, 8, 8), "rank": 8}),
+    Check(swiglu_hidden_case, {"rows": 7, "columns": 104, "rank": 8}),
+    Check(
+        rope_backward_hidden_case,
+        {"rows": 7, "outs": (128, 64, 64), "head_dim": 64, "rotated": 192, "rank": 8},
+    ),
+)
+"""Norms, and the kernels that share their workgroups' shape."""
+
+
 @dataclass(frozen=True, eq=False)
 class Operation:
     """An operation class.
@@ -131,11 +148,7 @@ def operations_of(work: Work, prior: Tuning) -> list[Operation]:
         _choices("attention_key", attention_key_choices(*offered, heads), attends),
         ("hidden", _hidden_values(device.limits), (Check(lora_case, lora),)),
         ("gradient", _gradient_values(device.limits), (Check(lora_case, lora),)),
-        (
-            "norm",
-            _norm_values(device.limits),
-            (Check(rms_norm_case, {"rows": 5, "columns": 324}),),
-        ),
+        ("norm", _norm_values(device.limits), NORM_CHECKS),
         ("head", _head_values(work.model, prior), ()),
     ]
     operations = []

@@ -35,7 +35,8 @@ LAYERS = 2
 BATCHES = {True: (1, 128), False: (4, 256)}
 """Windows and tokens of a window: a software adapter, a GPU."""
 
-LEAST_TOKENS = 64
+LEAST_TOKENS = 128
+"""As many as the tallest tile has rows: with fewer, other kernels would take its place."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.reference.arrays import Float64Array, RealArray, as_float64
+from app.reference.arrays import Float64Array, IntArray, RealArray, as_float64
 
 
 def attention(
-    q: RealArray, k: RealArray, v: RealArray, *, query_offset: int = 0
+    q: RealArray,
+    k: RealArray,
+    v: RealArray,
+    *,
+    query_offset: int = 0,
+    starts: IntArray | None = None,
 ) -> tuple[Float64Array, Float64Array]:
     """Each query takes the mean of the values it sees, weighted by softmax of its scores.
 
@@ -23,11 +28,13 @@ def attention(
         v: (B, S_kv, HK, D) values.
         query_offset: Position of the first query among the keys (0 when there is no cache);
             query i sees keys 0 to query_offset + i.
+        starts: (B, S), the first key each query sees: where its part of the sequence begins.
+            None is 0 everywhere.
 
     Returns:
         o, (B, S, H, D), and logsumexp, (B, S, H), needed by `attention_backward`.
     """
-    scores = _scores(q, k, query_offset)
+    scores = _scores(q, k, query_offset, starts)
     largest = scores.max(axis=-1, keepdims=True)
     with np.errstate(under="ignore"):
         weights = np.exp(scores - largest)
@@ -43,6 +50,8 @@ def attention_backward(
     v: RealArray,
     o: RealArray,
     logsumexp: RealArray,
+    *,
+    starts: IntArray | None = None,
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Gradients of `attention` (query_offset 0) with respect to q, k and v.
 
@@ -58,6 +67,7 @@ def attention_backward(
         v: (B, S, HK, D).
         o: (B, S, H, D), as returned by `attention`.
         logsumexp: (B, S, H), as returned by `attention`.
+        starts: (B, S), as in `attention`.
 
     Returns:
         dq, dk and dv, shaped like q, k and v.
@@ -67,7 +77,7 @@ def attention_backward(
     scale = 1 / np.sqrt(head_dim)
     with np.errstate(under="ignore"):
         row_logsumexp = as_float64(logsumexp).transpose(0, 2, 1)[..., None]
-        weights = np.exp(_scores(q, k, 0) - row_logsumexp)
+        weights = np.exp(_scores(q, k, 0, starts) - row_logsumexp)
     delta = np.sum(do * as_float64(o), axis=-1).transpose(0, 2, 1)[..., None]
     dweights = np.einsum("bihd,bjhd->bhij", do, _repeat_heads(v, num_heads), optimize=True)
     dscores = weights * (dweights - delta)
@@ -77,13 +87,15 @@ def attention_backward(
     return dq, _sum_heads(dk, k.shape[2]), _sum_heads(dv, v.shape[2])
 
 
-def _scores(q: RealArray, k: RealArray, query_offset: int) -> Float64Array:
-    """Return scaled scores (B, H, S, S_kv), -inf where the key lies after the query."""
+def _scores(q: RealArray, k: RealArray, query_offset: int, starts: IntArray | None) -> Float64Array:
+    """Return scaled scores (B, H, S, S_kv), -inf where the query does not see the key."""
     q = as_float64(q)
     keys = _repeat_heads(k, q.shape[2])
     scores = np.einsum("bihd,bjhd->bhij", q, keys, optimize=True) / np.sqrt(q.shape[-1])
     query_positions = query_offset + np.arange(q.shape[1])
     visible = np.arange(keys.shape[1]) <= query_positions[:, None]
+    if starts is not None:
+        visible = visible & (np.arange(keys.shape[1]) >= starts[:, None, :, None])
     return np.where(visible, scores, -np.inf)
 
 

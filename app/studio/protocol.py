@@ -98,13 +98,18 @@ class BenchRequest(TypedDict):
 
 @dataclass(frozen=True)
 class GpuEvent:
-    """The device was opened."""
+    """The device was opened, or tuned.
+
+    Attributes:
+        variants: Which kernel each operation class uses: see `app.gpu.tuning.Tuning`.
+    """
 
     type: ClassVar[str] = "gpu"
     name: str
     backend: str
     is_software: bool
     features: list[str]
+    variants: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,11 @@ class SettingsEvent:
 
 @dataclass(frozen=True)
 class ModelProgressEvent:
-    """Bytes of the model on their way to the GPU."""
+    """Bytes of the model on their way to the GPU; then, in percent, tuning for it."""
 
     type: ClassVar[str] = "model-progress"
     name: str
-    stage: Literal["download", "gpu"]
+    stage: Literal["download", "gpu", "tuning"]
     loaded_bytes: int
     total_bytes: int
 

@@ -19,6 +19,7 @@ from app.io.source import ByteSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
+from app.plan.tuning_cache import TuningStore
 from app.studio.adapters import AdapterDesk
 from app.studio.bench import BenchDesk
 from app.studio.board import Job, StatusBoard
@@ -39,6 +40,7 @@ from app.studio.protocol import (
 )
 from app.studio.settings import describe_settings
 from app.studio.training import TrainingDesk
+from app.studio.tuning import TuningDesk
 
 OpenDevice = Callable[[], Awaitable[Device]]
 OpenSource = Callable[[Any], Awaitable[ByteSource]]
@@ -48,9 +50,16 @@ class Session:
     """Answers the page's requests, one GPU job at a time."""
 
     def __init__(
-        self, post: Callable[[Message], None], open_device: OpenDevice, open_source: OpenSource
+        self,
+        post: Callable[[Message], None],
+        open_device: OpenDevice,
+        open_source: OpenSource,
+        tunings: TuningStore | None = None,
     ) -> None:
-        """Send messages through `post`; `open_source` turns a request's source into bytes."""
+        """Send messages through `post`; `open_source` turns a request's source into bytes.
+
+        Hardware is tuned where there is a store to keep `tunings` in.
+        """
         self._post_message = post
         self._open_device = open_device
         self._open_source = open_source
@@ -62,7 +71,8 @@ class Session:
         self._corpus = CorpusDesk()
         self._adapters = AdapterDesk(self.post, self._forget_adapter)
         self._training = TrainingDesk(self.post, self._adapters)
-        self._bench = BenchDesk(self.post, open_source)
+        self._tuning = TuningDesk(self.post, tunings)
+        self._bench = BenchDesk(self.post, open_source, tunings)
         self._board = StatusBoard(
             self.post,
             is_loaded=lambda: self._model is not None,
@@ -130,10 +140,13 @@ class Session:
     async def _find_device(self) -> None:
         self._device = await self._open_device()
         self._was_lost = False
-        info = self._device.info
-        features = sorted(self._device.features)
-        self.post(GpuEvent(info.name, info.backend, info.is_software, features))
+        self._post_gpu(self._device)
         self._post_memory()
+
+    def _post_gpu(self, device: Device) -> None:
+        info, variants = device.info, device.tuning.describe()
+        features = sorted(device.features)
+        self.post(GpuEvent(info.name, info.backend, info.is_software, features, variants))
 
     def _lose_device(self) -> None:
         """Forget everything that was on a device that went away; it needs no freeing."""
@@ -196,6 +209,13 @@ class Session:
             self._check_turn(turn)
             with self._job("loading"):
                 model = await self._fetch_model(device, request["source"], turn)
+                try:
+                    await self._tuning.settle(model, lambda: turn != self._load_turn)
+                    self._check_turn(turn)
+                except StudioError:
+                    model.destroy()
+                    raise
+                self._post_gpu(device)
                 await self._use_model(model)
                 event = self._model_event(model)
                 self.post(event)

@@ -20,13 +20,30 @@ _tasks: set[asyncio.Future[None]] = set()
 """Running requests: the event loop itself holds tasks only weakly."""
 
 
-async def start(post: Any, open_model: Any) -> Callable[[Any], None]:
+class BrowserStore:
+    """Keeps tunings in the browser's private file system: static/tuning-store.js."""
+
+    def __init__(self, store: Any) -> None:
+        """Wrap the JavaScript object, whose functions never reject."""
+        self._store = store
+
+    async def load(self, key: str) -> str | None:
+        """Return what was saved, or None."""
+        return str(await self._store.load(key)) or None
+
+    async def save(self, key: str, text: str) -> None:
+        """Keep a text, if that is possible."""
+        await self._store.save(key, text)
+
+
+async def start(post: Any, open_model: Any, tunings: Any) -> Callable[[Any], None]:
     """Open the device and return what takes the page's requests.
 
     Args:
         post: JavaScript function; sends one message to the page.
         open_model: JavaScript function; turns a model's source into a promise of
             `{blob, name}`.
+        tunings: JavaScript object that keeps texts by key.
     """
     import js
     from pyodide.ffi import JsException, create_proxy, to_js
@@ -41,7 +58,7 @@ async def start(post: Any, open_model: Any) -> Callable[[Any], None]:
             raise FormatError(str(getattr(error, "message", error))) from error
         return BlobSource(opened.blob, str(opened.name))
 
-    session = Session(send, open_browser_device, open_source)
+    session = Session(send, open_browser_device, open_source, BrowserStore(tunings))
     await session.start()
 
     def take(request: Any) -> None:

@@ -11,7 +11,7 @@ export function showGpu({ name, backend, is_software: isSoftware, features }) {
   setText(element('gpu-status'), `${name}, ${backend}${isSoftware ? ' (software: slow)' : ''}`);
   setText(element('bench-features'), features.join(', ') || 'none of those that speed things up');
   if (isSoftware) {
-    setText(element('bench-time'), 'This graphics adapter is software: expect some minutes for SmolLM2-135M. Larger models are measured by their operations only. Leave this tab in front and the machine alone meanwhile.');
+    setText(element('bench-time'), 'This graphics adapter is software: expect some minutes a model; of TinyLlama-1.1B only the operations are measured. Leave this tab in front and the machine alone meanwhile.');
   }
 }
 

@@ -39,6 +39,7 @@ function begin(title) {
 /** @param {BenchFigure} event */
 export function addFigure(event) {
   shown.push(event);
+  if (event.figure['bench'] === 'device') return; // it stands above the table
   element('bench-empty').hidden = true;
   element('bench-table').hidden = false;
   if (event.section !== section || !body) begin(event.section);

@@ -78,6 +78,9 @@ function describe() {
   const { boot, model, modelProgress: progress, supported } = state;
   if (!supported) return { text: 'Needs a GPU: see above.', fraction: undefined };
   const fetched = progress?.stage === 'download' && progress.total_bytes > 0 && progress.loaded_bytes >= progress.total_bytes;
+  if (progress?.stage === 'tuning') {
+    return { text: 'Choosing the fastest kernels for this GPU', fraction: progress.loaded_bytes / progress.total_bytes };
+  }
   if (progress && !(fetched && state.status === 'booting')) {
     if (fetched) return { text: 'Checking what was fetched', fraction: null };
     const share = progress.total_bytes ? progress.loaded_bytes / progress.total_bytes : null;

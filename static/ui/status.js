@@ -38,10 +38,13 @@ export function mountStatus(studio) {
     element('status-pill').dataset['state'] = state.status;
     if (state.status !== 'generating') announce(`Status: ${state.status}`);
   });
-  watch(['gpuText'], () => {
+  watch(['gpu', 'gpuText'], () => {
     const node = element('gpu-status');
     setText(node, state.gpuText);
-    node.title = state.gpu ? `${state.gpu.backend}; features: ${state.gpu.features.join(', ') || 'none'}` : '';
+    if (!state.gpu) return;
+    const { backend, features, variants } = state.gpu;
+    const kernels = Object.entries(variants).map(([name, choice]) => `${name}: ${choice}`);
+    node.title = [`${backend}; features: ${features.join(', ') || 'none'}`, ...kernels].join('\n');
   });
   watch(['allocatedBytes'], () => setNumber(element('memory-status'), state.allocatedBytes, formatBytes));
   watch(['adapter'], () => {

@@ -144,14 +144,17 @@ async def count(device: Device, buffer: object) -> float:
 
 
 @pytest.mark.parametrize("shortest_ms", [0.0, 1e9])
-def test_only_a_program_worth_splitting_tells_the_rate(
+def test_only_a_program_long_enough_tells_the_rate(
     device: Device, shortest_ms: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.gpu.native.MAX_SUBMIT_MS", shortest_ms)
+    monkeypatch.setattr("app.gpu.pacing.MIN_TELLING_MS", shortest_ms)
     monkeypatch.setattr(device, "flops_per_ms", 12345.0)
 
     async def body() -> None:
         async with counting_program(device, 40) as (program, _):
+            await device.run(program)
+            await device.wait()
+            assert device.flops_per_ms == 12345.0  # learnt from when it runs again
             await device.run(program)
             assert (device.flops_per_ms == 12345.0) == (shortest_ms > 0)
 
@@ -183,6 +186,48 @@ def test_stops_between_submits(device: Device, monkeypatch: pytest.MonkeyPatch) 
             assert await count(device, total) == 4.0
 
     run(body())
+
+
+def test_run_does_not_wait_for_the_gpu(device: Device) -> None:
+    async def body() -> None:
+        async with counting_program(device, 40) as (program, total):
+            await device.run(program)
+            assert len(device._in_flight) > 0  # type: ignore[attr-defined]
+            loss = device.stage(total, 0, 4)
+            await device.run(program)
+            assert np.frombuffer(await loss.result(), np.float32)[0] == 40.0
+            await device.wait()
+            assert len(device._in_flight) == 0  # type: ignore[attr-defined]
+
+    run(body())
+
+
+def test_equal_bindings_share_a_bind_group(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = device._device  # type: ignore[attr-defined]
+    create, made = inner.create_bind_group, []
+    monkeypatch.setattr(
+        inner, "create_bind_group", lambda **fields: made.append(1) or create(**fields)
+    )
+
+    async def body() -> None:
+        async with counting_program(device, 40) as (program, total):
+            await device.run(program)
+            assert await count(device, total) == 40.0
+
+    run(body())
+    assert len(made) == 1
+
+
+def test_staging_buffers_are_used_again(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = device.create_buffer(4096, "b")
+    data = np.arange(1024, dtype=np.uint32)
+    device.write(buffer, 0, data)
+    assert run(device.read(buffer, 4, 1000)) == data.tobytes()[4:1004]
+    inner = device._device  # type: ignore[attr-defined]
+    monkeypatch.setattr(inner, "create_buffer", None)
+    assert run(device.read(buffer, 8, 1024)) == data.tobytes()[8:1032]
+    assert run(device.read(buffer, 0, 516)) == data.tobytes()[:516]
+    device.destroy_buffer(buffer)
 
 
 def test_a_second_device_can_be_opened(device: Device) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.checks.bench import Case, record, run_bench
 from app.gpu.device import Device
 from app.gpu.tuning import GPU, SOFTWARE, SOFTWARE_SUBGROUPS, Tuning
-from app.studio.checks.bench import Case, record, run_bench
 from tests.conftest import run
 from tests.tolerances import assert_close
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.checks.training import adamw_case
 from app.gpu.device import Device
-from app.studio.checks.training import adamw_case
 from tests.ops.helpers import check
 
 pytestmark = pytest.mark.gpu

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.checks.layers import attention_case, cached_attention_case
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
@@ -18,7 +19,6 @@ from app.ops.attention import (
     attention_key_choices,
     attention_query_choices,
 )
-from app.studio.checks.layers import attention_case, cached_attention_case
 from tests.ops.helpers import SUBGROUPS, TUNINGS, check
 
 GROUPS = ((2, 2), (4, 2), (9, 3))
@@ -59,6 +59,15 @@ def test_peaked_attention(device: Device, tuning: str) -> None:
     """Scores of ±60: unseen keys of a tile would overflow where they are not held back."""
     shape = {"num_sequences": 2, "length": 33, "heads": Heads(4, 2, 16)}
     check(device, attention_case, tuning, scale=4.0, **shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("parts", [(33,), (1, 32), (9, 7, 17), (16, 16, 1), (2,) * 16 + (1,)])
+def test_parts_of_a_sequence(device: Device, parts: tuple[int, ...], tuning: str) -> None:
+    """Queries see their own part of the sequence only."""
+    shape = {"length": 33, "heads": Heads(6, 2, 16), "parts": parts}
+    for num_sequences in (1, 2):
+        check(device, attention_case, tuning, num_sequences=num_sequences, **shape)
 
 
 @pytest.mark.gpu

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from app.checks.training import accumulate_loss_case, cross_entropy_case, head_loss_case
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.cross_entropy import cross_entropy
-from app.studio.checks.training import accumulate_loss_case, cross_entropy_case, head_loss_case
 from tests.ops.helpers import TUNINGS, check
 
 HEADS: dict[str, dict[str, Any]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.checks.products import embedding_case
 from app.gpu.device import Device
-from app.studio.checks.products import embedding_case
 from tests.ops.helpers import check
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from app.checks.layers import kv_append_case, take_row_case
 from app.gpu.device import Device
 from app.ops.attention import Heads
-from app.studio.checks.layers import kv_append_case, take_row_case
 from tests.ops.helpers import check
 
 pytestmark = pytest.mark.gpu

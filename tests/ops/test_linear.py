@@ -149,8 +149,10 @@ def all_choices() -> list[Choice]:
 
 def tuned(device: Device, choice: Choice) -> Tuning:
     """Return a tuning with the choice, or skip where the device lacks what it needs."""
-    if "rows_subgroup" in choice.preludes and device.info.subgroup_size < 8:
-        pytest.skip("this adapter's subgroups are too small, or their size is not known")
+    size = device.info.subgroup_size
+    shares = any("subgroup" in prelude for prelude in choice.preludes)
+    if shares and (size < 8 or choice["LANES"] % size):
+        pytest.skip("this adapter's subgroups do not fit, or their size is not known")
     if "real_f16" in choice.preludes and "shader-f16" not in device.features:
         pytest.skip("this adapter has no shader-f16")
     constants = dict(choice.constants)
@@ -226,4 +228,4 @@ def test_choices_respect_the_limits() -> None:
             constants = dict(choice.constants)
             assert constants["LANES"] * constants.get("SLICES", 1) <= 32
             assert "BANDS" not in constants
-            assert "rows_subgroup" not in choice.preludes
+            assert not any("subgroup" in prelude for prelude in choice.preludes)

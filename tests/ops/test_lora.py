@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from app.checks.products import lora_case
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.linear import LowRank
 from app.ops.lora import lora_hidden, lora_hidden_backward
-from app.studio.checks.products import lora_case
 from tests.ops.helpers import TUNINGS, check
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.checks.products import repack_case
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.ops.matrix import new_matrix
-from app.studio.checks.products import repack_case
 from tests.ops.helpers import check
 
 TYPES = ("Q4_0", "Q4_1", "Q8_0", "F16", "F32")

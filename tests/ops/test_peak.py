@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from app.checks.bench import Bench
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.peak import ADDEND, CHAINS, FACTOR, UNROLL, copy, fma_peak
 from app.reference import peak as twin
-from app.studio.checks.bench import Bench
 from tests.ops.helpers import check
 from tests.tolerances import ELEMENTWISE, EXACT
 

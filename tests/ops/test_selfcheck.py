@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from app.checks.bench import record
 from app.gpu import kernels
 from app.gpu.device import Device
-from app.studio.checks.bench import record
 from app.studio.selfcheck import CASES, run_selfcheck
 from tests.conftest import run
 from tests.ops.helpers import TUNINGS

@@ -47,6 +47,10 @@ class PretendedStand:
     compiled: list[int] = field(default_factory=list)
     runs: dict[int, int] = field(default_factory=dict)
     paces: list[Pace] = field(default_factory=list)
+    calmed: int = 0
+
+    async def calm(self) -> None:
+        self.calmed += 1
 
     async def compile(self, operation: Operation, tunings: Sequence[Tuning]) -> None:
         self.compiled += [tuning.norm_lanes for tuning in tunings]
@@ -113,6 +117,7 @@ def test_one_that_fails_is_excluded_and_the_rest_goes_on(error: Exception) -> No
     found = race(stand)
     assert run(found.run()).label == "norm_lanes=4"
     assert list(found.report(0.0).excluded.values()) == [str(error)] * 2
+    assert stand.calmed == 3, "one may be blamed for another's mistake"
 
 
 def test_a_lost_device_ends_it() -> None:
@@ -223,7 +228,7 @@ def only(*names: str) -> Callable[[Work, Tuning], list[Operation]]:
 @pytest.mark.gpu
 def test_a_device_is_tuned(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow, wide, broken = (
-        choose("linear_vector", LANES=lanes, SLICES=slices)
+        choose("linear_vector", "chunk_direct", LANES=lanes, SLICES=slices)
         for lanes, slices in ((8, 4), (16, 4), (8, 1 << 16))
     )
     monkeypatch.setattr(tuning_space, "vector_choices", lambda *_: [narrow, broken, wide])

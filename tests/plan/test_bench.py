@@ -188,7 +188,8 @@ def test_a_training_step_says_what_it_is(figures: list[Figure]) -> None:
 
 @pytest.mark.gpu
 def test_generation(figures: list[Figure]) -> None:
-    assert [line["lora"] for line in of(figures, "decode")] == [False, True]
+    for name in ("decode", "prefill"):
+        assert [line["lora"] for line in of(figures, name)] == [False, True]
     for line in of(figures, "decode") + of(figures, "prefill"):
         assert line["tokens_per_second"] > 0
     for name in ("adapter_switch", "adapter_swap", "model_load"):
@@ -203,8 +204,9 @@ def test_profile_accounts_for_every_dispatch(figures: list[Figure]) -> None:
     assert sum(row["dispatches"] for row in rows) == step["dispatches"]
     assert sum(row["share_of_step"] for row in rows) == pytest.approx(1.0, abs=1e-2)
     kernels = {row["kernel"].split("(")[0] for row in rows}
-    assert {"linear", "linear_backward", "adamw", "cross_entropy"} <= kernels
-    assert len([kernel for kernel in kernels if kernel.startswith("attention")]) == 3
+    assert {"adamw", "cross_entropy"} <= kernels
+    for name, count in (("linear", 2), ("linear_backward", 1), ("attention", 3)):
+        assert len([kernel for kernel in kernels if kernel.startswith(name)]) >= count
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import statistics
 import time
@@ -16,15 +17,18 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import peft
 import torch
 import transformers
 
-from app.config import LoraConfig, ModelConfig
+from app.config import LoraConfig, ModelConfig, TrainConfig
 from app.gpu.native import open_native_device
 from app.models.random import named_shape, random_model
-from app.plan.bench_model import train_figure
-from app.plan.probe import PeakMeter
+from app.nn.adapter import Adapter
+from app.plan.probe import measure_fma_peak
+from app.text.corpus import make_windows
+from app.train.trainer import Trainer
 
 Figure = dict[str, Any]
 
@@ -92,38 +96,48 @@ def native(options: argparse.Namespace) -> Iterator[Figure]:
         for _ in range(WARM_UP):
             step.run()
         seconds[step.name] += [step.run() for _ in range(STEPS)]
-    ours = asyncio.run(engine_figure(config, shape))
+    adapter, times, peak = asyncio.run(engine_steps(config, shape))
     for step in steps:
         step.run()
         seconds[step.name] += [step.run() for _ in range(STEPS)]
+    seconds[f"LoRA Lab INT4, {adapter}"] = times
+    what = f"training step, {shape[0]} × {shape[1]} tokens"
     tokens = shape[0] * shape[1]
     for name, times in seconds.items():
-        middle, low, high = statistics.median(times), min(times), max(times)
         yield {
             "bench": "train_step",
             "name": name,
-            "what": f"training step, {shape[0]} × {shape[1]} tokens",
-            "tokens_per_second": round(tokens / middle, 2),
-            "tokens_per_second_low": round(tokens / high, 2),
-            "tokens_per_second_high": round(tokens / low, 2),
+            "what": what,
+            "peak_gflops": round(peak, 3),
+            "tokens_per_second": round(tokens / statistics.median(times), 2),
+            "tokens_per_second_low": round(tokens / max(times), 2),
+            "tokens_per_second_high": round(tokens / min(times), 2),
         }
-    yield {
-        "name": "LoRA Lab INT4, native",
-        "what": f"training step, {shape[0]} × {shape[1]} tokens",
-        **ours,
-    }
 
 
-async def engine_figure(config: ModelConfig, shape: tuple[int, int]) -> Figure:
-    """Return the line that `python -m app bench` prints for its training step."""
+async def engine_steps(
+    config: ModelConfig, shape: tuple[int, int]
+) -> tuple[str, list[float], float]:
+    """Return the adapter's name, seconds of steps, and the FMA peak in GFLOP/s."""
     device = await open_native_device()
-    meter = PeakMeter(device)
-    await meter.start()
+    peak = await measure_fma_peak(device)
     model = random_model(device, config)
+    adapter = Adapter.create(config, device, LoraConfig(), seed=0)
+    num_sequences, seq_len = shape
+    steps = WARM_UP + STEPS
+    tokens = np.random.default_rng(0).integers(0, config.vocab_size, steps * math.prod(shape))
+    training = TrainConfig(
+        max_seq_len=seq_len, micro_batch_size=num_sequences, steps=steps, eval_fraction=0.0
+    )
+    trainer = Trainer(model, adapter, make_windows(tokens.astype(np.int32), seq_len), training)
+    seconds: list[float] = []
     try:
-        figure = await train_figure(model, meter, *shape)
+        await trainer.prepare()
+        await trainer.run(lambda record: seconds.append(record.seconds))
     finally:
+        trainer.destroy()
+        adapter.destroy()
         model.destroy()
-        adapter = device.info.name
+        name = device.info.name
         device.destroy()
-    return {**figure, "adapter": adapter}
+    return name, seconds[WARM_UP:], peak.gflops

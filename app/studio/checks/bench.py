@@ -1,3 +1,0 @@
-"""Moved to `app.checks.bench`."""
-
-from app.checks.bench import *  # noqa: F403

@@ -1,3 +1,0 @@
-"""Moved to `app.checks.layers`."""
-
-from app.checks.layers import *  # noqa: F403

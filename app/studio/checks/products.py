@@ -1,3 +1,0 @@
-"""Moved to `app.checks.products`."""
-
-from app.checks.products import *  # noqa: F403

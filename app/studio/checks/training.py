@@ -1,3 +1,0 @@
-"""Moved to `app.checks.training`."""
-
-from app.checks.training import *  # noqa: F403
