@@ -13,7 +13,7 @@ from app.gpu.memory import Allocation, build_programs, plan_memory
 from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.nn.decoder import Decoder, KeyValueCache
+from app.nn.decoder import Decoder, KeyValueCache, Sequences
 from app.ops.kv_cache import take_row
 from app.ops.linear_dot8 import CODES, multiply
 
@@ -51,7 +51,7 @@ def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, ro
     positions = persistent("positions", (rows,), "scratch", "u32")
     last_row = persistent("last row", (1,), "scratch", "u32")
     decoder = Decoder(model.config, model.weights, adapter)
-    hidden = decoder.forward(graph, tokens, positions, num_sequences=1, caches=caches)
+    hidden = decoder.forward(graph, tokens, Sequences(1, positions), caches=caches)
     logits = persistent("logits", (1, model.weights.head.stride), "scratch")
     last = take_row(graph, hidden, last_row) if rows > 1 else hidden
     multiply(graph, last, model.weights.head, out=logits)

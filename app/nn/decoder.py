@@ -56,6 +56,21 @@ class SavedLayer:
     down_saved: SavedProjection
 
 
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """How the rows of a pass belong together: `count` sequences of equal length.
+
+    Attributes:
+        positions: (rows,), u32, within each sequence, or within each of its parts.
+        starts: (rows,), u32: where in its sequence each row's part begins; None where every
+            sequence is one part. Parts do not see each other.
+    """
+
+    count: int
+    positions: Tensor
+    starts: Tensor | None = None
+
+
 class Decoder:
     """Records the passes of one model with one adapter.
 
@@ -83,15 +98,15 @@ class Decoder:
         self._is_checkpointing = is_checkpointing
         self._heads = heads_of(config)
         self._saved: list[SavedLayer | Tensor] = []
+        self._sequences: Sequences | None = None
         self._final: tuple[Tensor, Tensor] | None = None
 
     def forward(
         self,
         graph: Graph,
         tokens: Tensor,
-        positions: Tensor,
+        sequences: Sequences,
         *,
-        num_sequences: int,
         caches: KeyValueCache | None = None,
     ) -> Tensor:
         """Record the forward pass up to the last norm.
@@ -99,44 +114,40 @@ class Decoder:
         Args:
             graph: Where to record.
             tokens: (rows,), u32.
-            positions: (rows,), u32, within each sequence.
-            num_sequences: The rows are this many sequences of equal length.
-            caches: Key-value caches, for generation; num_sequences is 1 then.
+            sequences: How the rows belong together.
+            caches: Key-value caches, for generation; there is one sequence then.
 
         Returns:
             hidden, (rows, hidden_size), f32.
         """
-        self._saved = []
+        self._saved, self._sequences = [], sequences
         x = embedding(graph, tokens, self._weights.embedding)
         for index in range(len(self._weights.layers)):
             cache = caches[index] if caches is not None else None
-            y, saved = self._layer(graph, index, x, positions, num_sequences, cache)
+            y, saved = self._layer(graph, index, x, sequences, cache)
             self._saved.append(x if self._is_checkpointing else saved)
             x = y
         hidden, rstd = rms_norm(graph, x, self._weights.norm, eps=self._config.rms_norm_eps)
         self._final = (x, rstd)
         return hidden
 
-    def backward(
-        self, graph: Graph, d_hidden: Tensor, positions: Tensor, *, num_sequences: int
-    ) -> None:
+    def backward(self, graph: Graph, d_hidden: Tensor) -> None:
         """Record the backward pass of the last `forward`, adding to the gradients.
 
         Args:
             graph: The graph that the forward was recorded into.
             d_hidden: (rows, hidden_size), gradient of `forward`'s result.
-            positions: As in the forward.
-            num_sequences: As in the forward.
         """
         assert self._final is not None, "record the forward first"
+        assert self._sequences is not None
         x, rstd = self._final
         below = self._projection(len(self._weights.layers) - 1, "down")
         dx, g = norm_backward_for(graph, d_hidden, x, self._weights.norm, rstd, below)
         for index in reversed(range(len(self._weights.layers))):
             saved = self._saved[index]
             if isinstance(saved, Tensor):
-                _, saved = self._layer(graph, index, saved, positions, num_sequences, None)
-            dx, g = self._layer_backward(graph, index, dx, g, saved, positions, num_sequences)
+                _, saved = self._layer(graph, index, saved, self._sequences, None)
+            dx, g = self._layer_backward(graph, index, dx, g, saved, self._sequences)
 
     def _projection(self, index: int, group: str) -> Projection:
         weight = self._weights.layers[index].projections[group]
@@ -147,8 +158,7 @@ class Decoder:
         graph: Graph,
         index: int,
         x: Tensor,
-        positions: Tensor,
-        num_sequences: int,
+        sequences: Sequences,
         cache: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, SavedLayer]:
         layer, eps = self._weights.layers[index], self._config.rms_norm_eps
@@ -158,12 +168,18 @@ class Decoder:
         )
         qkv, qkv_saved = project(graph, normed, projections["qkv"], hidden=hidden, label="qkv")
         if cache is None:
-            self._rotate(graph, qkv, positions)
+            self._rotate(graph, qkv, sequences.positions)
         else:
             table = self._weights.rope_table
-            kv_append(graph, qkv, positions, table, cache, self._heads)
+            kv_append(graph, qkv, sequences.positions, table, cache, self._heads)
         attended, logsumexp = attention(
-            graph, qkv, positions, self._heads, num_sequences=num_sequences, cache=cache
+            graph,
+            qkv,
+            sequences.positions,
+            self._heads,
+            num_sequences=sequences.count,
+            cache=cache,
+            starts=sequences.starts,
         )
         middle, o_saved = project(graph, attended, projections["o"], residual=x, label="middle")
         normed, middle_rstd, hidden = norm_for(
@@ -198,8 +214,7 @@ class Decoder:
         dy: Tensor,
         g: Tensor | None,
         saved: SavedLayer,
-        positions: Tensor,
-        num_sequences: int,
+        sequences: Sequences,
     ) -> tuple[Tensor, Tensor | None]:
         """Record one layer's backward; g is the narrow side of dy for the down projection.
 
@@ -231,12 +246,18 @@ class Decoder:
             saved.qkv,
             saved.attended,
             saved.logsumexp,
-            positions,
+            sequences.positions,
             self._heads,
-            num_sequences=num_sequences,
+            num_sequences=sequences.count,
+            starts=sequences.starts,
         )
         g = rope_backward_for(
-            graph, d_qkv, positions, self._weights.rope_table, self._heads, projections["qkv"]
+            graph,
+            d_qkv,
+            sequences.positions,
+            self._weights.rope_table,
+            self._heads,
+            projections["qkv"],
         )
         if index == 0:
             add_gradients(graph, d_qkv, projections["qkv"], saved.qkv_saved, d_hidden=g)

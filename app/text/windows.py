@@ -85,6 +85,11 @@ class Windows:
         """Number of windows."""
         return len(self.bounds) - 1
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether a window holds more than one segment."""
+        return len(self.starts) > self.num_windows
+
     @cached_property
     def lengths(self) -> IndexArray:
         """(num_windows,) int64: tokens of each window."""
@@ -170,19 +175,19 @@ class Batch:
         tokens: int32; 0 where there is none.
         targets: int32: the token to predict, or IGNORE_INDEX.
         positions: uint32: place in the segment.
-        first_keys: uint32: column where the segment begins; a token sees none before it.
+        starts: uint32: column where the segment begins; a token sees none before it.
     """
 
     tokens: IntArray
     targets: IntArray
     positions: npt.NDArray[np.uint32]
-    first_keys: npt.NDArray[np.uint32]
+    starts: npt.NDArray[np.uint32]
 
     @classmethod
     def of_rows(cls, tokens: IntArray, targets: IntArray) -> Batch:
         """Return a batch of which every row is one segment."""
-        first_keys = np.zeros(tokens.shape, np.uint32)
-        return cls(tokens, targets, _columns(tokens.shape[1]) - first_keys, first_keys)
+        starts = np.zeros(tokens.shape, np.uint32)
+        return cls(tokens, targets, _columns(tokens.shape[1]) - starts, starts)
 
 
 def pad_batch(
@@ -207,19 +212,19 @@ def pad_batch(
     shape = (micro_batch, max_seq_len)
     tokens = np.zeros(shape, np.int32)
     targets = np.full(shape, IGNORE_INDEX, np.int32)
-    first_keys = np.zeros(shape, np.uint32)
+    starts = np.zeros(shape, np.uint32)
     for row, index in enumerate(indices):
         column = 0
         for at, length in windows.segments(int(index)):
             here = slice(column, column + length)
             tokens[row, here] = windows.token_ids[at : at + length]
-            first_keys[row, column:] = column
+            starts[row, column:] = column
             following = slice(at + 1, at + length)
             targets[row, column : column + length - 1] = np.where(
                 windows.is_learned[following], windows.token_ids[following], IGNORE_INDEX
             )
             column += length
-    return Batch(tokens, targets, _columns(max_seq_len) - first_keys, first_keys)
+    return Batch(tokens, targets, _columns(max_seq_len) - starts, starts)
 
 
 def _columns(count: int) -> npt.NDArray[np.uint32]:

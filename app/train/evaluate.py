@@ -58,7 +58,9 @@ async def evaluate(
     # Batches of equal size: a last one that is half empty would cost as much as a full one.
     num_batches = ceil_div(windows.num_windows, max(1, MAX_TOKENS_TOGETHER // seq_len))
     together = ceil_div(windows.num_windows, num_batches)
-    graph, inputs = record_evaluation(model, adapter, num_sequences=together, seq_len=seq_len)
+    graph, inputs = record_evaluation(
+        model, adapter, num_sequences=together, seq_len=seq_len, is_packed=windows.is_packed
+    )
     allocation = Allocation.create(device, plan_memory([graph]))
     try:
         program = (await build_programs(device, [graph], allocation))[0]

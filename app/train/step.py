@@ -16,7 +16,7 @@ from app.gpu.memory import MemoryPlan, check_limits, plan_memory
 from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter, AdapterLayout
-from app.nn.decoder import Decoder
+from app.nn.decoder import Decoder, Sequences
 from app.ops.cross_entropy import head_loss
 from app.ops.mask import mask, new_mask, pack_bits
 from app.text.windows import Batch, Windows
@@ -37,7 +37,8 @@ class BatchInputs:
         tokens: (B·S,), u32.
         targets: (B·S,), i32; negative ones are ignored.
         positions: (B·S,), u32, within each document.
-        first_keys: (B·S,), u32: column where each token's document begins.
+        starts: (B·S,), u32: column where each token's document begins; used where windows hold
+            several.
         normalizer: (1,), f32: 1 / predicted tokens of the step.
         total: (1,), f32: sum of the losses.
     """
@@ -47,7 +48,7 @@ class BatchInputs:
     tokens: Tensor
     targets: Tensor
     positions: Tensor
-    first_keys: Tensor
+    starts: Tensor
     normalizer: Tensor
     total: Tensor
 
@@ -61,10 +62,15 @@ class BatchInputs:
             persistent("tokens", (rows,), "scratch", "u32"),
             persistent("targets", (rows,), "scratch", "i32"),
             persistent("positions", (rows,), "scratch", "u32"),
-            persistent("first keys", (rows,), "scratch", "u32"),
+            persistent("starts", (rows,), "scratch", "u32"),
             persistent("normalizer", (1,), "scratch"),
             persistent("loss", (1,), "scratch"),
         )
+
+    def sequences(self, *, is_packed: bool) -> Sequences:
+        """Return how the rows belong together."""
+        starts = self.starts if is_packed else None
+        return Sequences(self.num_sequences, self.positions, starts)
 
     def write(self, device: Device, batch: Batch, normalizer: float) -> None:
         """Write one micro-batch; what no graph reads has no buffer and is left out."""
@@ -72,7 +78,7 @@ class BatchInputs:
             (self.tokens, batch.tokens),
             (self.targets, batch.targets),
             (self.positions, batch.positions),
-            (self.first_keys, batch.first_keys),
+            (self.starts, batch.starts),
             (self.normalizer, np.array([normalizer], np.float32)),
         ):
             if tensor.storage.buffer is not None:
@@ -127,6 +133,7 @@ def record_training(
     optimizer: OptimizerName = "adamw",
     lora_plus_ratio: float = 1.0,
     is_masked: bool = False,
+    is_packed: bool = False,
     budget_bytes: int = KEEP_BUDGET_BYTES,
 ) -> TrainingGraphs:
     """Record a training step; nothing is allocated.
@@ -142,6 +149,7 @@ def record_training(
         optimizer: Which one.
         lora_plus_ratio: Learning rate of B over that of A.
         is_masked: Some ranks may not be in use: see `Masks`.
+        is_packed: Windows hold several documents, which do not see each other.
         budget_bytes: Most bytes a run may take before it recomputes.
 
     Raises:
@@ -149,10 +157,10 @@ def record_training(
     """
     shape = (micro_batch_size, seq_len)
     create = partial(Optimizer.create, optimizer, adapter.layout, lora_plus_ratio)
-    kept = _record(model, adapter, shape, create, is_masked, is_checkpointing=False)
+    kept = _record(model, adapter, shape, create, is_masked, is_packed, is_checkpointing=False)
     if kept.plan.total_bytes <= budget_bytes and _fits(kept.plan, model.device):
         return kept
-    recomputed = _record(model, adapter, shape, create, is_masked, is_checkpointing=True)
+    recomputed = _record(model, adapter, shape, create, is_masked, is_packed, is_checkpointing=True)
     check_limits(recomputed.plan, model.device)
     return recomputed
 
@@ -163,6 +171,7 @@ def _record(
     shape: tuple[int, int],
     create_optimizer: Callable[[], Optimizer],
     is_masked: bool,
+    is_packed: bool,
     *,
     is_checkpointing: bool,
 ) -> TrainingGraphs:
@@ -173,9 +182,7 @@ def _record(
         model.config, model.weights, adapter, gradients, is_checkpointing=is_checkpointing
     )
     graph = Graph("micro-batch", tuning)
-    hidden = decoder.forward(
-        graph, inputs.tokens, inputs.positions, num_sequences=inputs.num_sequences
-    )
+    hidden = decoder.forward(graph, inputs.tokens, inputs.sequences(is_packed=is_packed))
     d_hidden = head_loss(
         graph,
         hidden,
@@ -186,7 +193,7 @@ def _record(
         chunk_rows=_head_rows(tuning, model.config),
     )
     assert d_hidden is not None
-    decoder.backward(graph, d_hidden, inputs.positions, num_sequences=inputs.num_sequences)
+    decoder.backward(graph, d_hidden)
     optimizer = create_optimizer()
     update = Graph("update", tuning)
     masks = Masks.create(adapter.layout.size) if is_masked else None
@@ -215,14 +222,19 @@ def check_context(model: Model, windows: Windows) -> None:
 
 
 def record_evaluation(
-    model: Model, adapter: Adapter | None, *, num_sequences: int, seq_len: int
+    model: Model,
+    adapter: Adapter | None,
+    *,
+    num_sequences: int,
+    seq_len: int,
+    is_packed: bool = False,
 ) -> tuple[Graph, BatchInputs]:
     """Record the forward pass and the loss of some sequences, without gradients."""
     tuning = model.device.tuning
     inputs = BatchInputs.create(num_sequences, seq_len)
     graph = Graph("evaluation", tuning)
     decoder = Decoder(model.config, model.weights, adapter)
-    hidden = decoder.forward(graph, inputs.tokens, inputs.positions, num_sequences=num_sequences)
+    hidden = decoder.forward(graph, inputs.tokens, inputs.sequences(is_packed=is_packed))
     head_loss(
         graph,
         hidden,

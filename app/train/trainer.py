@@ -110,6 +110,7 @@ class Trainer:
             optimizer=config.optimizer,
             lora_plus_ratio=config.lora_plus_ratio,
             is_masked=not self._ranks.is_fixed,
+            is_packed=windows.is_packed,
         )
         self._allocation: Allocation | None = None
         self._programs: list[Program] = []

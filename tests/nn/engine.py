@@ -135,7 +135,7 @@ def logits_of(model: Model, adapter: Adapter | None, tokens: IntArray) -> Float3
     inputs = BatchInputs.create(*tokens.shape)
     graph = Graph("logits", default_tuning(device.info))
     decoder = Decoder(config, model.weights, adapter)
-    hidden = decoder.forward(graph, inputs.tokens, inputs.positions, num_sequences=len(tokens))
+    hidden = decoder.forward(graph, inputs.tokens, inputs.sequences(is_packed=False))
     logits = persistent("logits", (tokens.size, model.weights.head.stride), "scratch")
     linear(graph, hidden, model.weights.head, out=logits)
     allocation = Allocation.create(device, plan_memory([graph]))

@@ -83,7 +83,7 @@ def test_a_batch_keeps_documents_apart() -> None:
     assert batch.tokens[0].tolist() == [1, 2, 3, 4, 5, 6, 7, 0, 0]
     assert batch.targets[0].tolist() == [2, 3, 4, skip, skip, 7, skip, skip, skip]
     assert batch.positions[0].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4]
-    assert batch.first_keys[0].tolist() == [0, 0, 0, 0, 4, 4, 4, 4, 4]
+    assert batch.starts[0].tolist() == [0, 0, 0, 0, 4, 4, 4, 4, 4]
     assert batch.positions[1].tolist() == list(range(9))
     assert windows.num_predicted == 4
     assert windows.predicted.tolist() == [4]
