@@ -11,7 +11,8 @@ address stands here; every part is pinned and checked by hash, and kept in .cach
 | in dist/                              | from                                                |
 |---------------------------------------|-----------------------------------------------------|
 | everything in static/ but *.d.mts     | this repository                                     |
-| app.zip                               | app/ and wgsl/, which the worker unpacks            |
+| app.zip                               | app/ and wgsl/, for when the snapshot fails         |
+| python/heap.bin, *.wasm               | made here: Python's memory, all imported, and numpy |
 | vendor/pyodide/pyodide.mjs, …         | npm pyodide: the core and its lock                  |
 | vendor/pyodide/*.whl                  | PyPI open-webui, which carries Pyodide's own wheels |
 | vendor/tokenizers/tokenizers.mjs      | npm @huggingface/tokenizers                         |

@@ -8,7 +8,7 @@
 
 import crypto from 'node:crypto'; // what Pyodide asks under Node
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join, posix, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { heapStart, placeLibraries } from '../static/python-snapshot.js';
@@ -37,7 +37,7 @@ function filesBelow(targets) {
   for (const [folder, target] of targets) {
     const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     for (const path of entries.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort()) {
-      files.set(target + path.slice(folder.length), readFileSync(path));
+      files.set(target + path.slice(folder.length).replaceAll(sep, '/'), readFileSync(path));
     }
   }
   return files;
@@ -64,7 +64,7 @@ async function start(files, libraries) {
       settings.preRun.push((made) => {
         module = made;
         for (const [path, bytes] of files) {
-          made.FS.mkdirTree(dirname(path));
+          made.FS.mkdirTree(posix.dirname(path));
           made.FS.writeFile(path, bytes);
           made.FS.utime(path, WHEN_MS, WHEN_MS);
         }
@@ -97,7 +97,7 @@ for (let slot = table_end; slot < module.wasmTable.length; slot += 1) {
 }
 const snapshot = pyodide.makeMemorySnapshot();
 mkdirSync(OUT, { recursive: true });
-const libraries = used.map((path, index) => ({ path, file: `${basename(path).split('.')[0]}.wasm`, table: tables[index] }));
+const libraries = used.map((path, index) => ({ path, file: `${posix.basename(path).split('.')[0]}.wasm`, table: tables[index] }));
 for (const { path, file } of libraries) writeFileSync(join(OUT, file), files.get(path));
 writeFileSync(join(OUT, 'heap.bin'), gzipSync(snapshot, { level: 9 }));
 writeFileSync(join(OUT, 'snapshot.json'), `${JSON.stringify({

@@ -42,6 +42,10 @@ MODULES: dict[str, dict[str, Any]] = {
 PLAIN = ((1, 32), (13, 96), (20, 160), (40, 64), (264, 544))
 """(out, in): one row, a prime, not a multiple of the tile, of two quads, of many tiles."""
 
+ORDINARY_NMSE = 5e-5
+"""Of normal rows: 2.8e-5 in float64. With an element 300 times the others in an eighth of all
+groups, which rounds away what else is in them, it is 1.2e-4."""
+
 
 @pytest.fixture(params=CHOICES)
 def choice(request: pytest.FixtureRequest, device: Device) -> Choice:
@@ -147,7 +151,7 @@ def test_adapter_is_added_unrounded(
 def test_error_against_the_exact_product(
     device: Device, out: int, columns: int, has_outliers: bool, choice: Choice
 ) -> None:
-    shape = {"rows": 19, "columns": columns, "outs": (out,), "rank": 4, "gguf_type": "Q4_1"}
+    shape = {"rows": 19, "columns": columns, "outs": (out,), "gguf_type": "Q4_1"}
     bench = record(
         linear_dot8_case,
         SOFTWARE,
@@ -158,7 +162,7 @@ def test_error_against_the_exact_product(
         **shape,
     )
     for comparison in run(run_bench(device, bench)):
-        assert comparison.nmse <= QUANTIZED_NMSE / 5  # 3e-5 of ordinary rows, less with outliers
+        assert comparison.nmse <= (QUANTIZED_NMSE if has_outliers else ORDINARY_NMSE)
 
 
 def test_rounding_error_is_at_most_half_a_step() -> None:

@@ -53,7 +53,8 @@ def record(model: Model, tuning: Tuning, batch: int, length: int, rank: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("tuning", "batch", "length"), [(SOFTWARE, 1, 256), (GPU, 1, 256), (GPU, 4, 256)]
+    ("tuning", "batch", "length"),
+    [(SOFTWARE, 1, 256), (SOFTWARE, 4, 256), (GPU, 1, 256), (GPU, 4, 256)],
 )
 @pytest.mark.parametrize("rank", [4, 16])
 def test_a_step_of_thirty_layers(

@@ -22,7 +22,7 @@ async function finish(host) {
 }
 
 /**
- * For the forward W is kept transposed, which is faster here than matMul's own transposition.
+ * For the forward W is kept transposed, as a plain product was faster than a transposing one.
  * @param {import('./measure.js').Task} task @returns {Promise<Contender>}
  */
 export async function tfjs({ direction, rows, n, k, weight, x }) {
