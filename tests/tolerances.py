@@ -58,9 +58,13 @@ where f32 itself has 6e-8."""
 ENGINE_STEP_NORM_REL = 2e-6
 """Norm of all gradients at each of those steps: 7e-7 measured."""
 
-ENGINE_UPDATE_NMSE = 1e-8
-"""What those steps did to an adapter tensor: 3e-11 measured, and 1e-9 where AdamW divides a
-gradient near zero by its own size."""
+ENGINE_UPDATE_NMSE = 1e-9
+"""What those steps did to an adapter tensor, its worst element left out: over twelve seeds 1e-12 at
+the median and 7e-10 at most, 2e-10 with the plainest kernels."""
+
+ENGINE_UPDATE_WORST_NMSE = 1e-6
+"""The same with that element: where a gradient is near zero AdamW divides it by its own size, so
+rounding decides its sign. 1e-11 at the median, 1e-7 at most, 4e-8 with the plainest kernels."""
 
 GOLDEN_LOGITS = Tolerance(1e-5, 2e-4)
 """f32 engine against f32 PyTorch on the real model, thirty layers of rounding: 6e-5 measured on

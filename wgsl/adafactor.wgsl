@@ -1,6 +1,6 @@
 // adafactor — one update of all matrices, second moments kept as row and column means only
 // s ← β·s + (1 − β)·mean over the long axis of g² + ε,  l ← the same over the short axis
-// u = g / √(s/mean(s) · l),  p ← p·(1 − lr·decay) − lr · u / max(1, rms(u)),  β = 1 − t^(−0.8), g clipped
+// u = g / √(s/mean(s) · l),  p ← p·(1 − lr·decay) − lr · u / max(1, rms(u)),  β = 1 − t^(−0.8)
 // A matrix of an adapter is short (rank) one way and long the other; its element (i, j) lies at
 // start + i·short_stride + j·long_stride. tables: per matrix (start, short, long, short_stride,
 // long_stride, place, rate); rate multiplies the

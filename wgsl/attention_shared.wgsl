@@ -79,19 +79,19 @@ fn attention_shared(
   let own_logsumexp = largest + log(total);
   let o_start = at * HEAD_QUADS;
   if (pair.x <= last_pair) {
-    write_head(o_start.x, scaled(sum0, 1.0 / total.x));
+    write_head(o_start.x, divided(sum0, total.x));
     logsumexp[at.x] = own_logsumexp.x;
   }
   if (pair.y <= last_pair) {
-    write_head(o_start.y, scaled(sum1, 1.0 / total.y));
+    write_head(o_start.y, divided(sum1, total.y));
     logsumexp[at.y] = own_logsumexp.y;
   }
   if (pair.z <= last_pair) {
-    write_head(o_start.z, scaled(sum2, 1.0 / total.z));
+    write_head(o_start.z, divided(sum2, total.z));
     logsumexp[at.z] = own_logsumexp.z;
   }
   if (pair.w <= last_pair) {
-    write_head(o_start.w, scaled(sum3, 1.0 / total.w));
+    write_head(o_start.w, divided(sum3, total.w));
     logsumexp[at.w] = own_logsumexp.w;
   }
 }

@@ -16,6 +16,10 @@ var<workgroup> w_tile: array<vec4<Real>, 32 * LANES>;
 
 struct Tile { r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f, r4: vec4f, r5: vec4f, r6: vec4f, r7: vec4f }
 
+// What was staged, four numbers of it.
+fn operand(at: u32) -> vec4f { return vec4f(dy_tile[at]); }
+fn weight(at: u32) -> vec4f { return vec4f(w_tile[at]); }
+
 // Add the outer product of eight rows with four columns.
 fn accumulate(t: Tile, low: vec4f, high: vec4f, w: vec4f) -> Tile {
   return Tile(
@@ -84,10 +88,10 @@ fn linear_backward_tile(
       let low = 8u * n_quad * BANDS + ((2u * local.y) ^ n_quad);
       let high = 8u * n_quad * BANDS + ((2u * local.y + 1u) ^ n_quad);
       let at = 4u * n_quad * LANES + (local.x ^ n_quad);
-      t = accumulate(t, vec4f(dy_tile[low]), vec4f(dy_tile[high]), vec4f(w_tile[at]));
-      t = accumulate(t, vec4f(dy_tile[low + 2u * BANDS]), vec4f(dy_tile[high + 2u * BANDS]), vec4f(w_tile[at + LANES]));
-      t = accumulate(t, vec4f(dy_tile[low + 4u * BANDS]), vec4f(dy_tile[high + 4u * BANDS]), vec4f(w_tile[at + 2u * LANES]));
-      t = accumulate(t, vec4f(dy_tile[low + 6u * BANDS]), vec4f(dy_tile[high + 6u * BANDS]), vec4f(w_tile[at + 3u * LANES]));
+      t = accumulate(t, operand(low), operand(high), weight(at));
+      t = accumulate(t, operand(low + 2u * BANDS), operand(high + 2u * BANDS), weight(at + LANES));
+      t = accumulate(t, operand(low + 4u * BANDS), operand(high + 4u * BANDS), weight(at + 2u * LANES));
+      t = accumulate(t, operand(low + 6u * BANDS), operand(high + 6u * BANDS), weight(at + 3u * LANES));
     }
     workgroupBarrier();
   }

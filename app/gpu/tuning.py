@@ -113,8 +113,8 @@ class Tuning:
 
 
 SOFTWARE = Tuning(
-    forward=choose("linear", "rows_direct", LANES=8),
-    backward=choose("linear_backward", "rows_direct", LANES=8),
+    forward=choose("linear_wide", "rows_direct", LANES=8),
+    backward=choose("linear_backward_wide", "rows_direct", LANES=8),
     vector=choose("linear_vector", "chunk_direct", LANES=8, SLICES=1),
     attention=choose("attention_wide", LANES=8),
     attention_query=choose("attention_backward_query_wide", LANES=8),

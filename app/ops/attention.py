@@ -24,8 +24,11 @@ OWNED = {
     "attention_shared": 4,
     "attention_backward_query_shared": 2,
     "attention_backward_key_shared": 2,
+    "attention_tiled": 1,
+    "attention_backward_query_tiled": 1,
+    "attention_backward_key_tiled": 1,
 }
-"""Queries, (query, head) pairs or keys that an invocation of a kernel owns, where not one."""
+"""Queries, (query, head) pairs or keys that an invocation of a kernel owns; the narrow ones, one."""
 
 MAX_TILE_BYTES = 16384
 """Workgroup memory of the `_tiled` kernels at most: WebGPU's default limit."""

@@ -26,6 +26,7 @@ from app.checks.low_rank import (
     rope_backward_hidden_case,
     swiglu_hidden_case,
 )
+from app.checks.optimizers import adafactor_case, adam8bit_case, mask_case
 from app.checks.products import (
     embedding_case,
     linear_backward_case,
@@ -84,6 +85,10 @@ CASES: dict[str, Check] = {
                 **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
                 **{"gguf_type": "Q4_1", "has_residual": True},
             },
+            "a tile of rows": {
+                **{"rows": 40, "columns": 64, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+            },
         },
     ),
     "linear_dot8": Check(
@@ -111,6 +116,10 @@ CASES: dict[str, Check] = {
         {
             "many rows": {
                 **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1"},
+            },
+            "a tile of rows": {
+                **{"rows": 40, "columns": 64, "outs": (72, 24, 8), "rank": 3},
                 **{"gguf_type": "Q4_1"},
             },
         },
@@ -147,7 +156,10 @@ CASES: dict[str, Check] = {
     ),
     "attention": Check(
         attention_case,
-        {"grouped": {"num_sequences": 2, "length": 21, "heads": Heads(3, 1, 64)}},
+        {
+            "grouped": {"num_sequences": 2, "length": 21, "heads": Heads(3, 1, 64)},
+            "short": {"num_sequences": 2, "length": 5, "heads": Heads(3, 1, 64)},
+        },
     ),
     "kv_cache": Check(
         cached_attention_case,
@@ -176,6 +188,9 @@ CASES: dict[str, Check] = {
             },
         },
     ),
+    "adam8bit": Check(adam8bit_case, {"tensors": {"sizes": (4096, 300)}}),
+    "adafactor": Check(adafactor_case, {"matrices": {"shapes": ((4, 96), (72, 4))}}),
+    "mask": Check(mask_case, {"bits": {"size": 100}}),
     "adamw": Check(
         adamw_case,
         {

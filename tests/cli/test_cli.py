@@ -126,7 +126,10 @@ def test_info(folder: Path) -> None:
     [
         (("train", "--rank", "0", "--corpus", "{text}", "--out", "{out}"), "rank is 0"),
         (("train", "--learning-rate", "-1", "--corpus", "{text}", "--out", "{out}"), "-1"),
-        (("train", "--packing", "dual", "--corpus", "{text}", "--out", "{out}"), "not built yet"),
+        (
+            ("train", "--packing", "triple", "--corpus", "{text}", "--out", "{out}"),
+            "invalid choice",
+        ),
         (("train", "--corpus", "{missing}", "--out", "{out}"), "missing.txt"),
         (("train", "--corpus", "{empty}", "--out", "{out}"), "empty"),
         (("train", "--corpus", "{model}", "--out", "{out}"), "GGUF model"),

@@ -12,7 +12,7 @@ from app.gpu import kernels
 from app.gpu.device import Device
 from app.studio.selfcheck import CASES, run_selfcheck
 from tests.conftest import run
-from tests.ops.helpers import TUNINGS
+from tests.ops.helpers import SUBGROUPS, TUNINGS
 
 PROBES = {"copy", "fma_peak"}
 """Shaders that only measure: app/plan uses their speed, nobody their results."""
@@ -62,7 +62,7 @@ def test_a_wrong_kernel_is_named(
 def test_every_shader_is_checked() -> None:
     """Each on the devices that use it: some kernels are for GPUs, some for software adapters."""
     recorded = set()
-    for tuning, check in product(TUNINGS.values(), CASES.values()):
+    for tuning, check in product((TUNINGS | SUBGROUPS).values(), CASES.values()):
         for shape in check.shapes.values():
             bench = record(check.case, tuning, 1, **shape)
             for graph in (bench.setup, bench.graph):

@@ -38,7 +38,8 @@ class StopAtPoll(RunControl):
 @pytest.fixture(autouse=True)
 def _steady_rate(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut submits by dispatches alone, so that polls come where a test counts on them."""
-    monkeypatch.setattr("app.gpu.native.MAX_SUBMIT_MS", 1e9)  # nothing is measured
+    monkeypatch.setattr("app.gpu.device.MAX_SUBMIT_MS", 1e9)
+    monkeypatch.setattr("app.gpu.pacing.MAX_SUBMIT_MS", 1e9)  # nothing is learnt
     monkeypatch.setattr(tiny.device, "flops_per_ms", 1e9)
 
 

@@ -18,3 +18,7 @@ fn share_index(x: u32, lane: u32) -> u32 { return subgroupShuffle(x, lane); }
 fn block_inner(x: mat4x4f, y: mat4x4f) -> f32 {
   return dot(x[0], y[0]) + dot(x[1], y[1]) + dot(x[2], y[2]) + dot(x[3], y[3]);
 }
+
+fn divided_block(x: mat4x4f, divisor: f32) -> mat4x4f {
+  return mat4x4f(x[0] / divisor, x[1] / divisor, x[2] / divisor, x[3] / divisor);
+}

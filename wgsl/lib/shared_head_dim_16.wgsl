@@ -27,6 +27,10 @@ fn scaled(x: Head, factor: f32) -> Head {
   return Head(x.a * factor);
 }
 
+fn divided(x: Head, divisor: f32) -> Head {
+  return Head(divided_block(x.a, divisor));
+}
+
 fn added(x: Head, y: Head, factor: f32) -> Head {
   return Head(x.a + y.a * factor);
 }

@@ -28,6 +28,10 @@ fn scaled(x: Head, factor: f32) -> Head {
   return Head(x.a * factor, x.b * factor);
 }
 
+fn divided(x: Head, divisor: f32) -> Head {
+  return Head(divided_block(x.a, divisor), divided_block(x.b, divisor));
+}
+
 fn added(x: Head, y: Head, factor: f32) -> Head {
   return Head(x.a + y.a * factor, x.b + y.b * factor);
 }

@@ -36,6 +36,12 @@ fn scaled(x: Head, factor: f32) -> Head {
   return Head(x.a * factor, x.b * factor, x.c * factor, x.d * factor);
 }
 
+fn divided(x: Head, divisor: f32) -> Head {
+  return Head(
+    divided_block(x.a, divisor), divided_block(x.b, divisor), divided_block(x.c, divisor), divided_block(x.d, divisor),
+  );
+}
+
 fn added(x: Head, y: Head, factor: f32) -> Head {
   return Head(x.a + y.a * factor, x.b + y.b * factor, x.c + y.c * factor, x.d + y.d * factor);
 }

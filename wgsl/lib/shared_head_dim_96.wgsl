@@ -42,6 +42,13 @@ fn scaled(x: Head, factor: f32) -> Head {
   );
 }
 
+fn divided(x: Head, divisor: f32) -> Head {
+  return Head(
+    divided_block(x.a, divisor), divided_block(x.b, divisor), divided_block(x.c, divisor), divided_block(x.d, divisor),
+    divided_block(x.e, divisor), divided_block(x.f, divisor),
+  );
+}
+
 fn added(x: Head, y: Head, factor: f32) -> Head {
   return Head(
     x.a + y.a * factor, x.b + y.b * factor, x.c + y.c * factor, x.d + y.d * factor,
