@@ -28,7 +28,7 @@ OWNED = {
     "attention_backward_query_tiled": 1,
     "attention_backward_key_tiled": 1,
 }
-"""Queries, (query, head) pairs or keys that an invocation of a kernel owns; the narrow ones, one."""
+"""Queries, (query, head) pairs or keys that an invocation of a kernel owns; narrow ones, one."""
 
 MAX_TILE_BYTES = 16384
 """Workgroup memory of the `_tiled` kernels at most: WebGPU's default limit."""
