@@ -37,6 +37,7 @@ from app.text.corpus import decode_corpus
 from app.text.dataset import CorpusFile, Dataset, encode_files, goes_by_documents, make_dataset
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
+from app.train.hardware_rank import choose_rank
 from app.train.trainer import StepRecord, Trainer
 
 MAX_CHAT_CONTEXT = 2048
@@ -164,6 +165,9 @@ async def _train(options: argparse.Namespace) -> None:
     if options.adapter is not None:
         adapter = _open_adapter(model, options.adapter)
     else:
+        if config.rank_schedule == "hardware":
+            lora = await choose_rank(model, lora, windows, config)
+            output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
     trainer = Trainer(model, adapter, windows, config)
     output.progress(

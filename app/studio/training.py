@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from app.errors import OutOfGpuMemoryError
@@ -26,6 +26,7 @@ from app.studio.runs import RunLayout, Speed, estimate_run_seconds, lay_out
 from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
+from app.train.hardware_rank import choose_rank
 from app.train.trainer import StepRecord, Trainer
 
 EVALUATE_SECONDS = 12.0
@@ -89,6 +90,8 @@ class TrainingDesk:
         """
         self.control = control = RunControl()
         layout, kept = self._lay_out(request, corpus)
+        if kept is None and layout.config.rank_schedule == "hardware":
+            layout = await self._with_chosen_rank(layout)
         adapter = kept or self._fresh_adapter(layout)
         steps_before = self._adapters.steps if kept else 0
         records: list[StepRecord] = []
@@ -175,6 +178,17 @@ class TrainingDesk:
         kept = self._adapters.current if request["keep_adapter"] else None
         lora = kept.lora if kept is not None else None
         return lay_out(self._model, corpus, request["edits"], lora, self._speed), kept
+
+    async def _with_chosen_rank(self, layout: RunLayout) -> RunLayout:
+        assert self._model is not None
+        lora = await choose_rank(
+            self._model,
+            layout.lora,
+            layout.windows,
+            layout.config,
+            lambda stage, part: self._post(PreparingEvent(stage, part)),
+        )
+        return replace(layout, lora=lora)
 
     def _fresh_adapter(self, layout: RunLayout) -> Adapter:
         assert self._model is not None

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from app.config import LoraConfig, TrainConfig
+from app.errors import OutOfGpuMemoryError
 from app.nn.adapter import Adapter
+from app.train.hardware_rank import candidate_ranks, choose_rank
 from app.train.ranks import RankSchedule, importance, masks_of, move_ranks
 from app.train.trainer import Trainer
 from tests.conftest import run
@@ -141,3 +143,41 @@ def test_masks_cover_rows_of_a_and_columns_of_b(tiny: Tiny) -> None:
         assert a.all()
         assert (b == [0, 1, 0, 1]).all()
     adapter.destroy()
+
+
+def test_candidates_are_the_rank_and_its_halves() -> None:
+    assert candidate_ranks(64) == [8, 16, 32, 64]
+    assert candidate_ranks(5) == [1, 2, 5]
+    assert candidate_ranks(1) == [1]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [([1, 1, 1, 1], 16), ([1, 1.05, 1.2, 1.0], 4), ([1, 2, 1, 1], 2), ([1, 1, 1, None], 8)],
+)
+def test_the_largest_rank_that_costs_hardly_any_speed(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, seconds: list[float | None], chosen: int
+) -> None:
+    tried: list[int] = []
+
+    async def timed(model: object, lora: LoraConfig, *rest: object) -> float:
+        found = seconds[len(tried)]
+        tried.append(lora.rank)
+        if found is None:
+            raise OutOfGpuMemoryError("too large")
+        return found
+
+    monkeypatch.setattr("app.train.hardware_rank._time_micro_batch", timed)
+    windows = windows_of(tiny, 60, 12)
+    lora = run(choose_rank(tiny.model, LoraConfig(rank=16, alpha=32), windows, CONFIG))
+    assert (lora.rank, lora.alpha) == (chosen, 2 * chosen)
+
+
+@pytest.mark.gpu
+def test_ranks_are_timed_on_the_device_and_leave_nothing(tiny: Tiny) -> None:
+    windows = windows_of(tiny, 60, 12)
+    before = tiny.device.allocated_bytes
+    lora = run(choose_rank(tiny.model, LoraConfig(rank=8, alpha=8), windows, CONFIG))
+    assert lora.rank in (1, 2, 4, 8)
+    assert tiny.device.allocated_bytes == before
