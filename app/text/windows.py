@@ -93,14 +93,19 @@ class Windows:
     @cached_property
     def lengths(self) -> IndexArray:
         """(num_windows,) int64: tokens of each window."""
-        return np.add.reduceat(self.segment_lengths, self.bounds[:-1])
+        return self._summed(self.segment_lengths)
 
     @cached_property
     def predicted(self) -> IndexArray:
         """(num_windows,) int64: tokens of each window that are predicted."""
         learned = np.concatenate([[0], np.cumsum(self.is_learned)])
         of_segments = learned[self.starts + self.segment_lengths] - learned[self.starts + 1]
-        return np.add.reduceat(of_segments, self.bounds[:-1])
+        return self._summed(of_segments)
+
+    def _summed(self, of_segments: IndexArray) -> IndexArray:
+        """Return the sum over each window's segments."""
+        # Under Pyodide numpy's index type has 32 bits, and reduceat casts nothing itself.
+        return np.add.reduceat(of_segments, self.bounds[:-1].astype(np.intp))
 
     @property
     def num_tokens(self) -> int:
