@@ -95,7 +95,7 @@ def test_a_run_fills_the_table(bench: BenchPage) -> None:
             assert value is not None, (figure["bench"], name)
             if name == "share":
                 assert isinstance(value, float)
-                assert 0 < value < 2
+                assert value > 0
 
 
 def test_what_a_browser_cannot_tell_is_left_out(bench: BenchPage) -> None:
