@@ -167,7 +167,7 @@ def test_a_bad_template_ends_in_the_browser_too_and_the_next_one_works(page: Pag
         assert reason in answer["error"], (template, answer)
     assert [answer.get("text") for answer in answers[1::2]] == ["user"] * len(BAD)
     bomb = answers[2 * [template for template, _ in BAD].index(NESTED_BOMB)]
-    assert bomb["milliseconds"] >= 1000
+    assert bomb["milliseconds"] >= 990  # a timer may fire a fraction of a millisecond early
 
 
 @pytest.mark.parametrize(
