@@ -29,7 +29,7 @@ NEAR_SIMILARITY = 0.8
 MIN_WORDS = 8
 """Shorter lines are alike by chance: only equal ones are reported."""
 
-MAX_LINES = 100_000
+MAX_LINES = 20_000
 """Beyond this many different lines only equal ones are looked for."""
 
 BANDS, ROWS = 12, 4
