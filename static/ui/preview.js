@@ -16,7 +16,7 @@ const counted = (count, one, many = `${one}s`) => `${formatCount(count)} ${count
 function facts(preview) {
   const lines = [
     `${counted(preview.num_documents, 'document')}, ${counted(preview.num_tokens, 'token')} in ${counted(preview.num_windows, 'window')}; ${counted(preview.num_eval_windows, 'window')} kept for evaluation.`,
-    `${Math.round(100 * preview.occupancy)} % of the windows’ room holds text, ${counted(preview.num_padding, 'place')} of it padding.`,
+    `${Math.round(100 * preview.occupancy)} % of the windows’ room holds text; the rest, ${counted(preview.num_padding, 'place')}, is padding.`,
   ];
   if (preview.num_cut) lines.push(`${counted(preview.num_cut, 'document is', 'documents are')} longer than a window and cut into pieces.`);
   if (preview.num_dropped) lines.push(`${counted(preview.num_dropped, 'token is', 'tokens are')} in no window: too few at an end to learn from.`);
