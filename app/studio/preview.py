@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from app.studio.corpus import TokenizedCorpus
-from app.studio.protocol import CorpusPreview, PreviewToken, RepeatedLine
+from app.studio.protocol import CorpusPreview, RepeatedLine
 from app.text.dataset import Dataset, preview
 from app.text.duplicates import find_repeats
 from app.text.tokenizer import Tokenizer
@@ -21,10 +19,7 @@ def preview_of(dataset: Dataset, corpus: TokenizedCorpus, tokenizer: Tokenizer) 
     repeats = find_repeats(line for file in corpus.files for line in file.text.splitlines())
     evaluation = dataset.evaluation
     return CorpusPreview(
-        windows=[
-            [PreviewToken(**asdict(token)) for token in window]
-            for window in preview(dataset.train, tokenizer, SHOWN_WINDOWS)
-        ],
+        windows=preview(dataset.train, tokenizer, SHOWN_WINDOWS),
         num_documents=dataset.num_documents,
         num_windows=dataset.train.num_windows,
         num_eval_windows=evaluation.num_windows if evaluation else 0,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from app.io.source import ByteSource
+from app.text.dataset import PreviewToken
 
 Message = dict[str, Any]
 
@@ -200,15 +201,6 @@ class PlanEvent:
     seconds: float = 0.0
     bytes: dict[str, int] | None = None
     total_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class PreviewToken:
-    """A token as a person sees it: see `app.text.dataset.PreviewToken`."""
-
-    text: str
-    is_learned: bool
-    is_first: bool
 
 
 @dataclass(frozen=True)

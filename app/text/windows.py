@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ class Windows:
         token_ids: IntArray,
         groups: Sequence[Sequence[tuple[int, int]]],
         max_seq_len: int,
-        is_learned: BoolArray | None = None,
+        is_learned: BoolArray,
     ) -> Windows:
         """Return windows that hold the given (start, length) segments.
 
@@ -74,8 +74,6 @@ class Windows:
             raise CorpusError(
                 f"no document has {MIN_TOKENS} tokens of which one can be learnt: add more text"
             )
-        if is_learned is None:
-            is_learned = np.ones(len(token_ids), np.bool_)
         segments = np.array([piece for group in groups for piece in group], np.int64)
         bounds = np.cumsum([0, *(len(group) for group in groups)], dtype=np.int64)
         return cls(token_ids, is_learned, segments[:, 0], segments[:, 1], bounds, max_seq_len)
@@ -130,8 +128,18 @@ class Windows:
 
     def subset(self, indices: Sequence[int] | IndexArray) -> Windows:
         """Return these windows, in this order, over the same tokens."""
-        groups = [self.segments(int(index)) for index in indices]
-        return Windows.of_segments(self.token_ids, groups, self.max_seq_len, self.is_learned)
+        chosen = np.asarray(indices, dtype=np.int64)
+        counts = np.diff(self.bounds)[chosen]
+        ends = np.cumsum(counts)
+        # Segment j of a window lies j behind its first, here and there; repeat casts nothing either.
+        shifts = np.repeat(self.bounds[chosen] - (ends - counts), counts.astype(np.intp))
+        segments = np.arange(len(shifts), dtype=np.int64) + shifts
+        return replace(
+            self,
+            starts=self.starts[segments],
+            segment_lengths=self.segment_lengths[segments],
+            bounds=np.concatenate([[0], ends]),
+        )
 
 
 def make_windows(token_ids: Sequence[int] | IntArray, max_seq_len: int) -> Windows:
@@ -145,9 +153,11 @@ def make_windows(token_ids: Sequence[int] | IntArray, max_seq_len: int) -> Windo
         raise ConfigError(f"max_seq_len is {max_seq_len}: give at least {MIN_TOKENS} tokens")
     check_tokens(token_ids)
     tokens = np.ascontiguousarray(token_ids, dtype=np.int32)
-    starts = range(0, len(tokens) - (MIN_TOKENS - 1), max_seq_len)
-    groups = [[(at, min(len(tokens) - at, max_seq_len))] for at in starts]
-    return Windows.of_segments(tokens, groups, max_seq_len)
+    starts = np.arange(0, len(tokens) - (MIN_TOKENS - 1), max_seq_len, dtype=np.int64)
+    lengths = np.minimum(len(tokens) - starts, max_seq_len)
+    is_learned = np.ones(len(tokens), np.bool_)
+    bounds = np.arange(len(starts) + 1, dtype=np.int64)
+    return Windows(tokens, is_learned, starts, lengths, bounds, max_seq_len)
 
 
 def split_eval(windows: Windows, fraction: float) -> tuple[Windows, Windows | None]:

@@ -101,7 +101,6 @@ class Trainer:
         self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
         self._ranks = RankSchedule(config.rank_schedule, adapter.lora.rank, self.num_steps)
         self.active_ranks: ActiveRanks = {}
-        self._order = order_windows(windows, config.curriculum, config.seed)
         self._graphs = record_training(
             model,
             adapter,
@@ -242,8 +241,9 @@ class Trainer:
 
     def _visit(self) -> Iterator[NDArray[np.int64]]:
         """Yield the windows of each step, in order, for as many epochs as are asked for."""
+        order = order_windows(self._windows, self._config.curriculum, self._config.seed)
         while True:
-            yield from batches(self._order, self.windows_per_step)
+            yield from batches(order, self.windows_per_step)
 
     def _clear_sums(self) -> None:
         """Forget gradients and loss of a step that an earlier `run` was stopped in."""
