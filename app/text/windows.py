@@ -131,7 +131,7 @@ class Windows:
         chosen = np.asarray(indices, dtype=np.int64)
         counts = np.diff(self.bounds)[chosen]
         ends = np.cumsum(counts)
-        # Segment j of a window lies j behind its first, here and there; repeat casts nothing either.
+        # Segment j of a window lies j behind its first, here and there; repeat casts nothing.
         shifts = np.repeat(self.bounds[chosen] - (ends - counts), counts.astype(np.intp))
         segments = np.arange(len(shifts), dtype=np.int64) + shifts
         return replace(
