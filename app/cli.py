@@ -38,7 +38,8 @@ from app.text.dataset import CorpusFile, Dataset, encode_files, goes_by_document
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
-from app.train.trainer import StepRecord, Trainer
+from app.train.records import StepRecord
+from app.train.trainer import Trainer
 
 MAX_CHAT_CONTEXT = 2048
 

@@ -19,8 +19,9 @@ from app.plan.bench_run import BenchRun, Figure
 from app.plan.profile import profile_graph
 from app.plan.timing import HostClock
 from app.text.windows import make_windows, pad_batch
+from app.train.records import StepRecord
 from app.train.step import record_training
-from app.train.trainer import StepRecord, Trainer
+from app.train.trainer import Trainer
 
 STEPS = {True: 3, False: 10}
 """Training steps that count, on a software adapter and on a GPU; one or two more warm up."""

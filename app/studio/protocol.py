@@ -250,7 +250,7 @@ class PreparingEvent:
 
 @dataclass(frozen=True)
 class StepEvent:
-    """One update: the fields of `app.train.trainer.StepRecord`."""
+    """One update: the fields of `app.train.records.StepRecord`."""
 
     type: ClassVar[str] = "step"
     step: int

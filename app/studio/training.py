@@ -27,7 +27,8 @@ from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
 from app.train.hardware_rank import choose_rank
-from app.train.trainer import StepRecord, Trainer
+from app.train.records import StepRecord
+from app.train.trainer import Trainer
 
 EVALUATE_SECONDS = 12.0
 """How long each of the two readings may take; what can be read in that time is what counts."""

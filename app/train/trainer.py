@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.config import TrainConfig
 from app.errors import TrainingDivergedError
-from app.gpu.device import Program, Readback
+from app.gpu.device import Program
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter
@@ -21,53 +19,11 @@ from app.text.curriculum import order_windows
 from app.text.windows import Windows, batches, pad_batch
 from app.train.control import RunControl
 from app.train.ranks import ActiveRanks, RankSchedule
+from app.train.records import PendingStep, Reporter, StepRecord, TrainResult
 from app.train.schedule import learning_rate_at
 from app.train.step import check_context, record_training
 
 MAX_SKIPPED_IN_A_ROW = 3
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What one update reports.
-
-    Attributes:
-        step: Number of the update, from 1.
-        loss: Mean negative log-likelihood in nats over the predicted tokens of the step.
-        num_tokens: Tokens of this run so far.
-        tokens_per_second: Rate of this step.
-        skipped: The loss or the gradient was not finite, so nothing was updated.
-        seconds: Time of this step, pauses left out.
-    """
-
-    step: int
-    loss: float
-    grad_norm: float
-    learning_rate: float
-    num_tokens: int
-    tokens_per_second: float
-    skipped: bool
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended."""
-
-    steps: int
-    stopped: bool
-    num_tokens: int
-    num_skipped: int
-    seconds: float
-    final_loss: float
-
-
-@dataclass(frozen=True)
-class _PendingStep:
-    step: int
-    learning_rate: float
-    num_tokens: int
-    readback: Readback
 
 
 class Trainer:
@@ -199,8 +155,8 @@ class Trainer:
         control = control or RunControl()
         device = self._model.device
         depth = 1 if device.info.is_software else 2
-        pending: deque[_PendingStep] = deque()
-        report = _Reporter(on_step, control)
+        pending: deque[PendingStep] = deque()
+        report = Reporter(on_step, control)
         num_tokens = 0
         self._clear_sums()
         for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
@@ -217,7 +173,7 @@ class Trainer:
             self._adapter.version += 1
             buffer = self._graphs.optimizer.common.report.storage.buffer
             pending.append(
-                _PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
+                PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
             )
             if len(pending) >= depth:
                 await self._report(report, pending.popleft())
@@ -277,7 +233,7 @@ class Trainer:
         self._model.device.write(self._graphs.optimizer.common.step.storage.buffer, 0, settings)
         return learning_rate
 
-    async def _report(self, report: _Reporter, pending: _PendingStep) -> None:
+    async def _report(self, report: Reporter, pending: PendingStep) -> None:
         """Report a step; end the run where it was one bad step in a row too many."""
         await report.add(pending)
         if report.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW:
@@ -296,52 +252,3 @@ class Trainer:
         )
         device.write(parameters.storage.buffer, 0, data)
         self._adapter.version += 1
-
-
-class _Reporter:
-    """Turns read-backs into records and keeps what the result needs."""
-
-    def __init__(self, on_step: Callable[[StepRecord], None], control: RunControl) -> None:
-        self._on_step = on_step
-        self._control = control
-        self._started = self._last = self._clock()
-        self._num_skipped = 0
-        self._record: StepRecord | None = None
-        self.skipped_in_a_row = 0
-
-    def _clock(self) -> float:
-        """Seconds, pauses left out."""
-        return time.perf_counter() - self._control.paused_seconds
-
-    async def add(self, pending: _PendingStep) -> None:
-        """Wait for one step's report and pass it on."""
-        loss, grad_norm, _, skipped = np.frombuffer(await pending.readback.result(), np.float32)
-        now = self._clock()
-        seconds, self._last = now - self._last, now
-        is_skipped = int(skipped) > self._num_skipped
-        self._num_skipped = int(skipped)
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if is_skipped else 0
-        previous = self._record.num_tokens if self._record else 0
-        self._record = StepRecord(
-            step=pending.step,
-            loss=float(loss),
-            grad_norm=float(grad_norm),
-            learning_rate=pending.learning_rate,
-            num_tokens=pending.num_tokens,
-            tokens_per_second=(pending.num_tokens - previous) / max(seconds, 1e-9),
-            skipped=is_skipped,
-            seconds=seconds,
-        )
-        self._on_step(self._record)
-
-    def result(self, *, stopped: bool) -> TrainResult:
-        """Return how the run ended."""
-        record = self._record
-        return TrainResult(
-            steps=record.step if record else 0,
-            stopped=stopped,
-            num_tokens=record.num_tokens if record else 0,
-            num_skipped=self._num_skipped,
-            seconds=self._clock() - self._started,
-            final_loss=record.loss if record else math.nan,
-        )

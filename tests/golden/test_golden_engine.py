@@ -18,7 +18,8 @@ from app.nn.adapter import Adapter
 from app.text.chat_template import render_chat
 from app.text.windows import Windows, make_windows
 from app.train.evaluate import EvalResult, evaluate
-from app.train.trainer import StepRecord, Trainer
+from app.train.records import StepRecord
+from app.train.trainer import Trainer
 from tests.conftest import run
 from tests.golden import golden_data as golden
 from tests.nn.engine import Step, logits_of, next_tokens

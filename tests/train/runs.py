@@ -13,8 +13,9 @@ from app.nn.adapter import Adapter
 from app.reference.adamw import adamw, clip_scale
 from app.text.windows import Windows, batches, make_windows, pad_batch
 from app.train.control import RunControl
+from app.train.records import StepRecord, TrainResult
 from app.train.schedule import learning_rate_at
-from app.train.trainer import StepRecord, Trainer, TrainResult
+from app.train.trainer import Trainer
 from tests.conftest import run
 from tests.nn.engine import Tensors, Tiny, random_tokens
 

@@ -10,7 +10,8 @@ import pytest
 
 from app.config import TrainConfig
 from app.train.control import RunControl
-from app.train.trainer import StepRecord, Trainer
+from app.train.records import StepRecord
+from app.train.trainer import Trainer
 from tests.conftest import run
 from tests.nn.engine import Float32Array, Tiny, read_f32
 from tests.train.runs import train, windows_of

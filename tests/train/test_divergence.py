@@ -10,7 +10,7 @@ import pytest
 from app.config import TrainConfig
 from app.errors import TrainingDivergedError
 from app.nn.adapter import Adapter
-from app.train.trainer import StepRecord
+from app.train.records import StepRecord
 from tests.nn.engine import Float32Array, Tiny, read_f32
 from tests.tiny_model import run_now
 from tests.train.runs import OnStep, Run, train, windows_of

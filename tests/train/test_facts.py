@@ -15,7 +15,8 @@ from app.models.loader import load_model
 from app.nn.adapter import Adapter
 from app.text.chat_template import render_chat
 from app.text.windows import make_windows
-from app.train.trainer import StepRecord, Trainer
+from app.train.records import StepRecord
+from app.train.trainer import Trainer
 from tests.train.facts import FACTS, write_facts
 
 LEARNED = FACTS[:2]
