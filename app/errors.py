@@ -47,3 +47,7 @@ class DeviceLostError(GpuError):
 
 class TrainingDivergedError(StudioError, ArithmeticError):
     """Three steps in a row gave a loss that is not finite."""
+
+
+class CheckpointError(StudioError, ValueError):
+    """A checkpoint that cannot be gone on from: damaged, missing, or of another run."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from app.gpu.device import Readback
 from app.train.control import RunControl
+from app.train.ranks import ActiveRanks
+from app.train.state import Progress
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended."""
+    """How a run ended; `stopped_early` where a milestone ended it."""
 
     steps: int
     stopped: bool
@@ -46,6 +49,7 @@ class TrainResult:
     num_skipped: int
     seconds: float
     final_loss: float
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,53 +59,91 @@ class PendingStep:
     step: int
     learning_rate: float
     num_tokens: int
+    active_ranks: ActiveRanks
     readback: Readback
 
 
 class Reporter:
-    """Turns read-backs into records and keeps what the result needs."""
+    """Turns read-backs into records and keeps what the result needs.
 
-    def __init__(self, on_step: Callable[[StepRecord], None], control: RunControl) -> None:
+    Args:
+        on_step: Hears of each update.
+        control: Its pauses are left out of all times.
+        start: Where the run goes on from.
+    """
+
+    def __init__(
+        self, on_step: Callable[[StepRecord], None], control: RunControl, start: Progress
+    ) -> None:
         self._on_step = on_step
         self._control = control
-        self._started = self._last = self._clock()
-        self._num_skipped = 0
-        self._record: StepRecord | None = None
-        self.skipped_in_a_row = 0
+        self._progress = start
+        self._left_out_seconds = 0.0
+        self._last = self._clock()
+        self._final_loss = math.nan
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come, as far as it was reported."""
+        return self._progress
+
+    @property
+    def skipped_in_a_row(self) -> int:
+        """How many of the last updates were skipped."""
+        return self._progress.skipped_in_a_row
 
     def _clock(self) -> float:
         """Seconds, pauses left out."""
-        return time.perf_counter() - self._control.paused_seconds
+        return time.perf_counter() - self._control.paused_seconds - self._left_out_seconds
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Keep what happens meanwhile out of the steps' times."""
+        before = self._clock()
+        try:
+            yield
+        finally:
+            self._left_out_seconds += self._clock() - before
 
     async def add(self, pending: PendingStep) -> None:
         """Wait for one step's report and pass it on."""
         loss, grad_norm, _, skipped = np.frombuffer(await pending.readback.result(), np.float32)
         now = self._clock()
         seconds, self._last = now - self._last, now
-        is_skipped = int(skipped) > self._num_skipped
-        self._num_skipped = int(skipped)
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if is_skipped else 0
-        previous = self._record.num_tokens if self._record else 0
-        self._record = StepRecord(
+        before = self._progress
+        is_skipped = int(skipped) > before.num_skipped
+        self._progress = replace(
+            before,
             step=pending.step,
-            loss=float(loss),
-            grad_norm=float(grad_norm),
-            learning_rate=pending.learning_rate,
             num_tokens=pending.num_tokens,
-            tokens_per_second=(pending.num_tokens - previous) / max(seconds, 1e-9),
-            skipped=is_skipped,
-            seconds=seconds,
+            num_skipped=int(skipped),
+            skipped_in_a_row=before.skipped_in_a_row + 1 if is_skipped else 0,
+            seconds=before.seconds + seconds,
+            active_ranks=pending.active_ranks,
         )
-        self._on_step(self._record)
+        self._final_loss = float(loss)
+        self._on_step(
+            StepRecord(
+                step=pending.step,
+                loss=float(loss),
+                grad_norm=float(grad_norm),
+                learning_rate=pending.learning_rate,
+                num_tokens=pending.num_tokens,
+                tokens_per_second=(pending.num_tokens - before.num_tokens) / max(seconds, 1e-9),
+                skipped=is_skipped,
+                seconds=seconds,
+            )
+        )
 
-    def result(self, *, stopped: bool) -> TrainResult:
+    def result(self, *, stopped: bool, stopped_early: bool) -> TrainResult:
         """Return how the run ended."""
-        record = self._record
+        progress = self._progress
         return TrainResult(
-            steps=record.step if record else 0,
+            steps=progress.step,
             stopped=stopped,
-            num_tokens=record.num_tokens if record else 0,
-            num_skipped=self._num_skipped,
-            seconds=self._clock() - self._started,
-            final_loss=record.loss if record else math.nan,
+            num_tokens=progress.num_tokens,
+            num_skipped=progress.num_skipped,
+            seconds=progress.seconds,
+            final_loss=self._final_loss,
+            stopped_early=stopped_early,
         )

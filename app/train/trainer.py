@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.config import TrainConfig
 from app.errors import TrainingDivergedError
 from app.gpu.device import Program
+from app.gpu.graph import Tensor
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter
@@ -21,6 +22,14 @@ from app.train.control import RunControl
 from app.train.ranks import ActiveRanks, RankSchedule
 from app.train.records import PendingStep, Reporter, StepRecord, TrainResult
 from app.train.schedule import learning_rate_at
+from app.train.state import (
+    Milestones,
+    Progress,
+    TrainerState,
+    lasting_tensors,
+    read_arrays,
+    write_arrays,
+)
 from app.train.step import check_context, record_training
 
 MAX_SKIPPED_IN_A_ROW = 3
@@ -39,6 +48,7 @@ class Trainer:
         plan: Every byte the run will hold; computed here, allocated in `prepare`.
         num_steps: Updates of the run.
         active_ranks: Module path → indices of the ranks in use, once prepared.
+        learning_rate_at: Step → learning rate; the settings' schedule unless replaced.
 
     Raises:
         ConfigError: settings out of range, or windows longer than the model's context.
@@ -57,6 +67,9 @@ class Trainer:
         self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
         self._ranks = RankSchedule(config.rank_schedule, adapter.lora.rank, self.num_steps)
         self.active_ranks: ActiveRanks = {}
+        self.learning_rate_at = self._scheduled_rate
+        self._start = Progress()
+        self._report: Reporter | None = None
         self._graphs = record_training(
             model,
             adapter,
@@ -133,10 +146,41 @@ class Trainer:
         flat = self._adapter.layout.pack(tensors)
         device.write(graphs.optimizer.common.last_good.storage.buffer, 0, flat)
 
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        return self._start if self._report is None else self._report.progress
+
+    async def state(self) -> TrainerState:
+        """Return the run as it is between two updates, to be gone on from by `restore`."""
+        arrays = await read_arrays(self._model.device, self._lasting)
+        return TrainerState(self.progress, arrays)
+
+    def restore(self, state: TrainerState) -> None:
+        """Go on from a state, which must be of this very run; between `prepare` and `run`.
+
+        Losses and adapter are then, on the same host, to the last bit those of a run that was
+        never interrupted.
+
+        Raises:
+            CheckpointError: the arrays are of another adapter or optimizer; nothing is changed.
+        """
+        write_arrays(self._model.device, self._lasting, state.arrays)
+        self._start, self._report = state.progress, None
+        if state.progress.active_ranks:
+            self.active_ranks = state.progress.active_ranks
+        self._write_ranks()
+        self._adapter.version += 1
+
+    @property
+    def _lasting(self) -> dict[str, Tensor]:
+        return lasting_tensors(self._graphs.update, self._graphs.gradients)
+
     async def run(
         self,
         on_step: Callable[[StepRecord], None],
         control: RunControl | None = None,
+        milestones: Milestones | None = None,
     ) -> TrainResult:
         """Make all updates, or until stopped.
 
@@ -147,6 +191,7 @@ class Trainer:
         Args:
             on_step: Called after each update with what it reported.
             control: To stop or pause from elsewhere.
+            milestones: What else is to happen between two updates; its time is not a step's.
 
         Raises:
             TrainingDivergedError: three steps in a row were not finite; the adapter is back at
@@ -156,15 +201,13 @@ class Trainer:
         device = self._model.device
         depth = 1 if device.info.is_software else 2
         pending: deque[PendingStep] = deque()
-        report = Reporter(on_step, control)
-        num_tokens = 0
+        report = self._report = Reporter(on_step, control, self._start)
+        num_tokens, goes_on = self._start.num_tokens, True
         self._clear_sums()
-        for step, indices in zip(range(1, self.num_steps + 1), self._visit(), strict=False):
+        steps = range(self._start.step + 1, self.num_steps + 1)
+        for step, indices in zip(steps, self._visit(self._start.step), strict=False):
             await control.wait_while_paused()
-            if not self._ranks.is_fixed and self._ranks.changes_before(step):
-                tensors = await self._adapter.tensors()
-                self.active_ranks = self._ranks.next(step, self.active_ranks, tensors)
-                self._write_ranks()
+            await self._change_ranks(step)
             if control.stopped or not await self._accumulate(indices, control):
                 break
             num_tokens += int(self._windows.lengths[indices].sum())
@@ -172,17 +215,22 @@ class Trainer:
             await device.run(self._programs[1])
             self._adapter.version += 1
             buffer = self._graphs.optimizer.common.report.storage.buffer
-            pending.append(
-                PendingStep(step, learning_rate, num_tokens, device.stage(buffer, 0, 16))
-            )
-            if len(pending) >= depth:
-                await self._report(report, pending.popleft())
+            staged = device.stage(buffer, 0, 16)
+            pending.append(PendingStep(step, learning_rate, num_tokens, self.active_ranks, staged))
+            is_milestone = milestones is not None and milestones.is_due(step)
+            while len(pending) >= (1 if is_milestone else depth):
+                await self._take_report(pending.popleft())
+            if milestones is not None and is_milestone:
+                with report.left_out():
+                    goes_on = await milestones.visit(step)
+                if not goes_on:
+                    break
         while pending:
-            await self._report(report, pending.popleft())
+            await self._take_report(pending.popleft())
         if report.skipped_in_a_row:
             # The parameters of a skipped step may themselves be why its loss was not finite.
             await self._restore_last_good()
-        return report.result(stopped=control.stopped)
+        return report.result(stopped=control.stopped, stopped_early=not goes_on)
 
     def destroy(self) -> None:
         """Free everything but the model and the adapter."""
@@ -195,11 +243,20 @@ class Trainer:
         if masks is not None:
             masks.write(self._model.device, self._adapter.layout, self.active_ranks)
 
-    def _visit(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the windows of each step, in order, for as many epochs as are asked for."""
+    async def _change_ranks(self, step: int) -> None:
+        if self._ranks.is_fixed or not self._ranks.changes_before(step):
+            return
+        tensors = await self._adapter.tensors()
+        self.active_ranks = self._ranks.next(step, self.active_ranks, tensors)
+        self._write_ranks()
+
+    def _visit(self, steps_made: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the windows of each step that is to come, in order, epoch after epoch."""
         order = order_windows(self._windows, self._config.curriculum, self._config.seed)
+        epoch = batches(order, self.windows_per_step)
+        yield from epoch[steps_made % len(epoch) :]
         while True:
-            yield from batches(order, self.windows_per_step)
+            yield from epoch
 
     def _clear_sums(self) -> None:
         """Forget gradients and loss of a step that an earlier `run` was stopped in."""
@@ -218,23 +275,28 @@ class Trainer:
                 return False
         return True
 
-    def _start_update(self, step: int) -> float:
+    def _scheduled_rate(self, step: int) -> float:
         config = self._config
-        learning_rate = learning_rate_at(
+        return learning_rate_at(
             step,
             num_steps=self.num_steps,
             peak=config.learning_rate,
             schedule=config.schedule,
             warmup_steps=config.warmup_steps,
         )
+
+    def _start_update(self, step: int) -> float:
+        config, learning_rate = self._config, self.learning_rate_at(step)
         settings = np.array(
             [learning_rate, config.max_grad_norm, config.weight_decay, 0], np.float32
         )
         self._model.device.write(self._graphs.optimizer.common.step.storage.buffer, 0, settings)
         return learning_rate
 
-    async def _report(self, report: Reporter, pending: PendingStep) -> None:
+    async def _take_report(self, pending: PendingStep) -> None:
         """Report a step; end the run where it was one bad step in a row too many."""
+        report = self._report
+        assert report is not None
         await report.add(pending)
         if report.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW:
             return
