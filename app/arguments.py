@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="adapter, limits, features, measured peaks")
     bench = commands.add_parser("bench", help="measure kernels, a training step, decoding")
     what = bench.add_mutually_exclusive_group()
-    what.add_argument("--model", type=Path, help="GGUF file")
+    what.add_argument("--model", type=Path, help="GGUF file or HuggingFace folder")
     what.add_argument(
         "--shapes",
         choices=SHAPES,
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
     parser.add_argument(
         "--corpus",
         type=Path,
@@ -110,14 +110,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
     parser.add_argument("--text", type=Path, required=True, help="UTF-8 text file")
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
     parser.add_argument("--max-seq-len", type=int, default=256, help="tokens in a window")
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
     parser.add_argument("--prompt", required=True, help="what to answer or continue")
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
     parser.add_argument("--raw", action="store_true", help="continue the prompt as it stands")

@@ -23,7 +23,7 @@ from app.errors import StudioError
 from app.generate.generator import Generator
 from app.gpu.device import Device
 from app.io.adapter import read_adapter_dir, write_adapter_dir
-from app.io.source import FileSource
+from app.io.folder import open_model_path
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.bench import SHAPES, run_bench
@@ -103,7 +103,7 @@ async def _open_model(
     """Load the model and tune its device; `--tune auto` measures where `may_measure`."""
     device = await _open_device()
     output.progress(f"{device.info.name}: loading {options.model.name}")
-    model = await load_model(device, FileSource(options.model), lambda done, total: None)
+    model = await load_model(device, open_model_path(options.model), lambda done, total: None)
     settled = await settle_tuning(
         model,
         FileStore(),
@@ -282,7 +282,7 @@ async def _bench(options: argparse.Namespace) -> None:
     await run_bench(
         device,
         lambda figure: output.result(figure, "\n".join(table.lines(figure))),
-        source=FileSource(options.model) if options.model else None,
+        source=open_model_path(options.model) if options.model else None,
         shapes=shapes,
         profile=options.profile,
         curves=options.curves,

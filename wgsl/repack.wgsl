@@ -1,5 +1,6 @@
 // repack — bring GGUF blocks of 32 weights into the engine's layout (lib/weights_*.wgsl)
-// blocks: raw bytes of whole rows · → words, scales. TYPE: 0 Q4_0 · 1 Q4_1 · 2 Q8_0 · 3 F16 · 4 F32
+// blocks: raw bytes of whole rows · → words, scales
+// TYPE: 0 Q4_0 · 1 Q4_1 · 2 Q8_0 · 3 F16 · 4 F32 · 5 BF16, which becomes f16. Needs a half_* prelude.
 // Q4_0 d·(q − 8) becomes scale d, min −8·d, which is exact in f16 unless it overflows.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a block of one row.
 // Rows of a llama GGUF's q and k are permuted for interleaved RoPE; where head_dim is not 0 they
@@ -26,6 +27,7 @@ const Q4_0 = 0u;
 const Q4_1 = 1u;
 const Q8_0 = 2u;
 const F16 = 3u;
+const BF16 = 5u;
 
 // Four bytes from any even byte address.
 fn load(byte: u32) -> u32 {
@@ -82,6 +84,13 @@ fn repack(
   } else if (TYPE == F16) {
     for (var i = 0u; i < 16u; i++) {
       words[(16u * group + i) * params.stride + column] = blocks[index * 16u + i];
+    }
+  } else if (TYPE == BF16) {
+    for (var i = 0u; i < 16u; i++) {
+      let pair = blocks[index * 16u + i];
+      let low = half_bits(bitcast<f32>(pair << 16u));
+      let high = half_bits(bitcast<f32>(pair & 0xFFFF0000u));
+      words[(16u * group + i) * params.stride + column] = low | (high << 16u);
     }
   } else {
     for (var i = 0u; i < 32u; i++) {

@@ -13,7 +13,7 @@ from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
 from app.ops.matrix import FORMAT_OF_TYPE, GROUP_SIZE, new_matrix, repack
 from app.reference import embedding as embedding_twin
 from app.reference import linear as twin
-from app.reference.gguf_blocks import quantize_blocks, unpermute_rows
+from app.reference.gguf_blocks import dequantize_blocks, quantize_blocks, unpermute_rows
 from app.reference.tolerances import BACKWARD, ELEMENTWISE, EXACT, MATMUL
 
 SEGMENT_ELEMENTS = BINDING_ALIGNMENT_BYTES // 4
@@ -73,6 +73,10 @@ def pack(data: bytes, gguf_type: str, rows: int, columns: int) -> tuple[Words, W
     if gguf_type in ("F32", "F16"):
         words = np.frombuffer(data, np.uint32).reshape(rows, -1)
         return words.T, np.zeros((0, rows), np.uint32)
+    if gguf_type == "BF16":
+        with np.errstate(under="ignore"):
+            halves = dequantize_blocks(data, gguf_type, (rows, columns)).astype(np.float16)
+        return halves.view(np.uint32).T, np.zeros((0, rows), np.uint32)
     raw = np.frombuffer(data, np.uint8).reshape(rows, columns // GROUP_SIZE, -1)
     scale = np.ascontiguousarray(raw[..., :2]).view(np.uint16)[..., 0].astype(np.uint32)
     if gguf_type == "Q8_0":

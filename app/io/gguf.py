@@ -31,12 +31,12 @@ from app.io.gguf_types import (
     UINT32,
     VERSIONS,
     GgufFile,
-    GgufTensor,
     padded,
 )
 from app.io.source import ByteSource
+from app.io.stored_tensor import StoredTensor
 
-__all__ = ["GgufFile", "GgufTensor", "model_config_from_gguf", "read_gguf"]
+__all__ = ["GgufFile", "model_config_from_gguf", "read_gguf"]
 
 SLICE_BYTES = 4 << 20
 MAX_HEADER_BYTES = 128 << 20
@@ -240,9 +240,9 @@ def _place_tensors(
     listed: list[tuple[str, tuple[int, ...], int, int]],
     data_offset: int,
     alignment: int,
-) -> dict[str, GgufTensor]:
+) -> dict[str, StoredTensor]:
     """Check types, sizes and positions; return the tensors by name."""
-    tensors: dict[str, GgufTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     expected = 0
     for name, shape, type_number, offset in listed:
         if not name or name in tensors:
@@ -269,6 +269,6 @@ def _place_tensors(
                 f"{cursor.source.name} is truncated: tensor {name!r} needs bytes {start} to "
                 f"{start + size}, but the file ends at {cursor.source.size_bytes}: fetch it again"
             )
-        tensors[name] = GgufTensor(name, shape, layout.name, start, size)
+        tensors[name] = StoredTensor(name, shape, layout.name, start, size)
         expected += padded(size, alignment)
     return tensors

@@ -10,8 +10,8 @@ from app.config import ModelConfig
 from app.errors import FormatError
 from app.io.gguf_types import GgufFile
 
-MATRIX_TYPES = ("F32", "F16", "Q4_0", "Q4_1", "Q8_0")
-NORM_TYPES = ("F32", "F16")
+MATRIX_TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0")
+NORM_TYPES = ("F32", "F16", "BF16")
 
 GGUF_PROJECTIONS = {
     "attn_q": "q_proj",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from app.io.stored_tensor import StoredTensor
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -71,30 +73,21 @@ TYPE_NUMBERS = {layout.name: number for number, layout in TENSOR_TYPES.items()}
 
 
 @dataclass(frozen=True)
-class GgufTensor:
-    """Where one tensor lies.
-
-    `shape` is row-major, (out_features, in_features) for a projection: the reverse of the
-    order in the file. `offset` counts from the start of the file.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    type: str
-    offset: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
 class GgufFile:
     """The header of a GGUF file; the weights stay where they are.
 
-    In `metadata`, arrays of strings are lists and arrays of numbers are numpy arrays.
+    In `metadata`, arrays of strings are lists and arrays of numbers are numpy arrays. Shapes
+    are the reverse of the order in the file.
+
+    Attributes:
+        has_interleaved_heads: Rows of q and k are permuted for interleaved RoPE.
     """
+
+    has_interleaved_heads: ClassVar[bool] = True
 
     version: int
     metadata: dict[str, Any]
-    tensors: dict[str, GgufTensor]
+    tensors: dict[str, StoredTensor]
     alignment: int
     data_offset: int
     source_name: str = "model"

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import FormatError
+from app.io.source import ByteSource
+from app.io.stored_tensor import StoredTensor
 from app.io.strict_json import parse_json
 
 MAX_HEADER_BYTES = 100_000_000
@@ -59,25 +61,36 @@ def read_safetensors(data: bytes) -> tuple[dict[str, FloatArray], dict[str, str]
         FormatError: truncated, corrupted, a header that lies about the data, or a dtype other
             than F32, F16 and BF16.
     """
-    if len(data) < 8:
-        raise _corrupted(f"it has {len(data)} bytes and the header length alone takes 8")
-    header_size = int.from_bytes(data[:8], "little")
-    if header_size > MAX_HEADER_BYTES:
-        raise _corrupted(f"its header claims {header_size} bytes, the limit is {MAX_HEADER_BYTES}")
-    if header_size > len(data) - 8:
-        raise _corrupted(
-            f"its header claims {header_size} bytes and {len(data) - 8} follow: it is truncated"
-        )
-    header = _parse_header(data[8 : 8 + header_size])
-    metadata = _check_metadata(header.pop(METADATA_KEY, {}))
+    header_size = _header_size(data[:8], len(data))
+    entries, metadata = _read_header(data[8 : 8 + header_size], len(data) - 8 - header_size)
     body = memoryview(data)[8 + header_size :]
-    entries = [_check_entry(name, value) for name, value in header.items()]
-    _check_tiling(entries, len(body))
     tensors = {
         entry.name: _to_float32(body[entry.begin : entry.end], entry.dtype, entry.shape)
         for entry in entries
     }
     return tensors, metadata
+
+
+async def locate_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
+    """Return where each tensor of a file lies; the tensors' bytes are not read.
+
+    Raises:
+        FormatError: as `read_safetensors`, beginning with the file's name.
+    """
+    try:
+        header_size = _header_size(
+            await source.read(0, min(8, source.size_bytes)), source.size_bytes
+        )
+        body = 8 + header_size
+        entries, _ = _read_header(await source.read(8, header_size), source.size_bytes - body)
+    except FormatError as error:
+        raise FormatError(f"{source.name}: {error}") from error
+    return {
+        entry.name: StoredTensor(
+            entry.name, entry.shape, entry.dtype, body + entry.begin, entry.end - entry.begin
+        )
+        for entry in entries
+    }
 
 
 def write_safetensors(
@@ -107,6 +120,29 @@ def write_safetensors(
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def _header_size(raw: bytes, file_size: int) -> int:
+    """Return the length of the header, checked against the bytes that follow it."""
+    if len(raw) < 8:
+        raise _corrupted(f"it has {len(raw)} bytes and the header length alone takes 8")
+    header_size = int.from_bytes(raw, "little")
+    if header_size > MAX_HEADER_BYTES:
+        raise _corrupted(f"its header claims {header_size} bytes, the limit is {MAX_HEADER_BYTES}")
+    if header_size > file_size - 8:
+        raise _corrupted(
+            f"its header claims {header_size} bytes and {file_size - 8} follow: it is truncated"
+        )
+    return header_size
+
+
+def _read_header(raw: bytes, body_size: int) -> tuple[list[_Entry], dict[str, str]]:
+    """Return the checked entries and the metadata."""
+    header = _parse_header(raw)
+    metadata = _check_metadata(header.pop(METADATA_KEY, {}))
+    entries = [_check_entry(name, value) for name, value in header.items()]
+    _check_tiling(entries, body_size)
+    return entries, metadata
 
 
 def _corrupted(what: str) -> FormatError:

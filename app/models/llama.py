@@ -1,4 +1,4 @@
-"""Llama: where its weights lie in a GGUF file, and which matrices they become."""
+"""Llama: where its weights lie in its files, and which matrices they become."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from app.config import ModelConfig
 from app.errors import FormatError
 from app.gpu.graph import Tensor, persistent
-from app.io.gguf import GgufFile, GgufTensor
+from app.io.stored_tensor import StoredTensor
+from app.models.checkpoint import TensorTable
 from app.nn.weights import (
     PROJECTION_GROUPS,
     DecoderWeights,
@@ -31,14 +32,14 @@ GGUF_NAMES = {
 }
 
 ROTATED = ("q_proj", "k_proj")
-"""Their rows are permuted in a llama GGUF, for interleaved RoPE."""
+"""Their rows are permuted in a llama GGUF, for interleaved RoPE; not so in HuggingFace's."""
 
 
 @dataclass(frozen=True)
 class MatrixPart:
-    """One GGUF tensor that goes into rows of a matrix."""
+    """One stored tensor that goes into rows of a matrix."""
 
-    source: GgufTensor
+    source: StoredTensor
     matrix: Matrix
     offset: int
     head_dim: int
@@ -50,7 +51,7 @@ class LoadPlan:
 
     weights: DecoderWeights
     matrices: list[MatrixPart]
-    vectors: list[tuple[GgufTensor, Tensor]]
+    vectors: list[tuple[StoredTensor, Tensor]]
 
     @property
     def source_bytes(self) -> int:
@@ -59,8 +60,8 @@ class LoadPlan:
         return sum(tensor.size_bytes for tensor in parts)
 
 
-def plan_load(file: GgufFile, config: ModelConfig) -> LoadPlan:
-    """Decide where every tensor of a checked llama GGUF goes.
+def plan_load(file: TensorTable, config: ModelConfig) -> LoadPlan:
+    """Decide where every tensor of a checked Llama model goes.
 
     Raises:
         FormatError: stacked projections of one layer come in different formats.
@@ -68,7 +69,7 @@ def plan_load(file: GgufFile, config: ModelConfig) -> LoadPlan:
     """
     _ = heads_of(config).prelude  # before anything is uploaded, not when it is first used
     matrices: list[MatrixPart] = []
-    vectors: list[tuple[GgufTensor, Tensor]] = []
+    vectors: list[tuple[StoredTensor, Tensor]] = []
 
     def vector(name: str) -> Tensor:
         tensor = persistent(name, (config.hidden_size,), "weights")
@@ -108,7 +109,7 @@ def plan_load(file: GgufFile, config: ModelConfig) -> LoadPlan:
 
 
 def _stack(
-    file: GgufFile, config: ModelConfig, prefix: str, group: str
+    file: TensorTable, config: ModelConfig, prefix: str, group: str
 ) -> tuple[Matrix, list[MatrixPart]]:
     """Return the matrix of a layer's stacked projections and the tensors it is made of."""
     modules = PROJECTION_GROUPS[group]
@@ -122,9 +123,10 @@ def _stack(
         )
     rows, columns = group_shape(config, group)
     matrix = new_matrix(f"{prefix}.{group}", formats.pop(), rows, columns)
+    is_permuted = file.has_interleaved_heads
     parts, offset = [], 0
     for module, source in zip(modules, sources, strict=True):
-        head_dim = config.head_dim if module in ROTATED else 0
+        head_dim = config.head_dim if is_permuted and module in ROTATED else 0
         parts.append(MatrixPart(source, matrix, offset, head_dim))
         offset += config.projection_shape(module)[0]
     return matrix, parts

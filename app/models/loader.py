@@ -10,16 +10,13 @@ from app.config import ModelConfig
 from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.memory import padded
-from app.io.gguf import GgufFile, model_config_from_gguf, read_gguf
-from app.io.source import ByteSource
+from app.io.folder import ModelSource
+from app.models.checkpoint import Checkpoint, open_checkpoint
 from app.models.llama import LoadPlan, plan_load
 from app.models.upload import upload
 from app.nn.weights import DecoderWeights
 from app.ops.rope import rope_table
-from app.text.tokenizer import Tokenizer, tokenizer_from_gguf
-
-BASE_NAMES = {"Smollm2 135M 8k Lc100K Mix1 Ep2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-"""Names that converters wrote into GGUF files, and the repository an adapter should name."""
+from app.text.tokenizer import Tokenizer
 
 END_OF_TURN = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
 
@@ -61,47 +58,43 @@ def free_weights(device: Device, weights: DecoderWeights) -> None:
 
 
 async def load_model(
-    device: Device, source: ByteSource, on_progress: Callable[[int, int], None]
+    device: Device, source: ModelSource, on_progress: Callable[[int, int], None]
 ) -> Model:
-    """Load a GGUF model.
+    """Load a model from a GGUF file or from the files of a HuggingFace model.
 
     Args:
         device: Where the weights go.
-        source: The file.
+        source: The file or files.
         on_progress: Called with (bytes uploaded, bytes in all).
 
     Raises:
-        FormatError: the file is truncated, corrupted, or of an architecture or type that is
-            not supported; found out before anything is allocated. Its tokenizer is not known
+        FormatError: a file is missing, truncated, corrupted, or of an architecture or type that
+            is not supported; found out before anything is allocated. Its tokenizer is not known
             here; nothing stays allocated.
         OutOfGpuMemoryError: a weight is larger than the device allows; found out before
             anything is allocated.
     """
-    file = await read_gguf(source)
-    config = model_config_from_gguf(file)
-    plan = plan_load(file, config)
+    checkpoint = await open_checkpoint(source)
+    config = checkpoint.config
+    plan = plan_load(checkpoint.table, config)
     check_weights_fit(device, plan.weights)
     try:
         for storage in plan.weights.storages():
             storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
-        tokenizer = await _upload_and_tokenize(device, source, file, plan, on_progress)
+        tokenizer = await _upload_and_tokenize(device, checkpoint, plan, on_progress)
         table = plan.weights.rope_table
         angles = rope_table(table.shape[0], config.head_dim, config.rope_theta)
         device.write(table.storage.buffer, 0, angles)
     except BaseException:
         free_weights(device, plan.weights)
         raise
-    name = str(file.metadata.get("general.name") or source.name)
-    name = BASE_NAMES.get(name, name)
-    template = file.metadata.get("tokenizer.chat_template")
-    template = str(template) if template is not None else None
+    name, template = checkpoint.base_name, checkpoint.chat_template
     return Model(config, plan.weights, tokenizer, template, name, device)
 
 
 async def _upload_and_tokenize(
     device: Device,
-    source: ByteSource,
-    file: GgufFile,
+    checkpoint: Checkpoint,
     plan: LoadPlan,
     on_progress: Callable[[int, int], None],
 ) -> Tokenizer:
@@ -112,11 +105,11 @@ async def _upload_and_tokenize(
         begun.set()
         on_progress(done, total)
 
-    uploading = asyncio.ensure_future(upload(device, source, plan, progress))
+    uploading = asyncio.ensure_future(upload(device, checkpoint.source, plan, progress))
     uploading.add_done_callback(lambda _: begun.set())
     try:
         await begun.wait()
-        tokenizer = tokenizer_from_gguf(file.metadata)
+        tokenizer = checkpoint.make_tokenizer()
         await uploading
     except BaseException:
         uploading.cancel()

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.gpu.device import Device, Program
 from app.gpu.graph import Graph, Storage, Tensor
 from app.gpu.memory import Allocation, build_programs, padded, plan_memory
-from app.io.gguf import GgufTensor
 from app.io.source import ByteSource, HostBytes, part_of
+from app.io.stored_tensor import StoredTensor
 from app.models.llama import LoadPlan, MatrixPart
 from app.ops.matrix import repack
 
@@ -34,7 +35,7 @@ class Piece:
         staging_bytes: Where they lie in the staging buffer, if they are of a matrix.
     """
 
-    tensor: GgufTensor
+    tensor: StoredTensor
     target: MatrixPart | Tensor
     first_row: int
     num_rows: int
@@ -164,8 +165,14 @@ async def _upload_slice(
         elif piece.tensor.type == "F32":
             device.write(piece.target.storage.buffer, 0, part)
         else:
-            halves = np.frombuffer(
-                await source.read(piece.offset_bytes, piece.size_bytes), np.float16
-            )
-            device.write(piece.target.storage.buffer, 0, halves.astype(np.float32))
+            raw = await source.read(piece.offset_bytes, piece.size_bytes)
+            device.write(piece.target.storage.buffer, 0, _widened(raw, piece.tensor.type))
     await device.run(program)
+
+
+def _widened(raw: bytes, type: str) -> NDArray[np.float32]:
+    """Return a vector of F16 or BF16 as float32."""
+    if type == "F16":
+        return np.frombuffer(raw, "<f2").astype(np.float32)
+    # bfloat16 is the upper half of a float32.
+    return (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)

@@ -17,10 +17,14 @@ FORMAT_OF_TYPE: dict[str, Format] = {
     "Q4_0": "int4",
     "Q4_1": "int4",
     "Q8_0": "int8",
+    "BF16": "f16",
     "F16": "f16",
     "F32": "f32",
 }
-TYPE_CONSTANT = {"Q4_0": 0, "Q4_1": 1, "Q8_0": 2, "F16": 3, "F32": 4}
+"""Type of a stored tensor → format. BF16 has fewer bits than f16 and a wider range: from 2^-17 on
+values are exact, smaller ones off by at most 2^-25; what is beyond ±65504 is cut there."""
+
+TYPE_CONSTANT = {"Q4_0": 0, "Q4_1": 1, "Q8_0": 2, "F16": 3, "F32": 4, "BF16": 5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +99,7 @@ def repack(
         graph: Where to record.
         blocks: Raw bytes of the rows, u32.
         matrix: Destination.
-        gguf_type: Q4_0, Q4_1, Q8_0, F16 or F32.
+        gguf_type: Q4_0, Q4_1, Q8_0, F16, BF16 or F32.
         num_rows: Rows in `blocks`.
         first_row: Which row of the tensor the first one is.
         offset: Row of the matrix where the tensor starts (stacked modules).
@@ -104,7 +108,7 @@ def repack(
     Reference: app.reference.gguf_blocks.
     """
     groups = matrix.num_columns // GROUP_SIZE
-    kernel = Kernel("repack", constants=(("TYPE", TYPE_CONSTANT[gguf_type]),))
+    kernel = Kernel("repack", ("half_exact",), (("TYPE", TYPE_CONSTANT[gguf_type]),))
     # Dense formats have no scales: the kernel is given a scratch tensor it never writes.
     scales = matrix.scales
     if scales is matrix.words:

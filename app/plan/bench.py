@@ -11,7 +11,7 @@ from app import __version__
 from app.config import ModelConfig
 from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
-from app.io.source import ByteSource
+from app.io.folder import ModelSource
 from app.models.loader import Model, load_model
 from app.models.random import named_shape, random_model
 from app.plan.bench_curves import bench_curves
@@ -60,7 +60,7 @@ async def run_bench(
     device: Device,
     take: Callable[[Figure], None],
     *,
-    source: ByteSource | None = None,
+    source: ModelSource | None = None,
     shapes: Sequence[str] = (),
     profile: bool = False,
     curves: bool = False,
@@ -137,7 +137,7 @@ async def _bench_device(run: BenchRun) -> None:
     run.gflops = await measure_gflops(device)
 
 
-async def _load(run: BenchRun, source: ByteSource) -> Model:
+async def _load(run: BenchRun, source: ModelSource) -> Model:
     started = time.perf_counter()
     model = await load_model(run.device, source, lambda done, total: run.check())
     await run.device.wait()

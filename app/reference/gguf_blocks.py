@@ -7,6 +7,7 @@ Every quantized format here holds 32 consecutive weights of one row in a block:
     Q8_0  f16 scale,          32 signed bytes       w = scale · q
 
 Byte j of the nibbles holds weight j in its low half and weight j + 16 in its high half.
+F32, F16 and BF16 (the upper half of a float32) are plain arrays.
 Quantization follows ggml's reference rounding to the bit, with the multiply and add of the
 4-bit formats fused as on the machines that published files are made on.
 """
@@ -34,7 +35,7 @@ def quantize_blocks(array: npt.ArrayLike, type: str) -> bytes:
 
     Args:
         array: (..., columns) values, taken as float32; columns a multiple of 32 for Q types.
-        type: "F32", "F16", "Q4_0", "Q4_1" or "Q8_0".
+        type: "F32", "F16", "BF16", "Q4_0", "Q4_1" or "Q8_0".
 
     Raises:
         FormatError: the type is not one of these.
@@ -43,6 +44,8 @@ def quantize_blocks(array: npt.ArrayLike, type: str) -> bytes:
     values = np.asarray(array, dtype=np.float32)
     if type in PLAIN_DTYPES:
         return _cast(values, PLAIN_DTYPES[type]).tobytes()
+    if type == "BF16":
+        return to_bfloat16(values).tobytes()
     _check_type(type)
     if values.ndim == 0 or values.shape[-1] % BLOCK_WEIGHTS:
         raise ShapeError(
@@ -69,6 +72,9 @@ def dequantize_blocks(data: bytes | memoryview, type: str, shape: Sequence[int])
         dtype = PLAIN_DTYPES[type]
         _check_size(data, count * dtype.itemsize, type, shape)
         return np.frombuffer(data, dtype=dtype).astype(np.float32).reshape(shape)
+    if type == "BF16":
+        _check_size(data, 2 * count, type, shape)
+        return from_bfloat16(np.frombuffer(data, "<u2")).reshape(shape)
     _check_type(type)
     if count % BLOCK_WEIGHTS:
         raise ShapeError(f"shape {tuple(shape)} does not divide into {type} blocks of 32 weights")
@@ -82,6 +88,18 @@ def dequantize_blocks(data: bytes | memoryview, type: str, shape: Sequence[int])
     else:
         weights = scale * blocks[:, 2:].view(np.int8).astype(np.float32)
     return weights.reshape(shape)
+
+
+def to_bfloat16(values: FloatArray) -> npt.NDArray[np.uint16]:
+    """Return the bits of the nearest bfloat16 values, ties to even."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    return ((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype("<u2")
+
+
+def from_bfloat16(bits: npt.NDArray[np.uint16]) -> FloatArray:
+    """Return bfloat16 values as float32, exactly."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def permute_rows(weight: FloatArray, heads: int, head_dim: int) -> FloatArray:
@@ -161,7 +179,7 @@ def _unpack_nibbles(packed: ByteArray) -> FloatArray:
 
 def _check_type(type: str) -> None:
     if type not in BLOCK_BYTES:
-        known = ", ".join([*PLAIN_DTYPES, *BLOCK_BYTES])
+        known = ", ".join([*PLAIN_DTYPES, "BF16", *BLOCK_BYTES])
         raise FormatError(f"block type {type} is not known here: choose from {known}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.gpu.device import Device
-from app.io.source import ByteSource
+from app.io.folder import ModelSource
 from app.plan.bench import BenchStoppedError, Figure, run_bench
 from app.plan.bench_table import report_of, row_of
 from app.plan.bench_tuning import BenchTuning
@@ -21,7 +21,7 @@ class BenchDesk:
     def __init__(
         self,
         post: Callable[[Any], None],
-        open_source: Callable[[Any], Awaitable[ByteSource]],
+        open_source: Callable[[Any], Awaitable[ModelSource]],
         tunings: TuningStore | None = None,
     ) -> None:
         """Send events through `post`; `open_source` turns a request's source into bytes.

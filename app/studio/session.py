@@ -15,7 +15,7 @@ from typing import Any
 
 from app.errors import ConfigError, DeviceLostError, NoAdapterError, StudioError
 from app.gpu.device import Device
-from app.io.source import ByteSource
+from app.io.folder import ModelSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
@@ -43,7 +43,7 @@ from app.studio.training import TrainingDesk
 from app.studio.tuning import TuningDesk
 
 OpenDevice = Callable[[], Awaitable[Device]]
-OpenSource = Callable[[Any], Awaitable[ByteSource]]
+OpenSource = Callable[[Any], Awaitable[ModelSource]]
 
 
 class Session:

@@ -11,8 +11,9 @@ import pytest
 
 from app.config import ModelConfig
 from app.errors import FormatError
-from app.io.gguf import GgufTensor, model_config_from_gguf, read_gguf
+from app.io.gguf import model_config_from_gguf, read_gguf
 from app.io.source import FileSource
+from app.io.stored_tensor import StoredTensor
 from app.reference.gguf_blocks import dequantize_blocks
 from tests.tiny_model import SPECIAL_TOKENS, byte_tokens, make_tiny_gguf, parse_gguf
 
@@ -23,7 +24,7 @@ def config_of(**settings: Any) -> ModelConfig:
     return model_config_from_gguf(parse_gguf(make_tiny_gguf(**settings)))
 
 
-def with_tensors(change: Callable[[dict[str, GgufTensor]], object]) -> ModelConfig:
+def with_tensors(change: Callable[[dict[str, StoredTensor]], object]) -> ModelConfig:
     file = parse_gguf(make_tiny_gguf())
     tensors = dict(file.tensors)
     change(tensors)
@@ -84,7 +85,7 @@ def test_untied_models_and_odd_shapes() -> None:
     assert (config.num_hidden_layers, config.vocab_size) == (3, 512)
 
 
-@pytest.mark.parametrize("projection", ["F32", "F16", "Q4_0", "Q4_1", "Q8_0"])
+@pytest.mark.parametrize("projection", ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0"])
 @pytest.mark.parametrize("embedding", ["F32", "F16", "Q8_0"])
 def test_takes_every_supported_type(projection: str, embedding: str) -> None:
     types = {"projection": projection, "embedding": embedding, "head": projection}
@@ -177,7 +178,7 @@ def test_missing_and_foreign_tensors_are_named() -> None:
 
 
 def test_unsupported_types_are_named_with_the_way_out() -> None:
-    def requantize(tensors: dict[str, GgufTensor]) -> None:
+    def requantize(tensors: dict[str, StoredTensor]) -> None:
         name = "blk.0.attn_v.weight"
         tensors[name] = replace(tensors[name], type="Q6_K")
 
@@ -188,10 +189,10 @@ def test_unsupported_types_are_named_with_the_way_out() -> None:
 
 
 def test_norms_are_not_quantized() -> None:
-    def requantize(tensors: dict[str, GgufTensor]) -> None:
+    def requantize(tensors: dict[str, StoredTensor]) -> None:
         tensors["output_norm.weight"] = replace(tensors["output_norm.weight"], type="Q8_0")
 
-    with pytest.raises(FormatError, match="only F32, F16 can be used"):
+    with pytest.raises(FormatError, match="only F32, F16, BF16 can be used"):
         with_tensors(requantize)
 
 

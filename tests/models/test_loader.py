@@ -27,7 +27,7 @@ from tests.tolerances import ENGINE_LOGITS, assert_close
 
 pytestmark = pytest.mark.gpu
 
-TYPES = ("Q4_0", "Q4_1", "Q8_0", "F16", "F32")
+TYPES = ("Q4_0", "Q4_1", "Q8_0", "F16", "BF16", "F32")
 
 
 @pytest.fixture(autouse=True)
@@ -76,12 +76,12 @@ def requantized(data: bytes, types: dict[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("index", range(5), ids=TYPES)
+@pytest.mark.parametrize("index", range(6), ids=TYPES)
 def test_every_type(device: Device, index: int, tied: bool) -> None:
     kinds = {
         "projection": TYPES[index],
-        "embedding": TYPES[(index + 2 * tied) % 5],
-        "head": TYPES[(index + 1) % 5],
+        "embedding": TYPES[(index + 2 * tied) % 6],
+        "head": TYPES[(index + 1) % 6],
     }
     data = tiny_gguf(types=kinds, tied=tied)
     model = load(device, data)

@@ -12,7 +12,7 @@ from app.gpu.device import Device
 from app.ops.matrix import new_matrix
 from tests.ops.helpers import check
 
-TYPES = ("Q4_0", "Q4_1", "Q8_0", "F16", "F32")
+TYPES = ("Q4_0", "Q4_1", "Q8_0", "F16", "BF16", "F32")
 SHAPES: dict[str, dict[str, Any]] = {
     "one-row": {"parts": (1,), "columns": 32},
     "prime": {"parts": (13,), "columns": 96},
