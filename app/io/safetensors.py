@@ -34,6 +34,14 @@ _OTHER_DTYPE = re.compile("BOOL|[UI](?:8|16|32|64)|F64|C64|F[468](?:_E[0-9]M[0-9
 """Dtypes that exist elsewhere, so that the message can tell them from nonsense."""
 
 _WRITE_DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
+
+_EXACT_ITEM_BYTES = {"F32": 4, "F64": 8, "U32": 4}
+_EXACT_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "U32": np.dtype("<u4"),
+}
+"""What checkpoints hold, whose arrays are read back as they were written."""
 _FIELDS = {"dtype", "shape", "data_offsets"}
 _MAX_EXTENT = 1 << 40
 _MAX_DIMENSIONS = 8
@@ -93,20 +101,41 @@ async def locate_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
     }
 
 
+def read_exact_safetensors(data: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """Return the arrays as they are, to the last bit, and the metadata.
+
+    Raises:
+        FormatError: as `read_safetensors`; the dtypes are F32, F64 and U32.
+    """
+    header_size = _header_size(data[:8], len(data))
+    entries, metadata = _read_header(
+        data[8 : 8 + header_size], len(data) - 8 - header_size, _EXACT_ITEM_BYTES
+    )
+    body = memoryview(data)[8 + header_size :]
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, dtype, shape, begin, end in entries:
+        flat: npt.NDArray[Any] = np.frombuffer(body[begin:end], dtype=_EXACT_DTYPES[dtype])
+        arrays[name] = flat.reshape(shape)
+    return arrays, metadata
+
+
 def write_safetensors(
-    tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
+    tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str], *, is_exact: bool = False
 ) -> bytes:
     """Return a file with the tensors (float32 or float16) in order of name, and the metadata.
+
+    With `is_exact` they are float32, float64 or uint32, for `read_exact_safetensors`.
 
     Raises:
         FormatError: an array of another dtype, a reserved name, or metadata that is not text.
     """
     header: dict[str, Any] = {METADATA_KEY: _check_metadata(dict(metadata))} if metadata else {}
+    dtypes = {item: name for name, item in _EXACT_DTYPES.items()} if is_exact else _WRITE_DTYPES
     parts: list[bytes] = []
     offset = 0
     for name in sorted(tensors):
         array = tensors[name]
-        dtype = _WRITE_DTYPES.get(array.dtype)
+        dtype = dtypes.get(array.dtype)
         if dtype is None or name == METADATA_KEY:
             raise FormatError(
                 f"cannot write tensor {name!r} of dtype {array.dtype}: give float32 or float16, "
@@ -136,11 +165,13 @@ def _header_size(raw: bytes, file_size: int) -> int:
     return header_size
 
 
-def _read_header(raw: bytes, body_size: int) -> tuple[list[_Entry], dict[str, str]]:
+def _read_header(
+    raw: bytes, body_size: int, item_bytes: Mapping[str, int] = _ITEM_BYTES
+) -> tuple[list[_Entry], dict[str, str]]:
     """Return the checked entries and the metadata."""
     header = _parse_header(raw)
     metadata = _check_metadata(header.pop(METADATA_KEY, {}))
-    entries = [_check_entry(name, value) for name, value in header.items()]
+    entries = [_check_entry(name, value, item_bytes) for name, value in header.items()]
     _check_tiling(entries, body_size)
     return entries, metadata
 
@@ -210,18 +241,19 @@ def _check_metadata(value: Any) -> dict[str, str]:
     return value
 
 
-def _check_entry(name: str, value: Any) -> _Entry:
+def _check_entry(name: str, value: Any, item_bytes: Mapping[str, int]) -> _Entry:
     shown = _shown(name)
     if not _is_text(name):
         raise _corrupted(f"the name {shown} is not text")
     if not isinstance(value, dict) or value.keys() != _FIELDS:
         raise _corrupted(f"the entry of {shown} has not exactly the fields {sorted(_FIELDS)}")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in item_bytes:
+        known = list(item_bytes)
         if isinstance(dtype, str) and _OTHER_DTYPE.fullmatch(dtype):
             raise FormatError(
-                f"tensor {shown} of the safetensors file has dtype {dtype}, expected F32, F16 or "
-                "BF16: convert it first"
+                f"tensor {shown} of the safetensors file has dtype {dtype}, expected "
+                f"{', '.join(known[:-1])} or {known[-1]}: convert it first"
             )
         raise _corrupted(f"{shown} has the unknown dtype {_shown(str(dtype))}")
     if not _are_sizes(shape) or len(shape) > _MAX_DIMENSIONS or _extent(shape) > _MAX_EXTENT:
@@ -229,7 +261,7 @@ def _check_entry(name: str, value: Any) -> _Entry:
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise _corrupted(f"{shown} has the data_offsets {_shown(str(offsets))}, expected two")
     begin, end = offsets
-    expected = prod(shape) * _ITEM_BYTES[dtype]
+    expected = prod(shape) * item_bytes[dtype]
     if end - begin != expected:
         raise _corrupted(
             f"{shown} has shape {tuple(shape)} in {dtype}, which takes {expected} bytes, "
