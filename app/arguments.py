@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from app import __version__
 from app.config import (
@@ -73,10 +74,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to start from")
     parser.add_argument("--out", type=Path, required=True, help="directory for the adapter")
+    parser.add_argument(
+        "--config", type=Path, help="settings, as JSON or .toml; options given here win over it"
+    )
     _add_settings(parser, LoraConfig, ("rank", "alpha"))
     rslora = LoraConfig.__dataclass_fields__["use_rslora"].metadata["help"]
-    parser.add_argument("--rslora", action="store_true", help=rslora)
-    parser.add_argument("--target-modules", default="all", help="all, or names with commas")
+    parser.add_argument(
+        "--rslora",
+        dest="use_rslora",
+        action=argparse.BooleanOptionalAction,
+        default=argparse.SUPPRESS,
+        help=rslora,
+    )
+    parser.add_argument(
+        "--target-modules", default=argparse.SUPPRESS, help="all (default), or names with commas"
+    )
     for name, choices in (
         ("schedule", SCHEDULES),
         ("rank_schedule", RANK_SCHEDULES),
@@ -84,10 +96,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         ("packing", PACKINGS),
         ("curriculum", CURRICULA),
     ):
-        default = TrainConfig.__dataclass_fields__[name].default
-        help = TrainConfig.__dataclass_fields__[name].metadata["help"]
+        field = TrainConfig.__dataclass_fields__[name]
         parser.add_argument(
-            f"--{name.replace('_', '-')}", choices=choices, default=default, help=help
+            f"--{name.replace('_', '-')}",
+            metavar=f"{{{','.join(choices)}}}",
+            default=argparse.SUPPRESS,
+            help=f"{field.metadata['help']} (default: {field.default})",
         )
     _add_settings(
         parser,
@@ -96,6 +110,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
             "max_seq_len",
             "micro_batch_size",
             "gradient_accumulation_steps",
+            "steps",
             "epochs",
             "learning_rate",
             "warmup_steps",
@@ -106,14 +121,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
             "seed",
         ),
     )
-    parser.add_argument("--steps", type=int, help="updates to make; default: by epochs")
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
     parser.add_argument("--text", type=Path, required=True, help="UTF-8 text file")
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
-    parser.add_argument("--max-seq-len", type=int, default=256, help="tokens in a window")
+    _add_settings(parser, TrainConfig, ("max_seq_len",))
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -139,14 +153,38 @@ def _add_tune(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser, config: type, names: tuple[str, ...]) -> None:
-    """Add one option for each named field of a settings class."""
+    """Add one option for each named field of a settings class.
+
+    An option that is not given stays out of the namespace, so that a file can set it; whether a
+    value is allowed is found out with all the others, not here.
+    """
     known = {item.name: item for item in fields(config)}
     for name in names:
         item = known[name]
-        kind = float if isinstance(item.default, float) or name == "alpha" else int
+        is_float = isinstance(item.default, float) or name == "alpha"
+        default = "by epochs" if item.default is None else item.default
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=kind,
-            default=item.default,
-            help=f"{item.metadata['help']} (default: {item.default})".replace("%", "%%"),
+            type=_number(float if is_float else int),
+            metavar=name.upper(),
+            default=argparse.SUPPRESS,
+            help=f"{item.metadata['help']} (default: {default})".replace("%", "%%"),
         )
+
+
+def _number(kind: type[int] | type[float]) -> Callable[[str], Any]:
+    """Return a reader of numbers that hands on what is none, for its sentence to come later."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return read
+
+
+def given_settings(options: argparse.Namespace, *configs: type) -> dict[str, Any]:
+    """Return the options that are settings of these classes, by name, as they were given."""
+    names = {item.name for config in configs for item in fields(config)}
+    return {name: value for name, value in vars(options).items() if name in names}

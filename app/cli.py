@@ -17,24 +17,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.arguments import build_parser
-from app.config import TARGET_MODULES, GenerationConfig, LoraConfig, TrainConfig
-from app.errors import StudioError
+from app.arguments import build_parser, given_settings
+from app.config import GenerationConfig, LoraConfig, TrainConfig
+from app.errors import ConfigError, Problems, StudioError
 from app.generate.generator import Generator
 from app.gpu.device import Device
 from app.io.adapter import read_adapter_dir, write_adapter_dir
 from app.io.folder import open_model_path
+from app.io.settings_file import read_settings_file, write_settings_file
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.bench import SHAPES, run_bench
 from app.plan.bench_table import TextTable
 from app.plan.bench_tuning import BenchTuning
 from app.plan.probe import collect_info
+from app.plan.run_input import RunInput, read_run, settings_values
 from app.plan.tuning_cache import FileStore
 from app.plan.tuning_policy import settle_tuning
 from app.text.chat_template import render_chat
-from app.text.corpus import decode_corpus
-from app.text.dataset import CorpusFile, Dataset, encode_files, goes_by_documents, make_dataset
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
@@ -47,7 +47,10 @@ MAX_CHAT_CONTEXT = 2048
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
     try:
-        options = build_parser().parse_args(arguments)
+        options, unknown = build_parser().parse_known_args(arguments)
+        options.unknown = [word for word in unknown if word.startswith("-")] or unknown
+        if unknown and options.command != "train":  # there it is told with all else
+            raise ConfigError(_unknown_options(options))
         command = {
             "train": _train,
             "eval": _eval,
@@ -123,48 +126,49 @@ def _open_adapter(model: Model, path: Path) -> Adapter:
     return adapter
 
 
-def _read_file(path: Path) -> CorpusFile:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StudioError(f"cannot read {path}: {error.strerror}") from error
-    return CorpusFile(path.name, decode_corpus(data, path.name))
-
-
-async def _read_dataset(model: Model, paths: Sequence[Path], config: TrainConfig) -> Dataset:
-    files = [_read_file(path) for path in paths]
-    by_documents = goes_by_documents(files, config.packing)
-    documents = await encode_files(
-        files, model.tokenizer, chat_template=model.chat_template, by_documents=by_documents
+def _unknown_options(options: argparse.Namespace) -> str:
+    return (
+        f"unknown option {', '.join(options.unknown)}: see python -m app {options.command} --help"
     )
-    return make_dataset(
-        documents,
-        by_documents=by_documents,
-        max_seq_len=config.max_seq_len,
-        packing=config.packing,
-        eval_fraction=config.eval_fraction,
-        seed=config.seed,
+
+
+async def _read_run(options: argparse.Namespace) -> RunInput:
+    """Check everything that `train` was given, without touching the device."""
+    problems = Problems()
+    if options.unknown:
+        problems.add(_unknown_options(options))
+    given = given_settings(options, LoraConfig, TrainConfig)
+    values: dict[str, Any] = {}
+    if options.config is not None:
+        with problems.gathered():
+            values = read_settings_file(options.config)
+    if "epochs" in given and "steps" not in given:
+        values.pop("steps", None)  # who asks for epochs does not want the file's steps
+    if options.out.exists() and not options.out.is_dir():
+        problems.add(f"cannot write to {options.out}: it is a file, give a directory")
+    return await read_run(
+        values | given,
+        model=options.model,
+        corpus=options.corpus,
+        adapter=options.adapter,
+        problems=problems,
     )
 
 
 async def _train(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
-    modules = TARGET_MODULES
-    if options.target_modules != "all":
-        modules = tuple(name.strip() for name in options.target_modules.split(","))
-    alpha = int(options.alpha) if options.alpha == int(options.alpha) else options.alpha
-    lora = LoraConfig(options.rank, alpha, modules, options.rslora).check()
-    names = set(TrainConfig.__dataclass_fields__)
-    config = TrainConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
+    asked = await _read_run(options)
+    lora, config, dataset = asked.lora, asked.config, asked.dataset
+    windows, held_out = dataset.train, dataset.evaluation
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
+    write_settings_file(options.out, settings_values(lora, config))
     model = await _open_model(options, output, may_measure=True)
-    dataset = await _read_dataset(model, options.corpus, config)
-    windows, held_out = dataset.train, dataset.evaluation
-    if options.adapter is not None:
-        adapter = _open_adapter(model, options.adapter)
+    if asked.adapter is not None:
+        adapter = Adapter(model.config, model.device, lora)
+        adapter.load(asked.adapter)
     else:
         if config.rank_schedule == "hardware":
             lora = await choose_rank(model, lora, windows, config)
@@ -221,11 +225,13 @@ async def _train(options: argparse.Namespace) -> None:
 
 async def _eval(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
-    config = TrainConfig(max_seq_len=options.max_seq_len, eval_fraction=0.0).check()
+    values = given_settings(options, TrainConfig) | {"eval_fraction": 0.0}
+    asked = await read_run(
+        values, model=options.model, corpus=[options.text], adapter=options.adapter
+    )
     model = await _open_model(options, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
-    dataset = await _read_dataset(model, [options.text], config)
-    result = await evaluate(model, adapter, dataset.train)
+    result = await evaluate(model, adapter, asked.dataset.train)
     assert result is not None
     output.result(
         {
@@ -240,8 +246,7 @@ async def _eval(options: argparse.Namespace) -> None:
 
 async def _chat(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
-    names = set(GenerationConfig.__dataclass_fields__)
-    config = GenerationConfig.from_dict({k: v for k, v in vars(options).items() if k in names})
+    config = GenerationConfig.from_dict(given_settings(options, GenerationConfig))
     model = await _open_model(options, output)
     adapter = _open_adapter(model, options.adapter) if options.adapter else None
     text = options.prompt

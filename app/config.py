@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from reprlib import repr as shown
 from typing import Any, Literal, Self
 
 from app.errors import ConfigError
@@ -33,11 +34,24 @@ TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"
 
 MAX_RANK = 256
 MAX_SEQ_LEN = 8192
+MAX_STEPS = 10**9
+MAX_EPOCHS = 10**6
 
 
 def is_whole(value: Any, low: int, high: float = float("inf")) -> bool:
     """Whether a value, of whatever type it was given as, is a whole number in range."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_number(value: Any, low: float, high: float) -> bool:
+    """Whether a value, of whatever type it was given as, is a finite number from low to high."""
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and low <= value <= high and abs(value) != math.inf
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value, of whatever type it was given as, is true or false."""
+    return isinstance(value, bool)
 
 
 def setting(default: Any, help: str) -> Any:
@@ -92,29 +106,60 @@ class _Checked:
     """Validation and strict construction shared by the settings below."""
 
     def problems(self) -> list[str]:
+        """Return one sentence for each setting out of range; values of any type may be held."""
         raise NotImplementedError
 
     def check(self) -> Self:
         """Return self, or raise ConfigError that lists every setting out of range."""
         problems = self.problems()
         if problems:
-            raise ConfigError("; ".join(problems))
+            raise ConfigError(*problems)
         return self
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the settings, in the order of the form."""
+        return tuple(item.name for item in fields(cls))  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from a mapping; unknown keys and bad values are all reported at once."""
-        known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
-        unknown = [
-            f"unknown setting {key!r}: choose from {', '.join(sorted(known))}"
-            for key in values
-            if key not in known
-        ]
-        built = cls(**{key: value for key, value in values.items() if key in known})
-        problems = unknown + built.problems()
+        known = cls.names()
+        built = cls(**{key: tidied(key, value) for key, value in values.items() if key in known})
+        problems = unknown_settings(values, known) + built.problems()
         if problems:
-            raise ConfigError("; ".join(problems))
+            raise ConfigError(*problems)
         return built
+
+
+def unknown_settings(values: Mapping[str, Any], known: tuple[str, ...]) -> list[str]:
+    """Return one sentence on all the keys that are no settings, or nothing."""
+    unknown = [shown(key) for key in values if key not in known]
+    if not unknown:
+        return []
+    plural = "s" if len(unknown) > 1 else ""
+    return [f"unknown setting{plural} {', '.join(unknown)}: choose from {', '.join(sorted(known))}"]
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def tidied(name: str, value: Any) -> Any:
+    """Return a value in the form that the settings hold; what cannot be one stays as it is.
+
+    JSON and JavaScript write 4 as 4.0 at times, and know lists only; modules may also be
+    written as the command line takes them: with commas, or "all" (PEFT: "all-linear").
+    """
+    if isinstance(value, float) and value.is_integer() and name in WHOLE:
+        return int(value)
+    if name != "target_modules":
+        return value
+    if value in ("all", "all-linear"):
+        return TARGET_MODULES
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -139,16 +184,20 @@ class LoraConfig(_Checked):
         """Return one sentence for each setting out of range."""
         found = []
         if not is_whole(self.rank, 1, MAX_RANK):
-            found.append(f"rank is {self.rank}: give a whole number from 1 to {MAX_RANK}")
-        if not 0 < self.alpha < 1e6:
-            found.append(f"alpha is {self.alpha}: give a number above 0")
-        if self.use_rslora not in (True, False):
-            found.append(f"use_rslora is {self.use_rslora!r}: give true or false")
-        wrong = [name for name in self.target_modules if name not in TARGET_MODULES]
-        if wrong or not self.target_modules:
+            found.append(f"rank is {shown(self.rank)}: give a whole number from 1 to {MAX_RANK}")
+        if not is_number(self.alpha, 0, 1e6) or not self.alpha:
+            found.append(f"alpha is {shown(self.alpha)}: give a number above 0, up to 1000000")
+        if not is_flag(self.use_rslora):
+            found.append(f"use_rslora is {shown(self.use_rslora)}: give true or false")
+        listed = _listed(self.target_modules)
+        wrong = [shown(name) for name in listed if name not in TARGET_MODULES]
+        if wrong or not listed:
+            choices = ", ".join(TARGET_MODULES)
             found.append(
-                f"target_modules has {wrong or 'nothing'}: choose from {', '.join(TARGET_MODULES)}"
+                f"target_modules has {', '.join(wrong) or 'nothing'}: choose from {choices}"
             )
+        elif len(set(listed)) < len(listed):
+            found.append("target_modules names a projection twice: give each once")
         return found
 
 
@@ -193,19 +242,18 @@ class TrainConfig(_Checked):
             ("max_seq_len", 2, MAX_SEQ_LEN),
             ("micro_batch_size", 1, 1024),
             ("gradient_accumulation_steps", 1, 4096),
-            ("warmup_steps", 0, 10**9),
+            ("warmup_steps", 0, MAX_STEPS),
             ("seed", 0, 2**32 - 1),
         )
         for name, low, high in whole:
             value = getattr(self, name)
             if not is_whole(value, low, high):
-                found.append(f"{name} is {value}: give a whole number from {low} to {high}")
-        if self.steps is not None and not is_whole(self.steps, 1):
-            found.append(f"steps is {self.steps}: give a whole number from 1")
-        if not self.epochs > 0:
-            found.append(f"epochs is {self.epochs}: give a number above 0")
-        if not 0 < self.learning_rate <= 10:
-            found.append(f"learning_rate is {self.learning_rate}: give a number above 0, up to 10")
+                found.append(f"{name} is {shown(value)}: give a whole number from {low} to {high}")
+        if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
+            found.append(
+                f"steps is {shown(self.steps)}: give a whole number from 1 to {MAX_STEPS}, or "
+                "nothing to go by epochs"
+            )
         choices: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("schedule", SCHEDULES),
             ("rank_schedule", RANK_SCHEDULES),
@@ -216,17 +264,20 @@ class TrainConfig(_Checked):
         for name, allowed in choices:
             value = getattr(self, name)
             if value not in allowed:
-                found.append(f"{name} is {value!r}: choose from {', '.join(allowed)}")
-        if not 0 < self.lora_plus_ratio <= 1000:
+                found.append(f"{name} is {shown(value)}: choose from {', '.join(allowed)}")
+        positive = (("epochs", MAX_EPOCHS), ("learning_rate", 10), ("lora_plus_ratio", 1000))
+        for name, high in positive:
+            value = getattr(self, name)
+            if not is_number(value, 0, high) or not value:
+                found.append(f"{name} is {shown(value)}: give a number above 0, up to {high}")
+        if not is_number(self.weight_decay, 0, 10):
+            found.append(f"weight_decay is {shown(self.weight_decay)}: give a number from 0 to 10")
+        if not is_number(self.max_grad_norm, 0, math.inf):
             found.append(
-                f"lora_plus_ratio is {self.lora_plus_ratio}: give a number above 0, up to 1000"
+                f"max_grad_norm is {shown(self.max_grad_norm)}: give 0 (off) or a number above"
             )
-        if not 0 <= self.weight_decay <= 10:
-            found.append(f"weight_decay is {self.weight_decay}: give a number from 0 to 10")
-        if not 0 <= self.max_grad_norm < float("inf"):
-            found.append(f"max_grad_norm is {self.max_grad_norm}: give 0 (off) or a number above")
-        if not 0 <= self.eval_fraction < 1:
-            found.append(f"eval_fraction is {self.eval_fraction}: give 0 or a share below 1")
+        if not is_number(self.eval_fraction, 0, 1) or self.eval_fraction == 1:
+            found.append(f"eval_fraction is {shown(self.eval_fraction)}: give 0 or a share below 1")
         return found
 
 
@@ -246,13 +297,24 @@ class GenerationConfig(_Checked):
         """Return one sentence for each setting out of range."""
         found = []
         if not is_whole(self.max_new_tokens, 1):
-            found.append(f"max_new_tokens is {self.max_new_tokens}: give a whole number from 1")
-        if not 0 <= self.temperature <= 10:
-            found.append(f"temperature is {self.temperature}: give a number from 0 to 10")
+            given = shown(self.max_new_tokens)
+            found.append(f"max_new_tokens is {given}: give a whole number from 1")
+        if not is_number(self.temperature, 0, 10):
+            found.append(f"temperature is {shown(self.temperature)}: give a number from 0 to 10")
         if not is_whole(self.top_k, 0):
-            found.append(f"top_k is {self.top_k}: give 0 (all) or a whole number")
-        if not 0 < self.top_p <= 1:
-            found.append(f"top_p is {self.top_p}: give a share above 0, up to 1")
-        if not 0 < self.repetition_penalty <= 10:
-            found.append(f"repetition_penalty is {self.repetition_penalty}: give 1 (off) to 10")
+            found.append(f"top_k is {shown(self.top_k)}: give 0 (all) or a whole number")
+        if not is_number(self.top_p, 0, 1) or not self.top_p:
+            found.append(f"top_p is {shown(self.top_p)}: give a share above 0, up to 1")
+        if not is_number(self.repetition_penalty, 0, 10) or not self.repetition_penalty:
+            given = shown(self.repetition_penalty)
+            found.append(f"repetition_penalty is {given}: give 1 (off) to 10")
         return found
+
+
+WHOLE = frozenset(
+    item.name
+    for config in (LoraConfig, TrainConfig, GenerationConfig)
+    for item in fields(config)
+    if str(item.type) in ("int", "int | None") or item.name == "alpha"
+)
+"""Settings that are whole numbers; alpha is one wherever it can be: PEFT's readers want that."""

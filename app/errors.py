@@ -4,9 +4,19 @@ Each message names what was given, what was expected and what to do about it, so
 the command line and the page can show it as it stands.
 """
 
+from __future__ import annotations
+
 
 class StudioError(Exception):
-    """Base of all errors a person can mend; shown without a traceback."""
+    """Base of all errors a person can mend; shown without a traceback.
+
+    Attributes:
+        problems: What is wrong, one sentence each; the message joins them.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class ConfigError(StudioError, ValueError):
@@ -51,3 +61,57 @@ class TrainingDivergedError(StudioError, ArithmeticError):
 
 class CheckpointError(StudioError, ValueError):
     """A checkpoint that cannot be gone on from: damaged, missing, or of another run."""
+
+
+class Problems:
+    """Gathers what is wrong with an input, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[StudioError] = []
+
+    def add(self, *sentences: str) -> None:
+        """Note settings that are out of range."""
+        if sentences:
+            self._errors.append(ConfigError(*sentences))
+
+    def gathered(self, but: type[StudioError] | tuple[()] = ()) -> _Gathering:
+        """Note an error of a `with` block instead of passing it on; the rest of it is left out.
+
+        Args:
+            but: Errors that are passed on.
+        """
+        return _Gathering(self._errors, but)
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """One sentence for each problem noted so far."""
+        return tuple(problem for error in self._errors for problem in error.problems)
+
+    def together(self) -> StudioError:
+        """Return what was noted as one error: of its kind, or ConfigError for several kinds."""
+        if len(self._errors) == 1:
+            return self._errors[0]
+        kinds = {type(error) for error in self._errors}
+        kind = kinds.pop() if len(kinds) == 1 else ConfigError
+        return kind(*self.found)
+
+    def raise_if_any(self) -> None:
+        """Raise what was noted; return where nothing was."""
+        if self._errors:
+            raise self.together()
+
+
+class _Gathering:
+    """A `with` block whose errors are noted."""
+
+    def __init__(self, errors: list[StudioError], but: type[StudioError] | tuple[()]) -> None:
+        self._errors, self._but = errors, but
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, StudioError) or isinstance(error, self._but):
+            return False
+        self._errors.append(error)
+        return True

@@ -6,10 +6,12 @@ export class StudioError extends Error {
   /**
    * @param {string} message
    * @param {string} kind the class of the error, e.g. AdapterError
+   * @param {string[]} problems the sentences of the message, where there are several
    */
-  constructor(message, kind) {
+  constructor(message, kind, problems = []) {
     super(message);
     this.kind = kind;
+    this.problems = problems;
   }
 }
 
@@ -50,7 +52,7 @@ export class Studio {
     }
     const waiting = this.waiting.get(data.id);
     this.waiting.delete(data.id);
-    if (data.error !== undefined) waiting?.reject(new StudioError(data.error, data.kind));
+    if (data.error !== undefined) waiting?.reject(new StudioError(data.error, data.kind, data.problems));
     else waiting?.resolve(data.result);
   }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.config import Packing
-from app.errors import CorpusError, StudioError
+from app.errors import CorpusError, Problems, StudioError
 from app.models.loader import Model
 from app.studio.protocol import Corpus
 from app.text.corpus import check_corpus_size, check_corpus_text, decode_corpus
@@ -123,10 +123,14 @@ async def read_files(corpus: Corpus) -> list[CorpusFile]:
     names = [file["name"] for file in chosen]
     together = names[0] if len(names) == 1 else f"{len(names)} files together"
     check_corpus_size(sum(file["file"].size_bytes for file in chosen), together)
-    return [
-        CorpusFile(name, decode_corpus(await file["file"].read(0, file["file"].size_bytes), name))
-        for name, file in zip(names, chosen, strict=True)
-    ]
+    files = []
+    problems = Problems()
+    for name, file in zip(names, chosen, strict=True):
+        data = await file["file"].read(0, file["file"].size_bytes)
+        with problems.gathered():
+            files.append(CorpusFile(name, decode_corpus(data, name)))
+    problems.raise_if_any()
+    return files
 
 
 def _key(files: Sequence[CorpusFile], by_documents: bool) -> bytes:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.config import LoraConfig, TrainConfig
+from app.errors import Problems
 from app.models.loader import Model
 from app.plan.defaults import estimate_seconds, suggest_config
+from app.plan.run_input import dataset_of, merge_settings, settings_values
 from app.studio.corpus import TokenizedCorpus
 from app.studio.protocol import PlanEvent
-from app.studio.settings import merge_settings, settings_message
-from app.text.dataset import Dataset, make_dataset
+from app.text.dataset import Dataset
 from app.text.windows import Windows
 from app.train.trainer import Trainer
 
@@ -82,8 +83,8 @@ class RunLayout:
     def problem_event(self, problem: str) -> PlanEvent:
         """Return a plan that cannot be made, and why."""
         return PlanEvent(
-            settings=settings_message(self.lora, self.config),
-            suggested=settings_message(self.suggested_lora, self.suggested),
+            settings=settings_values(self.lora, self.config),
+            suggested=settings_values(self.suggested_lora, self.suggested),
             problem=problem,
         )
 
@@ -105,23 +106,27 @@ def lay_out(
         speed: of the device.
 
     Raises:
-        ConfigError: settings out of range.
-        CorpusError: fewer than two tokens.
+        ConfigError: settings out of range, a window longer than the model's context; with what
+            the corpus lacks, where it does.
+        CorpusError: fewer than two tokens, and nothing else is wrong.
     """
     num_tokens = corpus.documents.num_tokens
     suggested = suggest_config(model.config, speed.gflops, num_tokens, speed.is_software)
     suggested_lora = kept_lora or LoraConfig()
-    lora, config = merge_settings(suggested_lora, suggested, edits)
+    problems = Problems()
+    lora, config = merge_settings(
+        suggested_lora,
+        suggested,
+        edits,
+        problems,
+        model=model.config,
+        model_name=model.base_name,
+    )
     if kept_lora is not None:
         lora = kept_lora
-    dataset = make_dataset(
-        corpus.documents,
-        by_documents=corpus.by_documents,
-        max_seq_len=config.max_seq_len,
-        packing=config.packing,
-        eval_fraction=config.eval_fraction,
-        seed=config.seed,
-    )
+    dataset = dataset_of(corpus.documents, config, problems, by_documents=corpus.by_documents)
+    problems.raise_if_any()
+    assert dataset is not None
     return RunLayout(lora, config, suggested_lora, suggested, dataset)
 
 

@@ -13,12 +13,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app.errors import ConfigError, DeviceLostError, NoAdapterError, StudioError
+from app.config import LoraConfig, TrainConfig
+from app.errors import ConfigError, DeviceLostError, NoAdapterError, Problems, StudioError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_gflops
+from app.plan.run_input import merge_settings, packing_of
 from app.plan.tuning_cache import TuningStore
 from app.studio.adapters import AdapterDesk
 from app.studio.bench import BenchDesk
@@ -38,7 +40,7 @@ from app.studio.protocol import (
     TokenEvent,
     to_message,
 )
-from app.studio.settings import describe_settings
+from app.studio.settings import describe_settings, labelled
 from app.studio.training import TrainingDesk
 from app.studio.tuning import TuningDesk
 
@@ -174,7 +176,11 @@ class Session:
                 raise ConfigError(f"the page asked for {request['type']!r}: reload it")
             answer["result"] = await handler(request)
         except StudioError as error:
-            answer |= {"error": _sentence(str(error)), "kind": type(error).__name__}
+            told = [labelled(problem) for problem in error.problems] or [str(error)]
+            problems = [_sentence(problem) for problem in told]
+            answer |= {"error": " ".join(problems), "kind": type(error).__name__}
+            if len(problems) > 1:
+                answer["problems"] = problems
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             reason = f"{type(error).__name__}: {error}"
@@ -289,10 +295,23 @@ class Session:
         return to_message(self._training.preview(request, corpus))
 
     async def _tokenize(self, request: Any, *, pinned: bool = False) -> TokenizedCorpus:
-        packing = request["edits"].get("packing", "none")
-        return await self._corpus.tokenize(
-            request["corpus"], self._ready_model(), packing=packing, pinned=pinned
+        """Return the tokens of a run's corpus; what is wrong with its settings is told along."""
+        model, edits = self._ready_model(), request["edits"]
+        packing = packing_of(edits.get("packing"))
+        problems = Problems()
+        with problems.gathered(but=SupersededError):
+            return await self._corpus.tokenize(
+                request["corpus"], model, packing=packing, pinned=pinned
+            )
+        merge_settings(
+            LoraConfig(),
+            TrainConfig(max_seq_len=2),  # not the suggestion: it takes the corpus to know it
+            edits,
+            problems,
+            model=model.config,
+            model_name=model.base_name,
         )
+        raise problems.together()
 
     async def _train(self, request: Any) -> Message:
         self._ready_model()

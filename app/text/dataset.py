@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.errors import Problems
 from app.text.documents import Documents, encode_documents
 from app.text.encode import encode_corpus
 from app.text.packing import occupancy, pack
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.config import Packing
+    from app.text.records import Record
     from app.text.tokenizer import Tokenizer
 
     Progress = Callable[[int, int], None]
@@ -73,6 +75,21 @@ def goes_by_documents(files: Sequence[CorpusFile], packing: Packing) -> bool:
     return packing != "none" or any(file.is_table for file in files)
 
 
+def read_all_records(files: Sequence[CorpusFile]) -> list[Record]:
+    """Return the records of all files.
+
+    Raises:
+        CorpusError: the mistakes of every file.
+    """
+    records: list[Record] = []
+    problems = Problems()
+    for file in files:
+        with problems.gathered():
+            records += read_records(file.name, file.text)
+    problems.raise_if_any()
+    return records
+
+
 async def encode_files(
     files: Sequence[CorpusFile],
     tokenizer: Tokenizer,
@@ -91,11 +108,11 @@ async def encode_files(
         on_progress: Called with the characters, or records, done and their number.
 
     Raises:
-        CorpusError: a file's mistakes, or too little to learn.
+        CorpusError: the files' mistakes, or too little to learn.
         FormatError: the chat template refuses a conversation.
     """
     if by_documents:
-        records = [record for file in files for record in read_records(file.name, file.text)]
+        records = read_all_records(files)
         return await encode_documents(records, tokenizer, chat_template, on_progress)
     text = "\n\n".join(file.text for file in files)
     token_ids = await encode_corpus(tokenizer, text, on_progress)

@@ -1,22 +1,25 @@
 // @ts-check
 /** The one place where errors are shown, and the quiet voice for screen readers. */
 
-import { button, element, setText } from './dom.js';
+import { StudioError } from '../api.js';
+import { button, element, make, setText } from './dom.js';
 
 const ANNOUNCE_EVERY_MS = 5_000;
 
 /**
- * Show one sentence of what went wrong and what to do.
+ * Show what went wrong and what to do: one sentence, or a list where several things did.
  * @param {string} sentence
+ * @param {string[]} [problems]
  */
-export function showError(sentence) {
-  setText(element('error-text'), sentence);
+export function showError(sentence, problems = []) {
+  if (problems.length) element('error-text').replaceChildren(make('ul', {}, ...problems.map((text) => make('li', { text }))));
+  else setText(element('error-text'), sentence);
   element('error').hidden = false;
 }
 
 /** @param {unknown} error */
 export function showFailure(error) {
-  showError(error instanceof Error ? error.message : String(error));
+  showError(error instanceof Error ? error.message : String(error), error instanceof StudioError ? error.problems : []);
 }
 
 export function clearError() {

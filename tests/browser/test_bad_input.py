@@ -98,12 +98,18 @@ def test_text_of_50_megabytes(studio: Studio, tmp_path: Path) -> None:
     assert studio.get("corpus-text").input_value() == "typed before"
 
 
-def test_setting_out_of_range(studio: Studio) -> None:
+def test_all_settings_out_of_range_are_told_at_once(studio: Studio) -> None:
     studio.paste("some text to learn from " * 8)
     studio.wait_counted()
-    studio.change_settings(learning_rate="-1")
+    studio.change_settings(learning_rate="-1", rank="many", max_seq_len="5000")
     studio.train()
-    studio.wait_error("learning_rate")
+    studio.wait_error(
+        "Learning rate is -1: give a number above 0, up to 10.",
+        "Rank is 'many': give a whole number from 1 to 256.",
+        "Window, in tokens is 5000",
+        "context of 512 tokens",
+    )
+    assert studio.get("error").locator("li").count() == 3
     studio.get("plan-open").click()
     studio.page.locator("#plan-reset").click()
     studio.page.locator("#plan-dialog").get_by_role("button", name="Done").click()

@@ -93,6 +93,48 @@ def test_same_seed_same_losses_and_a_run_goes_on_from_its_adapter(folder: Path) 
     assert further[0]["loss"] < first[0]["loss"]
 
 
+def test_settings_from_a_file_and_a_run_repeated_from_what_it_wrote(folder: Path) -> None:
+    config = folder / "run.json"
+    config.write_text('{"r": 2, "lora_alpha": 4, "steps": 9, "seed": 7, "packing": "dual"}')
+    first = train(folder, "from-file", "--config", str(config), "--steps", "3", "--rslora")
+    assert len(first) == 4  # an option wins over the file
+    written = json.loads((folder / "from-file" / "settings.json").read_text())
+    assert (written["rank"], written["steps"], written["use_rslora"]) == (2, 3, True)
+    assert (written["packing"], written["max_seq_len"]) == ("dual", 16)
+    again = lines(
+        *("train", "--model", folder / "tiny.gguf", "--corpus", folder / "text.txt"),
+        *("--out", folder / "repeated", "--config", folder / "from-file" / "settings.json"),
+    )
+    assert [step["loss"] for step in again[:-1]] == [step["loss"] for step in first[:-1]]
+
+
+def test_all_that_is_wrong_is_one_line_before_the_model_is_touched(folder: Path) -> None:
+    config = folder / "wrong.json"
+    config.write_text('{"rank": 0, "learning_rate": "fast", "ranks": 3, "eval_fraction": 1}')
+    (folder / "nothing.txt").write_bytes(b"")
+    done = run(
+        *("train", "--model", folder / "tiny.gguf", "--corpus", folder / "nothing.txt"),
+        *("--out", folder / "untouched", "--config", config, "--max-seq-len", "5000"),
+        *("--optimizer", "sgd", "--alpha", "nan", "--colour", "blue", "--json"),
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()  # no device was opened, no model loaded
+    for words in (
+        "unknown option --colour",
+        "unknown setting 'ranks': choose from alpha,",
+        "rank is 0: give a whole number from 1 to 256",
+        "alpha is nan: give a number above 0",
+        "learning_rate is 'fast': give a number above 0, up to 10",
+        "eval_fraction is 1: give 0 or a share below 1",
+        "optimizer is 'sgd': choose from adamw, adam8bit, adafactor",
+        "max_seq_len is 5000: Tiny Random has a context of 512 tokens",
+        "nothing.txt is empty",
+    ):
+        assert words in line
+    assert not (folder / "untouched").exists()
+
+
 def test_an_interrupted_run_keeps_its_adapter(folder: Path) -> None:
     out = folder / "interrupted"
     arguments = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt", "--out", out)
@@ -128,7 +170,7 @@ def test_info(folder: Path) -> None:
         (("train", "--learning-rate", "-1", "--corpus", "{text}", "--out", "{out}"), "-1"),
         (
             ("train", "--packing", "triple", "--corpus", "{text}", "--out", "{out}"),
-            "invalid choice",
+            "packing is 'triple': choose from none, dual, best-fit",
         ),
         (("train", "--corpus", "{missing}", "--out", "{out}"), "missing.txt"),
         (("train", "--corpus", "{empty}", "--out", "{out}"), "empty"),

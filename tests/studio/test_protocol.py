@@ -8,12 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
 from app.config import LoraConfig, TrainConfig
-from app.errors import ConfigError
 from app.studio import protocol
-from app.studio.settings import describe_settings, merge_settings, settings_message
+from app.studio.settings import describe_settings, labelled
 from app.text.corpus import MAX_CORPUS_BYTES
 
 STATIC = Path(__file__).parents[2] / "static"
@@ -78,28 +75,6 @@ def test_every_setting_is_described_with_its_help() -> None:
     assert json.loads(json.dumps(describe_settings())) == describe_settings()
 
 
-def test_edits_win_over_suggestions_and_numbers_from_javascript_count_as_whole() -> None:
-    lora, train = merge_settings(
-        LoraConfig(),
-        TrainConfig(),
-        {"rank": 8.0, "steps": 12.0, "target_modules": ["q_proj"], "learning_rate": 2},
-    )
-    assert (lora.rank, lora.target_modules) == (8, ("q_proj",))
-    assert (train.steps, train.learning_rate) == (12, 2)
-    shown = settings_message(lora, train)
-    assert shown["target_modules"] == ["q_proj"]
-    assert shown["micro_batch_size"] == TrainConfig().micro_batch_size
-
-
-def test_all_bad_edits_are_named_at_once() -> None:
-    edits = {"rank": 0, "learning_rate": -1, "nonsense": 1}
-    with pytest.raises(ConfigError) as caught:
-        merge_settings(LoraConfig(), TrainConfig(), edits)
-    for word in ("rank", "learning_rate", "nonsense"):
-        assert word in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["rank", "alpha", "learning_rate", "epochs", "steps", "seed"])
-def test_a_word_where_a_number_belongs_is_a_sentence(name: str) -> None:
-    with pytest.raises(ConfigError, match="number"):
-        merge_settings(LoraConfig(), TrainConfig(), {name: "many"})
+def test_a_problem_is_told_by_the_name_that_the_form_shows() -> None:
+    assert labelled("max_seq_len is 1: give more") == "Window, in tokens is 1: give more"
+    assert labelled("the corpus is empty") == "the corpus is empty"

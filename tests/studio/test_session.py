@@ -303,6 +303,15 @@ def test_settings_out_of_range_and_an_absurd_size_are_refused_before_anything_is
         before = loaded.device.allocated_bytes
         assert "Rank is 0" in await loaded.refused("train", **run_fields(rank=0))
         assert "context" in await loaded.refused("train", **run_fields(max_seq_len=8192))
+        edits = {"max_seq_len": 8192, "rank": "4", "seed": -1, "colour": 1, "eval_fraction": 1}
+        for kind, text, last in (("train", "", "is empty"), ("plan", "a", "at least 2 tokens")):
+            answer = await loaded.send(kind, **run_fields(text, **edits))
+            told = answer["problems"]
+            assert answer["error"] == " ".join(told)
+            assert len(told) == len(edits) + 1
+            for words in ("Window, in tokens is 8192", "Rank is '4'", "Seed is -1", "'colour'",
+                          "Kept for evaluation is 1", last):  # fmt: skip
+                assert sum(words in problem for problem in told) == 1
         assert loaded.device.allocated_bytes == before
 
     run(story())
