@@ -285,7 +285,7 @@ class TrainConfig(_Checked):
 class GenerationConfig(_Checked):
     """Settings of one answer."""
 
-    max_new_tokens: int = setting(128, "Longest answer, in tokens.")
+    max_new_tokens: int = setting(128, "Tokens after which an answer is cut.")
     temperature: float = setting(0.7, "0 always takes the likeliest token; higher is freer.")
     top_k: int = setting(0, "Choose among this many likeliest tokens; 0 is all.")
     top_p: float = setting(0.95, "Choose among the likeliest tokens that sum to this share.")
@@ -308,6 +308,8 @@ class GenerationConfig(_Checked):
         if not is_number(self.repetition_penalty, 0, 10) or not self.repetition_penalty:
             given = shown(self.repetition_penalty)
             found.append(f"repetition_penalty is {given}: give 1 (off) to 10")
+        if not is_whole(self.seed, 0, 2**32 - 1):
+            found.append(f"seed is {shown(self.seed)}: give a whole number from 0 to {2**32 - 1}")
         return found
 
 

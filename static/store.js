@@ -19,11 +19,13 @@
  * @property {boolean} hasCorpus
  * @property {Count|null} count
  * @property {Field[]} fields
+ * @property {Field[]} answerFields settings of an answer
  * @property {Plan|null} plan
  * @property {string} planProblem why no run can be planned, '' where one can
  * @property {Run|null} run
  * @property {Adapter|null} adapter
  * @property {boolean} useLora
+ * @property {boolean} compare answers come side by side
  * @property {number|null} allocatedBytes
  * @property {Evaluation|null} evaluation
  * @property {string} evaluating
@@ -33,8 +35,8 @@
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], plan: null, planProblem: '', run: null,
-  adapter: null, useLora: false, allocatedBytes: null, evaluation: null, evaluating: '', question: '',
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], answerFields: [], plan: null, planProblem: '', run: null,
+  adapter: null, useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', question: '',
 };
 
 /** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */

@@ -40,7 +40,8 @@
  *
  * @typedef {{role: 'user'|'assistant'|'system', content: string}} Message
  * @typedef {{text: string, stop_reason: 'stop'|'length'|'stopped', num_tokens: number,
- *   tokens_per_second: number, prefill_seconds: number, num_dropped: number}} Answer
+ *   num_prompt_tokens: number, max_context: number, tokens_per_second: number,
+ *   prefill_seconds: number, num_dropped: number}} Answer
  *
  * @typedef {{kind: 'bundled'}|{kind: 'url', url: string}|{kind: 'file', file: File}} ModelSource
  */

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.config import GenerationConfig, ModelConfig
+from app.config import ModelConfig
 from app.errors import ConfigError
 from app.generate.generator import Generator
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.studio.protocol import ChatMessage, ChatRequest
+from app.studio.settings import merge_generation
 from app.text.chat_template import render_chat
 from app.text.tokenizer import StreamDecoder
 
@@ -22,11 +23,19 @@ END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoft
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said, how it ended and how fast it came."""
+    """What was said, how it ended and how fast it came.
+
+    Attributes:
+        num_tokens: of the answer; `num_prompt_tokens` of all that it answers.
+        max_context: tokens of both that the model sees at once.
+        num_dropped: oldest messages that were left out for want of room.
+    """
 
     text: str
     stop_reason: str
     num_tokens: int
+    num_prompt_tokens: int
+    max_context: int
     tokens_per_second: float
     prefill_seconds: float
     num_dropped: int
@@ -58,11 +67,9 @@ class Conversation:
             ConfigError: settings out of range, or a message longer than the model can see.
         """
         tokenizer = self._model.tokenizer
-        config = GenerationConfig(
-            max_new_tokens=int(request["max_new_tokens"]),
-            temperature=float(request["temperature"]),
-            stop_token_ids=self._stop_token_ids(),
-        ).check()
+        config = replace(
+            merge_generation(request["settings"]), stop_token_ids=self._stop_token_ids()
+        )
         room = self.max_context - min(config.max_new_tokens, self.max_context // 2)
         prompt, num_dropped = await self._fit(request["messages"], request["raw"], room)
         decoder = StreamDecoder(tokenizer, skip_special=True)
@@ -87,6 +94,8 @@ class Conversation:
             text="".join(pieces).strip() if not request["raw"] else "".join(pieces),
             stop_reason=result.stop_reason,
             num_tokens=len(result.token_ids),
+            num_prompt_tokens=result.num_prompt_tokens,
+            max_context=self.max_context,
             tokens_per_second=result.tokens_per_second,
             prefill_seconds=result.prefill_seconds,
             num_dropped=num_dropped,
@@ -111,16 +120,21 @@ class Conversation:
     async def _fit(
         self, messages: Sequence[ChatMessage], raw: bool, room: int
     ) -> tuple[list[int], int]:
-        """Return the prompt's tokens and how many of the oldest messages were left out."""
+        """Return the prompt's tokens and how many of the oldest messages were left out.
+
+        A system prompt at the beginning always stays.
+        """
         kept = list(messages)
+        system = [kept.pop(0)] if kept and kept[0]["role"] == "system" else []
         while True:
-            token_ids = await self._encode(kept, raw)
+            token_ids = await self._encode([*system, *kept], raw)
             if len(token_ids) <= room:
-                return token_ids, len(messages) - len(kept)
+                return token_ids, len(messages) - len(system) - len(kept)
             if len(kept) <= 1:
                 raise ConfigError(
-                    f"your message has {len(token_ids)} tokens and the model sees at most {room} "
-                    "of them at once: shorten it"
+                    f"your message{' with its system prompt' if system else ''} has "
+                    f"{len(token_ids)} tokens and the model sees at most {room} of them at once: "
+                    "shorten it"
                 )
             del kept[: 2 if len(kept) > 2 else 1]
 

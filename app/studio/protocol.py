@@ -70,14 +70,16 @@ class ChatMessage(TypedDict):
 
 
 class ChatRequest(TypedDict):
-    """A conversation whose next answer is asked for."""
+    """A conversation whose next answer is asked for.
+
+    `settings` holds those of an answer that the person changed; all others are suggested.
+    """
 
     id: int
     messages: list[ChatMessage]
     use_lora: bool
     raw: bool
-    temperature: float
-    max_new_tokens: int
+    settings: dict[str, Any]
 
 
 class ImportRequest(TypedDict):
@@ -132,10 +134,11 @@ class ErrorEvent:
 
 @dataclass(frozen=True)
 class SettingsEvent:
-    """The settings of a run, described for the form."""
+    """The settings of a run and of an answer, described for the forms."""
 
     type: ClassVar[str] = "settings"
     fields: list[Message]
+    generation: list[Message]
 
 
 @dataclass(frozen=True)

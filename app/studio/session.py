@@ -40,7 +40,7 @@ from app.studio.protocol import (
     TokenEvent,
     to_message,
 )
-from app.studio.settings import describe_settings, labelled
+from app.studio.settings import describe_generation, describe_settings, labelled
 from app.studio.training import TrainingDesk
 from app.studio.tuning import TuningDesk
 
@@ -132,7 +132,7 @@ class Session:
 
     async def start(self) -> None:
         """Open the device; tells the page what it is, or why there is none."""
-        self.post(SettingsEvent(describe_settings()))
+        self.post(SettingsEvent(describe_settings(), describe_generation()))
         try:
             await self._find_device()
         except StudioError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import Field, fields, replace
 from typing import Any
 
 from app.config import (
@@ -13,9 +14,13 @@ from app.config import (
     SCHEDULES,
     TARGET_MODULES,
     WHOLE,
+    GenerationConfig,
     LoraConfig,
     TrainConfig,
+    tidied,
+    unknown_settings,
 )
+from app.errors import ConfigError
 
 LABELS = {
     "rank": "Rank",
@@ -39,6 +44,11 @@ LABELS = {
     "curriculum": "Curriculum",
     "eval_fraction": "Kept for evaluation",
     "seed": "Seed",
+    "max_new_tokens": "Longest answer",
+    "temperature": "Temperature",
+    "top_k": "Top-k",
+    "top_p": "Top-p",
+    "repetition_penalty": "Repetition penalty",
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -52,25 +62,49 @@ CHOICES: dict[str, tuple[str, ...]] = {
 SWITCHES = frozenset(("use_rslora",))
 OPTIONAL = frozenset(("steps",))
 
+ANSWER = GenerationConfig(temperature=0.0)
+"""How the page's chat answers unless told otherwise: greedily, so that answers compare."""
+
+GENERATION_NAMES = tuple(name for name in GenerationConfig.names() if name != "stop_token_ids")
+"""What a person sets of an answer; where it ends is the model's affair."""
+
 
 def describe_settings() -> list[dict[str, Any]]:
     """Return name, label, help, kind, choices and default of every setting, in form order."""
-    described = []
-    for item in (*fields(LoraConfig), *fields(TrainConfig)):
-        name = item.name
-        default = list(item.default) if isinstance(item.default, tuple) else item.default
-        described.append(
-            {
-                "name": name,
-                "label": LABELS.get(name, name.replace("_", " ").capitalize()),
-                "help": item.metadata.get("help", ""),
-                "kind": _kind(name),
-                "choices": list(CHOICES.get(name, ())),
-                "default": default,
-                "optional": name in OPTIONAL,
-            }
-        )
-    return described
+    return [_describe(item, item.default) for item in (*fields(LoraConfig), *fields(TrainConfig))]
+
+
+def describe_generation() -> list[dict[str, Any]]:
+    """Return the same of every setting of an answer."""
+    known = {item.name: item for item in fields(GenerationConfig)}
+    return [_describe(known[name], getattr(ANSWER, name)) for name in GENERATION_NAMES]
+
+
+def _describe(item: Field[Any], default: Any) -> dict[str, Any]:
+    name = item.name
+    return {
+        "name": name,
+        "label": LABELS.get(name, name.replace("_", " ").capitalize()),
+        "help": item.metadata.get("help", ""),
+        "kind": _kind(name),
+        "choices": list(CHOICES.get(name, ())),
+        "default": list(default) if isinstance(default, tuple) else default,
+        "optional": name in OPTIONAL,
+    }
+
+
+def merge_generation(edits: Mapping[str, Any]) -> GenerationConfig:
+    """Return how to answer: the page's choice with a person's edits on top.
+
+    Raises:
+        ConfigError: unknown names and values out of range, all in one message.
+    """
+    known = {name: tidied(name, value) for name, value in edits.items() if name in GENERATION_NAMES}
+    merged = replace(ANSWER, **known)
+    problems = unknown_settings(edits, GENERATION_NAMES) + merged.problems()
+    if problems:
+        raise ConfigError(*problems)
+    return merged
 
 
 def labelled(problem: str) -> str:

@@ -1,31 +1,32 @@
 // @ts-check
-/** The bubbles of the conversation. */
+/** The conversation on the screen: a turn is a question and one answer, or two side by side. */
 
 import { make, setText } from './dom.js';
-import { formatRate } from './format.js';
+import { formatCount, formatRate } from './format.js';
+import { showMarkdown } from './markdown-view.js';
 
 /** @import {Answer} from '../types.js' */
+
+/** @typedef {{key: string, label: string, isBase: boolean}} Voice */
 
 /** Within this distance of the end, the log follows what is being written. */
 const FOLLOW_PX = 60;
 
-/** @param {HTMLElement} log */
-function follow(log) {
+/**
+ * Remember whether a log shows its end; what is returned goes there again.
+ * @param {HTMLElement} log
+ */
+export function follow(log) {
   const near = log.scrollHeight - log.scrollTop - log.clientHeight < FOLLOW_PX;
   return () => {
     if (near) log.scrollTop = log.scrollHeight;
   };
 }
 
-/**
- * @param {HTMLElement} log
- * @param {string} text
- */
-export function addQuestion(log, text) {
-  const node = make('article', { class: 'msg user', 'data-role': 'user' }, make('div', { class: 'msg-body', text }));
-  log.querySelector('.log-empty')?.remove();
-  log.append(node);
-  log.scrollTop = log.scrollHeight;
+/** @param {string} text @param {string} label what it does, in full @param {() => void} action */
+export function smallButton(text, label, action) {
+  const node = make('button', { type: 'button', class: 'link small', text, 'aria-label': label, title: label });
+  node.addEventListener('click', action);
   return node;
 }
 
@@ -33,19 +34,23 @@ export function addQuestion(log, text) {
 export class AnswerBubble {
   /**
    * @param {HTMLElement} log
-   * @param {boolean} useLora
+   * @param {Voice} voice
+   * @param {boolean} isPlain the text is no Markdown
    */
-  constructor(log, useLora) {
+  constructor(log, voice, isPlain) {
     this.log = log;
     this.text = '';
+    this.isPlain = isPlain;
     this.scheduled = false;
-    this.body = make('div', { class: 'msg-body' });
-    this.about = make('span', { text: 'reading…' });
-    const by = useLora ? 'lora' : 'base';
-    this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': by, 'data-busy': '' },
-      this.body, make('div', { class: 'msg-by' }, make('span', { class: 'by', text: useLora ? 'LoRA' : 'Base' }), this.about));
-    log.append(this.node);
-    log.scrollTop = log.scrollHeight;
+    this.body = make('div', { class: isPlain ? 'msg-body plain' : 'msg-body md' });
+    this.about = make('span', { class: 'about', text: 'waiting…' });
+    this.actions = make('span', { class: 'msg-actions' });
+    const by = make('div', { class: 'msg-by' }, make('span', { class: 'by', text: voice.label }), this.about, this.actions);
+    this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': voice.isBase ? 'base' : 'lora', 'data-busy': '', 'aria-label': `${voice.label} answers` }, this.body, by);
+  }
+
+  begin() {
+    setText(this.about, 'reading…');
   }
 
   /** @param {string} delta */
@@ -53,37 +58,100 @@ export class AnswerBubble {
     this.text += delta;
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => this.render());
+    requestAnimationFrame(() => {
+      if (this.scheduled) this.render();
+    });
   }
 
   render() {
     this.scheduled = false;
     const keep = follow(this.log);
-    setText(this.body, this.text);
+    if (this.isPlain) setText(this.body, this.text);
+    else showMarkdown(this.body, this.text);
     if (this.text && 'busy' in this.node.dataset) setText(this.about, '');
     keep();
   }
 
-  /** @param {Answer} answer */
-  finish(answer) {
+  /**
+   * @param {Answer} answer
+   * @param {string[]} notes sentences to add
+   */
+  finish(answer, notes) {
     const keep = follow(this.log);
     this.text = answer.text;
     delete this.node.dataset['busy'];
     this.render();
-    const parts = [`${answer.num_tokens} tokens`];
+    const parts = [`${formatCount(answer.num_tokens)} ${answer.num_tokens === 1 ? 'token' : 'tokens'}`];
     if (answer.tokens_per_second > 0) parts.push(`${formatRate(answer.tokens_per_second)} tokens/s`);
     if (answer.stop_reason === 'length') parts.push('cut at the longest answer set');
     if (answer.stop_reason === 'stopped') parts.push('stopped');
     setText(this.about, parts.join(' · '));
     if (!answer.text.trim()) setText(this.body, '(The model said nothing.)');
-    if (answer.num_dropped > 0) {
-      this.node.append(make('p', { class: 'msg-note', text: 'The conversation is longer than the model can see: its oldest part was left out.' }));
-    }
+    else this.actions.append(smallButton('Copy', 'Copy this answer', () => void navigator.clipboard.writeText(answer.text).catch(() => {})));
+    for (const text of notes) this.node.append(make('p', { class: 'msg-note', text }));
     keep();
   }
+}
 
-  remove() {
-    this.node.remove();
+/** A question, to be edited in its place, and its answers. */
+export class TurnView {
+  /**
+   * @param {HTMLElement} log
+   * @param {string} question
+   * @param {(question: string) => void} onEdit called with the question as it was changed
+   */
+  constructor(log, question, onEdit) {
+    this.log = log;
+    this.question = question;
+    this.onEdit = onEdit;
+    this.answers = make('div', { class: 'answers' });
+    this.body = make('div', { class: 'msg-body', text: question });
+    this.edit = smallButton('Edit', 'Edit this message; the conversation goes on from it', () => this.startEdit());
+    this.by = make('div', { class: 'msg-by' }, make('span', { class: 'msg-actions' }, this.edit));
+    this.asked = make('article', { class: 'msg user', 'data-role': 'user', 'aria-label': 'You' }, this.body, this.by);
+    this.node = make('section', { class: 'turn' }, this.asked, this.answers);
+    log.querySelector('.log-empty')?.remove();
+    log.append(this.node);
+    log.scrollTop = log.scrollHeight;
+  }
+
+  /** @param {Voice[]} voices @param {boolean} isPlain */
+  addAnswers(voices, isPlain) {
+    const bubbles = voices.map((voice) => new AnswerBubble(this.log, voice, isPlain));
+    this.answers.classList.toggle('two', bubbles.length > 1);
+    this.answers.replaceChildren(...bubbles.map((bubble) => bubble.node));
+    this.log.scrollTop = this.log.scrollHeight;
+    return bubbles;
+  }
+
+  startEdit() {
+    const box = make('textarea', { rows: '2', 'aria-label': 'Edit your message' });
+    box.value = this.question;
+    const stop = () => {
+      form.replaceWith(this.body);
+      this.by.hidden = false;
+      this.edit.focus();
+    };
+    const send = () => {
+      const changed = box.value.trim();
+      stop();
+      if (changed) this.onEdit(changed);
+    };
+    const form = make('form', { class: 'msg-edit' }, box, make('div', { class: 'row' },
+      make('button', { type: 'submit', class: 'primary', text: 'Send' }), smallButton('Cancel', 'Leave the message as it was', stop)));
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      send();
+    });
+    box.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') stop();
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      send();
+    });
+    this.by.hidden = true;
+    this.body.replaceWith(form);
+    box.focus();
   }
 }
 
@@ -94,5 +162,5 @@ export class AnswerBubble {
 export function showEmpty(log) {
   log.replaceChildren(make('div', { class: 'log-empty' },
     make('strong', { text: 'Ask before, ask after' }),
-    make('span', { text: 'Ask the base model something about your text, train, then switch to LoRA and ask again.' })));
+    make('span', { text: 'Ask the base model something about your text, train, then switch to LoRA and ask again, or have both answer side by side.' })));
 }

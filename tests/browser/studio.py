@@ -156,8 +156,10 @@ class Studio:
     # Chat
 
     def change_chat(self, **settings: Any) -> None:
+        """Type into the chat's settings: `length`, `raw`, `system`, or any of an answer."""
         self.page.locator("#chat-settings-open").click()
         for name, value in settings.items():
+            name = "max_new_tokens" if name == "length" else name
             field = self.page.locator(f"#chat-{name}")
             if isinstance(value, bool):
                 field.set_checked(value)

@@ -74,9 +74,7 @@ class Page:
 
     async def chat(self, question: str, *, use_lora: bool, **settings: Any) -> Message:
         """Ask one question greedily."""
-        fields: Message = {"raw": False, "temperature": 0, "max_new_tokens": 12} | settings
-        messages = fields.pop("messages", [{"role": "user", "content": question}])
-        answer: Message = await self.ask("chat", messages=messages, use_lora=use_lora, **fields)
+        answer: Message = await self.ask("chat", **chat_fields(question, use_lora, **settings))
         return answer
 
     async def train(self, **edits: Any) -> Message:
@@ -91,6 +89,23 @@ class Page:
     def statuses(self) -> list[str]:
         """Return the status words in the order they came."""
         return [message["status"] for message in self.events("status")]
+
+
+def chat_fields(
+    question: str,
+    use_lora: bool,
+    *,
+    messages: list[Message] | None = None,
+    raw: bool = False,
+    **settings: Any,
+) -> Message:
+    """Return what a chat asks for: greedily, unless the settings say otherwise."""
+    return {
+        "messages": messages or [{"role": "user", "content": question}],
+        "use_lora": use_lora,
+        "raw": raw,
+        "settings": {"temperature": 0, "max_new_tokens": 12} | settings,
+    }
 
 
 def run_fields(

@@ -15,7 +15,7 @@ from app.io.gguf import read_gguf
 from app.io.safetensors import read_safetensors, write_safetensors
 from app.io.source import MemorySource
 from tests.conftest import run
-from tests.studio.conftest import TEXT, Page, run_fields
+from tests.studio.conftest import TEXT, Page, chat_fields, run_fields
 from tests.tiny_model import make_tiny_gguf
 
 pytestmark = pytest.mark.gpu
@@ -368,9 +368,7 @@ def test_chat_stop_ends_an_answer_and_a_long_conversation_drops_its_oldest(loade
         messages = turns * 8 + [{"role": "user", "content": "end"}]
         long = await loaded.chat("", use_lora=False, messages=messages)
         assert long["num_dropped"] > 0
-        huge = [{"role": "user", "content": "word " * 4000}]
-        fields = {"raw": False, "temperature": 0, "max_new_tokens": 5, "use_lora": False}
-        assert "shorten" in await loaded.refused("chat", messages=huge, **fields)
+        assert "shorten" in await loaded.refused("chat", **chat_fields("word " * 4000, False))
 
     run(story())
 
@@ -387,9 +385,7 @@ def test_a_lost_device_hands_out_the_adapter_and_the_model_can_be_chosen_again(
 
         with monkeypatch.context() as patch:
             patch.setattr(type(loaded.device), "run", lose)
-            fields = {"raw": True, "temperature": 0, "max_new_tokens": 5, "use_lora": False}
-            messages = [{"role": "user", "content": QUESTION}]
-            sentence = await loaded.refused("chat", messages=messages, **fields)
+            sentence = await loaded.refused("chat", **chat_fields(QUESTION, False, raw=True))
         assert "choose the model again" in sentence
         assert loaded.statuses()[-1] == "error"
         assert loaded.events("adapter-replaced")[-1]["bytes"] == exported["bytes"]
