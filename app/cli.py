@@ -35,6 +35,7 @@ from app.plan.run_input import RunInput, read_run, settings_values
 from app.plan.tuning_cache import FileStore
 from app.plan.tuning_policy import settle_tuning
 from app.text.chat_template import render_chat
+from app.text.preview import describe_dataset, describe_repeats, repeats_of
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
@@ -165,6 +166,8 @@ async def _train(options: argparse.Namespace) -> None:
     except OSError as error:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
     write_settings_file(options.out, settings_values(lora, config))
+    for line in describe_repeats(repeats_of(asked.files)):
+        output.progress(line)
     model = await _open_model(options, output, may_measure=True)
     if asked.adapter is not None:
         adapter = Adapter(model.config, model.device, lora)
@@ -175,17 +178,17 @@ async def _train(options: argparse.Namespace) -> None:
             output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
     trainer = Trainer(model, adapter, windows, config)
+    output.progress(describe_dataset(dataset))
     output.progress(
-        f"{trainer.num_steps} steps over {windows.num_tokens} tokens of {dataset.num_documents} "
-        f"documents ({dataset.occupancy:.0%} of the windows' room), "
-        f"{trainer.plan.total_bytes / 2**20:.0f} MiB"
+        f"{trainer.num_steps} steps, {trainer.plan.total_bytes / 2**20:.1f} MiB on the GPU; of it "
+        f"{trainer.optimizer_state_bytes / 2**20:.1f} MiB hold the state of {config.optimizer}"
     )
     await trainer.prepare()
     control = RunControl()
     signal.signal(signal.SIGINT, lambda *_: control.stop())
 
     def report(record: StepRecord) -> None:
-        values = {
+        values: dict[str, Any] = {
             "step": record.step,
             "loss": record.loss,
             "grad_norm": record.grad_norm,
@@ -195,6 +198,10 @@ async def _train(options: argparse.Namespace) -> None:
         }
         if record.skipped:
             values["skipped"] = True
+        if record.ranks is not None:
+            values["ranks"] = dict(record.ranks)
+            total = sum(record.ranks.values())
+            output.progress(f"{total} ranks in use in {len(record.ranks)} projections")
         text = f"step {record.step}/{trainer.num_steps}  loss {record.loss:.4f}  "
         output.result(values, text + f"{record.tokens_per_second:.1f} tokens/s")
 

@@ -15,6 +15,7 @@ import { loadFirstModel, loadModelFile, mountModel } from './ui/model.js';
 import { mountPlan } from './ui/plan.js';
 import { mountPreview } from './ui/preview.js';
 import { mountRun } from './ui/run.js';
+import { mountRunFacts } from './ui/run-facts.js';
 import { mountStatus } from './ui/status.js';
 import { showNoGpu } from './ui/support.js';
 
@@ -27,6 +28,7 @@ mountCorpus(studio);
 mountPlan(studio);
 mountPreview(studio);
 mountRun(studio);
+mountRunFacts();
 mountEvaluate(studio);
 mountAdapter(studio);
 mountChat(studio);

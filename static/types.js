@@ -24,13 +24,14 @@
  *   choices: string[], default: Setting, optional: boolean}} Field
  * @typedef {{settings: Record<string, Setting>, suggested: Record<string, Setting>, problem: string,
  *   num_steps: number, num_tokens: number, num_eval_tokens: number, tokens_per_step: number,
- *   seconds: number, bytes: Record<string, number>, total_bytes: number}} Plan
+ *   seconds: number, bytes: Record<string, number>, total_bytes: number,
+ *   optimizer_state_bytes: number, occupancy: number}} Plan
  *
  * @typedef {{step: number, loss: number, grad_norm: number, learning_rate: number, num_tokens: number,
- *   tokens_per_second: number, skipped: boolean, seconds: number}} Step
+ *   tokens_per_second: number, skipped: boolean, seconds: number, ranks: Record<string, number>|null}} Step
  * @typedef {{steps: number, stopped: boolean, num_tokens: number, num_skipped: number,
  *   seconds: number, first_loss: number, final_loss: number}} TrainDone
- * @typedef {{numSteps: number, steps: Step[], phase: string, fraction: number|null,
+ * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
  *   done: TrainDone|null, failed: boolean}} Run
  *
  * @typedef {{rank: number, alpha: number, num_parameters: number, origin: 'trained'|'loaded',

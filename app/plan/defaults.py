@@ -79,7 +79,11 @@ def estimate_seconds(
 
 
 def suggest_config(
-    model: ModelConfig, device_gflops: float, num_tokens: int, is_software: bool
+    model: ModelConfig,
+    device_gflops: float,
+    num_tokens: int,
+    is_software: bool,
+    num_documents: int | None = None,
 ) -> TrainConfig:
     """Return settings whose first loss comes soon and whose run ends in sensible time.
 
@@ -88,6 +92,7 @@ def suggest_config(
         device_gflops: From `app.plan.probe.measure_gflops`.
         num_tokens: Tokens of the corpus.
         is_software: Whether the device is a software adapter, shared with everything else.
+        num_documents: Where they are told apart: then it is they that are kept for evaluation.
     """
     rate = max(device_gflops, 1e-6) * 1e9 * STEP_EFFICIENCY
     affordable = STEP_SECONDS[is_software] * rate / training_flops_per_token(model, MAX_WINDOW)
@@ -102,8 +107,8 @@ def suggest_config(
         max_seq_len=window,
         micro_batch_size=batch,
         epochs=float(epochs),
-        # Fewer windows than this leave nothing to set aside.
-        eval_fraction=EVAL_FRACTION if num_windows * EVAL_FRACTION >= 1 else 0.0,
+        # Fewer windows, or documents, than this leave nothing to set aside.
+        eval_fraction=EVAL_FRACTION if (num_documents or num_windows) * EVAL_FRACTION >= 1 else 0.0,
     )
     seconds = estimate_seconds(model, config, num_tokens, device_gflops).seconds
     if seconds <= RUN_SECONDS[is_software]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from app.io.source import ByteSource
-from app.text.dataset import PreviewToken
 
 Message = dict[str, Any]
 
@@ -191,6 +190,8 @@ class PlanEvent:
         num_tokens: tokens in the training windows; `num_eval_tokens` in those kept aside.
         seconds: estimate from the device's measured speed.
         bytes: GPU memory by what it is for; sums to `total_bytes`.
+        optimizer_state_bytes: the moments' share of what `bytes` counts under optimizer.
+        occupancy: share of the windows' room that holds tokens; the rest is padding.
     """
 
     type: ClassVar[str] = "plan"
@@ -204,42 +205,8 @@ class PlanEvent:
     seconds: float = 0.0
     bytes: dict[str, int] | None = None
     total_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class RepeatedLine:
-    """Lines that say the same, word for word or nearly; `count` of them."""
-
-    example: str
-    count: int
-    is_exact: bool
-
-
-@dataclass(frozen=True)
-class CorpusPreview:
-    """What will be learnt from.
-
-    Attributes:
-        windows: tokens of the first windows.
-        occupancy: share of the windows' room that holds tokens; the rest is padding.
-        num_cut: documents longer than a window, cut into pieces.
-        num_dropped: tokens in no window.
-        num_repeated: lines that repeat an earlier one; `num_nearly` of them only nearly.
-        repeated: the most repeated ones.
-    """
-
-    windows: list[list[PreviewToken]]
-    num_documents: int
-    num_windows: int
-    num_eval_windows: int
-    num_tokens: int
-    num_padding: int
-    occupancy: float
-    num_cut: int
-    num_dropped: int
-    num_repeated: int
-    num_nearly: int
-    repeated: list[RepeatedLine]
+    optimizer_state_bytes: int = 0
+    occupancy: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -264,6 +231,7 @@ class StepEvent:
     tokens_per_second: float
     skipped: bool
     seconds: float
+    ranks: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

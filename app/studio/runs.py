@@ -74,6 +74,8 @@ class RunLayout:
             seconds=seconds,
             bytes={str(name): size for name, size in parts.items()},
             total_bytes=trainer.plan.total_bytes,
+            optimizer_state_bytes=trainer.optimizer_state_bytes,
+            occupancy=self.dataset.occupancy,
         )
 
     def tokens_per_step(self, trainer: Trainer) -> int:
@@ -110,8 +112,14 @@ def lay_out(
             the corpus lacks, where it does.
         CorpusError: fewer than two tokens, and nothing else is wrong.
     """
-    num_tokens = corpus.documents.num_tokens
-    suggested = suggest_config(model.config, speed.gflops, num_tokens, speed.is_software)
+    documents = corpus.documents
+    suggested = suggest_config(
+        model.config,
+        speed.gflops,
+        documents.num_tokens,
+        speed.is_software,
+        documents.num_documents if corpus.by_documents else None,
+    )
     suggested_lora = kept_lora or LoraConfig()
     problems = Problems()
     lora, config = merge_settings(
@@ -124,7 +132,7 @@ def lay_out(
     )
     if kept_lora is not None:
         lora = kept_lora
-    dataset = dataset_of(corpus.documents, config, problems, by_documents=corpus.by_documents)
+    dataset = dataset_of(documents, config, problems, by_documents=corpus.by_documents)
     problems.raise_if_any()
     assert dataset is not None
     return RunLayout(lora, config, suggested_lora, suggested, dataset)

@@ -12,9 +12,7 @@ from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.studio.adapters import AdapterDesk
 from app.studio.corpus import TokenizedCorpus
-from app.studio.preview import preview_of
 from app.studio.protocol import (
-    CorpusPreview,
     EvaluateProgressEvent,
     Message,
     PlanEvent,
@@ -23,6 +21,7 @@ from app.studio.protocol import (
     StepEvent,
 )
 from app.studio.runs import RunLayout, Speed, estimate_run_seconds, lay_out
+from app.text.preview import CorpusPreview, preview_of
 from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
@@ -75,7 +74,7 @@ class TrainingDesk:
         """
         assert self._model is not None
         layout, _ = self._lay_out(request, corpus)
-        return preview_of(layout.dataset, corpus, self._model.tokenizer)
+        return preview_of(layout.dataset, corpus.files, self._model.tokenizer)
 
     async def train(
         self, request: RunRequest, corpus: TokenizedCorpus, on_memory: Callable[[], None]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from app.config import OptimizerName
 from app.gpu.graph import Graph, Tensor
+from app.gpu.memory import padded
 from app.nn.adapter import AdapterLayout
 from app.ops.adafactor import AdafactorState, adafactor
 from app.ops.adam8bit import Adam8bitState, adam8bit
@@ -76,6 +77,12 @@ class Optimizer:
                 adam8bit(*operands, self.state)
             case AdafactorState():
                 adafactor(*operands, self.state)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the moments, codes or means and their tables."""
+        parts = vars(self.state).values()
+        return sum(padded(part.storage.size_bytes) for part in parts if isinstance(part, Tensor))
 
     def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
         """Return what must be written before the first update."""

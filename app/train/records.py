@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -27,6 +27,8 @@ class StepRecord:
         tokens_per_second: Rate of this step.
         skipped: The loss or the gradient was not finite, so nothing was updated.
         seconds: Time of this step, pauses left out.
+        ranks: Module path → how many of its ranks were in use, where a schedule changes them and
+            they are not those of the step before; None otherwise.
     """
 
     step: int
@@ -37,6 +39,7 @@ class StepRecord:
     tokens_per_second: float
     skipped: bool
     seconds: float
+    ranks: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,22 @@ class Reporter:
         on_step: Hears of each update.
         control: Its pauses are left out of all times.
         start: Where the run goes on from.
+        tells_ranks: Whether records say which ranks are in use.
     """
 
     def __init__(
-        self, on_step: Callable[[StepRecord], None], control: RunControl, start: Progress
+        self,
+        on_step: Callable[[StepRecord], None],
+        control: RunControl,
+        start: Progress,
+        *,
+        tells_ranks: bool = False,
     ) -> None:
         self._on_step = on_step
         self._control = control
         self._progress = start
+        self._tells_ranks = tells_ranks
+        self._told_ranks: ActiveRanks | None = None
         self._left_out_seconds = 0.0
         self._last = self._clock()
         self._final_loss = math.nan
@@ -132,8 +143,15 @@ class Reporter:
                 tokens_per_second=(pending.num_tokens - before.num_tokens) / max(seconds, 1e-9),
                 skipped=is_skipped,
                 seconds=seconds,
+                ranks=self._changed_ranks(pending.active_ranks),
             )
         )
+
+    def _changed_ranks(self, active: ActiveRanks) -> Mapping[str, int] | None:
+        if not self._tells_ranks or active == self._told_ranks:
+            return None
+        self._told_ranks = active
+        return {path: len(ranks) for path, ranks in active.items()}
 
     def result(self, *, stopped: bool, stopped_early: bool) -> TrainResult:
         """Return how the run ended."""

@@ -94,6 +94,11 @@ class Trainer:
         return self._graphs.is_checkpointing
 
     @property
+    def optimizer_state_bytes(self) -> int:
+        """Bytes of the optimizer's own state, a part of what the plan calls optimizer."""
+        return self._graphs.optimizer.state_bytes
+
+    @property
     def flops_per_micro_batch(self) -> float:
         """Estimated floating-point operations of one micro-batch, forward and backward."""
         return self._graphs.micro_batch.flops
@@ -201,7 +206,9 @@ class Trainer:
         device = self._model.device
         depth = 1 if device.info.is_software else 2
         pending: deque[PendingStep] = deque()
-        report = self._report = Reporter(on_step, control, self._start)
+        report = self._report = Reporter(
+            on_step, control, self._start, tells_ranks=not self._ranks.is_fixed
+        )
         num_tokens, goes_on = self._start.num_tokens, True
         self._clear_sums()
         steps = range(self._start.step + 1, self.num_steps + 1)

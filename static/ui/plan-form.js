@@ -95,7 +95,7 @@ export function showPlanIn(place, plan, edits) {
 
 /** @type {Record<string, string>} */
 const PART_NAMES = {
-  weights: 'Model weights', adapter: 'Adapter', gradients: 'Gradients', optimizer: 'Optimizer',
+  weights: 'Model weights', adapter: 'Adapter', gradients: 'Gradients', optimizer: 'Optimizer and gradients',
   activations: 'Activations', scratch: 'Working space', head: 'Head and loss', readback: 'Read-back',
 };
 
@@ -116,12 +116,15 @@ export function renderParts(place, plan, problem) {
     row('Tokens to learn from', formatCount(plan.num_tokens)),
     row('Kept for evaluation', formatCount(plan.num_eval_tokens)),
     row('Tokens in a step', formatCount(plan.tokens_per_step)),
+    row('Windows filled with text', `${Math.round(100 * plan.occupancy)} %`),
     row('Steps', formatCount(plan.num_steps)),
   ];
   const parts = Object.entries(plan.bytes).map(([name, bytes]) => {
     const label = PART_NAMES[name] ?? name.replaceAll('_', ' ');
     return row(label.charAt(0).toUpperCase() + label.slice(1), formatBytes(bytes));
   });
+  const optimizer = Object.keys(plan.bytes).indexOf('optimizer');
+  if (optimizer >= 0) parts.splice(optimizer + 1, 0, row('of which its state', formatBytes(plan.optimizer_state_bytes)));
   parts.push(row('Total', formatBytes(plan.total_bytes)));
   place.replaceChildren(make('h3', { text: 'This run' }), make('table', {}, ...run), make('h3', { text: 'GPU memory, exactly' }), make('table', {}, ...parts));
 }

@@ -27,7 +27,7 @@ async function train(studio) {
   stopping = false;
   const before = state.run;
   element('console').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-  update({ run: { numSteps: 0, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false } });
+  update({ run: { numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false } });
   try {
     const done = await studio.request('train', runRequest());
     if (done.steps === 0) {
@@ -113,7 +113,7 @@ export function mountRun(studio) {
   });
   studio.on('plan', (plan) => {
     update({ plan });
-    change({ numSteps: plan.num_steps });
+    change({ numSteps: plan.num_steps, plan });
   });
   studio.on('step', (/** @type {Step} */ step) => {
     if (!state.run) return;

@@ -34,7 +34,11 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
     tiny.get("corpus-file").set_input_files(files())
     expect(tiny.page.locator("#corpus-chip-name")).to_contain_text("2 files")
     tiny.wait_counted()
-    tiny.change_settings(packing="best-fit", max_seq_len=128, steps=2, eval_fraction=0)
+    tiny.change_settings(
+        packing="best-fit", max_seq_len=128, steps=2, eval_fraction=0, rank_schedule="progressive"
+    )
+    expect(tiny.page.locator("#plan-parts")).to_contain_text("Windows filled with text")
+    expect(tiny.page.locator("#plan-parts")).to_contain_text("of which its state")
     tiny.get("preview-open").click()
     dialog = tiny.get("preview-dialog")
     expect(dialog).to_contain_text("5 documents")
@@ -49,6 +53,9 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
     tiny.train()
     tiny.wait_steps(2)
     tiny.wait_status("ready")
+    expect(tiny.get("run-facts")).to_contain_text("adamw, state ")
+    expect(tiny.get("run-facts")).to_contain_text("holds text (best-fit)")
+    expect(tiny.get("ranks")).to_contain_text("since step 2: 56 in 14 projections")
     tiny.page.locator("#corpus-chip-remove").click()
     expect(tiny.page.locator("#corpus-chip")).to_be_hidden()
     tiny.page.locator("#plan-open").click()

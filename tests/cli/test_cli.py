@@ -135,6 +135,30 @@ def test_all_that_is_wrong_is_one_line_before_the_model_is_touched(folder: Path)
     assert not (folder / "untouched").exists()
 
 
+def test_what_a_run_learns_from_and_its_ranks_are_told(folder: Path) -> None:
+    notes = "The lamp is lit.\n\nThe lamp is lit.\n\n" + "Snow fell on the harbour.\n\n" * 3
+    (folder / "notes.md").write_text(notes)
+    done = run(
+        *("train", "--model", folder / "tiny.gguf", "--corpus", folder / "notes.md"),
+        *("--out", folder / "told", "--packing", "best-fit", "--max-seq-len", "64", "--steps"),
+        *("4", "--rank-schedule", "progressive", "--optimizer", "adafactor", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "3 lines repeat an earlier one, 0 only nearly:\n  3 times: Snow fell on the harbour.",
+        "5 documents: ",
+        "of padding); nothing kept for evaluation",
+        "4 steps, ",
+        "hold the state of adafactor",
+        "14 ranks in use in 14 projections",
+        "56 ranks in use in 14 projections",
+    ):
+        assert words in done.stderr
+    steps = [json.loads(line) for line in done.stdout.splitlines()][:-1]
+    changes = {step["step"]: set(step["ranks"].values()) for step in steps if "ranks" in step}
+    assert changes == {1: {1}, 2: {2}, 3: {4}}
+
+
 def test_an_interrupted_run_keeps_its_adapter(folder: Path) -> None:
     out = folder / "interrupted"
     arguments = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt", "--out", out)

@@ -95,6 +95,12 @@ def test_small_corpora_are_read_several_times_and_wholly() -> None:
     assert suggest_config(SMOLLM2, 5e3, 100_000, is_software=False).eval_fraction > 0
 
 
+def test_of_documents_one_in_twenty_is_kept_however_few_windows_they_fill() -> None:
+    for count, fraction in ((19, 0.0), (20, 0.05), (500, 0.05)):
+        config = suggest_config(SMOLLM2, 5e3, 20 * count, False, num_documents=count)
+        assert config.eval_fraction == fraction
+
+
 def test_long_runs_are_cut_short_on_a_software_adapter() -> None:
     config = suggest_config(SMOLLM2, 14.0, 1_000_000, is_software=True)
     assert config.steps is not None

@@ -12,6 +12,7 @@ from app.errors import OutOfGpuMemoryError
 from app.nn.adapter import Adapter
 from app.train.hardware_rank import candidate_ranks, choose_rank
 from app.train.ranks import RankSchedule, importance, masks_of, move_ranks
+from app.train.records import StepRecord
 from app.train.trainer import Trainer
 from tests.conftest import run
 from tests.nn.engine import Tiny
@@ -94,17 +95,23 @@ def test_ranks_not_in_use_stay_zero_and_the_others_learn(tiny: Tiny, name: str) 
     trainer = Trainer(tiny.model, adapter, windows, config)
     run(trainer.prepare())
     seen: list[int] = []
+    told: dict[int, int] = {}
 
-    def on_step(record: object) -> None:
+    def on_step(record: StepRecord) -> None:
         seen.append(sum(len(ranks) for ranks in trainer.active_ranks.values()))
+        if record.ranks is not None:
+            told[record.step] = sum(record.ranks.values())
 
     run(trainer.run(on_step))
     tensors = run(adapter.tensors())
     modules = len(tensors)
     if name == "progressive":
         assert seen == [2 * modules] * 4 + [4 * modules] * 4 + [8 * modules] * 4
+        assert told == {1: 2 * modules, 5: 4 * modules, 9: 8 * modules}
     else:
         assert seen == [4 * modules] * 12
+        assert told.keys() == {1, 3, 5, 8, 10}
+        assert set(told.values()) == {4 * modules}
         assert len({len(ranks) for ranks in trainer.active_ranks.values()}) > 1
     for path, (a, b) in tensors.items():
         in_use = np.zeros(8, np.bool_)
