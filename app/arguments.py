@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from app import __version__
 from app.config import (
+    CHECKPOINTINGS,
     CURRICULA,
     OPTIMIZERS,
     PACKINGS,
@@ -37,7 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m app", description="Fine-tune a language model on WebGPU.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    _add_train(commands.add_parser("train", help="train a LoRA adapter"))
+    train = commands.add_parser("train", help="train a LoRA adapter")
+    train.add_argument("--out", type=Path, required=True, help="directory for the adapter")
+    plan = commands.add_parser("plan", help="memory and time of a run before it is made")
+    plan.add_argument(
+        "--calibrate", action="store_true", help="make three steps first, for a better estimate"
+    )
+    for parser_of_run in (train, plan):
+        _add_run(parser_of_run)
     _add_eval(commands.add_parser("eval", help="loss and perplexity of a text"))
     _add_chat(commands.add_parser("chat", help="answer a prompt"))
     commands.add_parser("info", help="adapter, limits, features, measured peaks")
@@ -56,14 +64,14 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--exhaustive", action="store_true", help="time every kernel variant beside the tuned one"
     )
-    for name in ("train", "eval", "chat", "bench"):
+    for name in ("train", "plan", "eval", "chat", "bench"):
         _add_tune(commands.choices[name])
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON lines on stdout")
     return parser
 
 
-def _add_train(parser: argparse.ArgumentParser) -> None:
+def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
     parser.add_argument(
         "--corpus",
@@ -73,7 +81,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="text, Markdown, CSV or JSON lines files, UTF-8",
     )
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to start from")
-    parser.add_argument("--out", type=Path, required=True, help="directory for the adapter")
     parser.add_argument(
         "--config", type=Path, help="settings, as JSON or .toml; options given here win over it"
     )
@@ -95,6 +102,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         ("optimizer", OPTIMIZERS),
         ("packing", PACKINGS),
         ("curriculum", CURRICULA),
+        ("gradient_checkpointing", CHECKPOINTINGS),
     ):
         field = TrainConfig.__dataclass_fields__[name]
         parser.add_argument(
@@ -115,6 +123,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
             "learning_rate",
             "warmup_steps",
             "lora_plus_ratio",
+            "device_memory_gb",
             "weight_decay",
             "max_grad_norm",
             "eval_fraction",
@@ -161,8 +170,9 @@ def _add_settings(parser: argparse.ArgumentParser, config: type, names: tuple[st
     known = {item.name: item for item in fields(config)}
     for name in names:
         item = known[name]
-        is_float = isinstance(item.default, float) or name == "alpha"
-        default = "by epochs" if item.default is None else item.default
+        is_float = isinstance(item.default, float) or name in ("alpha", "device_memory_gb")
+        unset = {"steps": "by epochs", "device_memory_gb": "what is known"}
+        default = unset.get(name, item.default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=_number(float if is_float else int),

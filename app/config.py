@@ -26,6 +26,9 @@ PACKINGS: tuple[Packing, ...] = ("none", "dual", "best-fit")
 Curriculum = Literal["none", "tfidf"]
 CURRICULA: tuple[Curriculum, ...] = ("none", "tfidf")
 
+Checkpointing = Literal["auto", "on", "off"]
+CHECKPOINTINGS: tuple[Checkpointing, ...] = ("auto", "on", "off")
+
 RankScheduleName = Literal["fixed", "progressive", "adaptive", "hardware"]
 RANK_SCHEDULES: tuple[RankScheduleName, ...] = ("fixed", "progressive", "adaptive", "hardware")
 
@@ -224,6 +227,14 @@ class TrainConfig(_Checked):
     lora_plus_ratio: float = setting(
         1.0, "Learning rate of B over that of A; LoRA+ takes about 16, 1 is off."
     )
+    gradient_checkpointing: Checkpointing = setting(
+        "auto",
+        "Recompute each layer in the backward: much less memory, a third more time. auto does "
+        "where keeping everything does not fit.",
+    )
+    device_memory_gb: float | None = setting(
+        None, "Memory that a run may take, in GB; empty takes what is known, or assumes 4."
+    )
     weight_decay: float = setting(0.0, "Pull of the adapter towards zero (decoupled, AdamW).")
     max_grad_norm: float = setting(1.0, "Gradients longer than this are scaled down; 0 is off.")
     packing: Packing = setting(
@@ -260,6 +271,7 @@ class TrainConfig(_Checked):
             ("optimizer", OPTIMIZERS),
             ("packing", PACKINGS),
             ("curriculum", CURRICULA),
+            ("gradient_checkpointing", CHECKPOINTINGS),
         )
         for name, allowed in choices:
             value = getattr(self, name)
@@ -278,6 +290,9 @@ class TrainConfig(_Checked):
             )
         if not is_number(self.eval_fraction, 0, 1) or self.eval_fraction == 1:
             found.append(f"eval_fraction is {shown(self.eval_fraction)}: give 0 or a share below 1")
+        memory = self.device_memory_gb
+        if memory is not None and (not is_number(memory, 0, 1e6) or not memory):
+            found.append(f"device_memory_gb is {shown(memory)}: give a number above 0, up to 1e6")
         return found
 
 

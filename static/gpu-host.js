@@ -54,6 +54,8 @@ export class GpuHost {
     this.info = info;
     this.features = [...FEATURES.filter((name) => device.features.has(name)), ...LANGUAGE_FEATURES.filter((name) => language.has(name))];
     this.version = navigator.userAgent;
+    /** GiB of the computer, as coarsely as browsers tell; 0 where they do not. */
+    this.computerGib = Number(Reflect.get(navigator, 'deviceMemory') ?? 0);
     /** @type {Map<number, GPUBuffer>} */
     this.buffers = new Map();
     this.nextBuffer = 0;

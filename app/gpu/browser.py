@@ -10,6 +10,7 @@ import numpy as np
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
 from app.gpu.browser_adapter import adapter_info, with_extensions
+from app.gpu.budget import GIB, software_share
 from app.gpu.device import (
     Buffer,
     Control,
@@ -90,6 +91,7 @@ class BrowserDevice:
             max_workgroup_storage_bytes=int(limits.maxComputeWorkgroupStorageSize),
             max_invocations=int(limits.maxComputeInvocationsPerWorkgroup),
             max_workgroups=int(limits.maxComputeWorkgroupsPerDimension),
+            memory_bytes=software_share(self.info, float(host.computerGib) * GIB),
         )
         self.allocated_bytes = 0
         self.tuning = default_tuning(self.info)

@@ -51,7 +51,11 @@ class AdapterInfo:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of WebGPU that the engine has to respect."""
+    """The limits of WebGPU that the engine has to respect.
+
+    Attributes:
+        memory_bytes: Of all buffers together, where it is known, else 0: WebGPU does not tell.
+    """
 
     max_buffer_bytes: int
     max_binding_bytes: int
@@ -59,6 +63,7 @@ class Limits:
     max_workgroup_storage_bytes: int
     max_invocations: int
     max_workgroups: int
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ class MemoryPlan:
         """Bytes in use during the run: the new ones and those already allocated."""
         return self.new_bytes + sum(padded(storage.size_bytes) for storage in self.shared)
 
+    @property
+    def largest_buffer(self) -> tuple[str, int]:
+        """The largest buffer that `allocate` will make: what it holds and its bytes."""
+        named = [("activations", size) for size in self.slots]
+        named += [(storage.label, storage.size_bytes) for storage in self.owned]
+        return max(named, key=lambda item: item[1], default=("nothing", 0))
+
     def parts(self) -> dict[Part, int]:
         """Return the bytes by what they are for; they sum to `total_bytes`."""
         parts: dict[Part, int] = {
@@ -137,14 +144,12 @@ def check_limits(plan: MemoryPlan, device: Device) -> None:
         OutOfGpuMemoryError: names the buffer, its size and the limit.
     """
     limit = min(device.limits.max_buffer_bytes, device.limits.max_binding_bytes)
-    named = [("activations", size) for size in plan.slots]
-    named += [(storage.label, storage.size_bytes) for storage in plan.owned]
-    for label, size in named:
-        if size > limit:
-            raise OutOfGpuMemoryError(
-                f"{label} needs a buffer of {size / 2**20:.0f} MiB but {device.info.name} allows "
-                f"{limit / 2**20:.0f} MiB: use a shorter window, a smaller batch or a smaller model"
-            )
+    label, size = plan.largest_buffer
+    if size > limit:
+        raise OutOfGpuMemoryError(
+            f"{label} needs a buffer of {size / 2**20:.0f} MiB but {device.info.name} allows "
+            f"{limit / 2**20:.0f} MiB: use a shorter window, a smaller batch or a smaller model"
+        )
 
 
 @dataclass

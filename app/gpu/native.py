@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
+from app.gpu.budget import software_share
 from app.gpu.device import (
     AdapterInfo,
     Binding,
@@ -96,6 +97,14 @@ class translated:  # noqa: N801 - reads as a clause: `with translated("label"):`
             raise (DeviceLostError if lost else GpuError)(f"{self._label}: {text}") from error
 
 
+def _computer_bytes() -> int:
+    """Return how much memory the computer has, 0 where it is not told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
 class NativeDevice:
     """A wgpu-py device behind `app.gpu.device.Device`."""
 
@@ -130,6 +139,7 @@ class NativeDevice:
             max_workgroup_storage_bytes=limits["max-compute-workgroup-storage-size"],
             max_invocations=limits["max-compute-invocations-per-workgroup"],
             max_workgroups=limits["max-compute-workgroups-per-dimension"],
+            memory_bytes=software_share(self.info, _computer_bytes()),
         )
         with translated("device"):
             self._device = adapter.request_device_sync(

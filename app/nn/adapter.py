@@ -172,7 +172,10 @@ class Adapter:
             (cached keys and values) can be told to be stale.
     """
 
-    def __init__(self, model: ModelConfig, device: Device, lora: LoraConfig) -> None:
+    def __init__(
+        self, model: ModelConfig, device: Device, lora: LoraConfig, *, is_planned: bool = False
+    ) -> None:
+        """Allocate the parameters; where it `is_planned` only, they get no buffer."""
         self.lora = lora.check()
         self.layout = AdapterLayout(model, lora)
         self.version = 0
@@ -180,7 +183,8 @@ class Adapter:
         self._model = model
         self._device = device
         storage = self.parameters.storage
-        storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
+        if not is_planned:
+            storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
 
     @classmethod
     def create(cls, model: ModelConfig, device: Device, lora: LoraConfig, seed: int) -> Adapter:

@@ -7,6 +7,7 @@ from dataclasses import Field, fields, replace
 from typing import Any
 
 from app.config import (
+    CHECKPOINTINGS,
     CURRICULA,
     OPTIMIZERS,
     PACKINGS,
@@ -38,6 +39,8 @@ LABELS = {
     "rank_schedule": "Rank schedule",
     "lora_plus_ratio": "Learning rate of B over A",
     "optimizer": "Optimizer",
+    "gradient_checkpointing": "Recompute activations",
+    "device_memory_gb": "Device memory, in GB",
     "weight_decay": "Weight decay",
     "max_grad_norm": "Gradient clipping",
     "packing": "Packing",
@@ -57,10 +60,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
     "packing": PACKINGS,
     "curriculum": CURRICULA,
+    "gradient_checkpointing": CHECKPOINTINGS,
     "target_modules": TARGET_MODULES,
 }
 SWITCHES = frozenset(("use_rslora",))
-OPTIONAL = frozenset(("steps",))
+OPTIONAL = frozenset(("steps", "device_memory_gb"))
 
 ANSWER = GenerationConfig(temperature=0.0)
 """How the page's chat answers unless told otherwise: greedily, so that answers compare."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from app.config import LoraConfig, TrainConfig
 from app.errors import OutOfGpuMemoryError
+from app.gpu.budget import MemoryBudget
 from app.gpu.memory import Allocation, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter
@@ -90,6 +91,8 @@ async def _time_micro_batch(
             seq_len=seq_len,
             optimizer=config.optimizer,
             is_packed=windows.is_packed,
+            gradient_checkpointing=config.gradient_checkpointing,
+            budget_bytes=MemoryBudget.of(device, config.device_memory_gb).memory_bytes,
         )
         allocation = Allocation.create(device, graphs.plan)
         program = (await build_programs(device, [graphs.micro_batch, graphs.update], allocation))[0]

@@ -1,10 +1,10 @@
-"""How the learning rate changes over a run."""
+"""How long a run is, and how the learning rate changes over it."""
 
 from __future__ import annotations
 
 import math
 
-from app.config import Schedule
+from app.config import Schedule, TrainConfig
 
 
 def learning_rate_at(
@@ -31,3 +31,12 @@ def learning_rate_at(
     if schedule == "cosine":
         return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
     return peak
+
+
+def count_steps(config: TrainConfig, num_windows: int, windows_per_step: int) -> int:
+    """Return the updates of a run: as set, or as many as the epochs take."""
+    if config.steps is not None:
+        return config.steps
+    per_epoch = math.ceil(num_windows / windows_per_step)
+    # Rounded first: 1.1 · 10 is a little more than 11 in binary.
+    return max(1, math.ceil(round(config.epochs * per_epoch, 6)))

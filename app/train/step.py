@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from app.config import ModelConfig, OptimizerName
+from app.config import Checkpointing, ModelConfig, OptimizerName
 from app.errors import ConfigError, OutOfGpuMemoryError
+from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import MemoryPlan, check_limits, plan_memory
@@ -22,11 +23,6 @@ from app.ops.mask import mask, new_mask, pack_bits
 from app.text.windows import Batch, Windows
 from app.train.optimizers import Optimizer
 from app.train.ranks import ActiveRanks, masks_of
-
-GIB = 1 << 30
-KEEP_BUDGET_BYTES = 4 * GIB
-"""Above this a run recomputes activations instead of keeping them: WebGPU does not tell how
-much memory a device has, and most have at least this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +130,15 @@ def record_training(
     lora_plus_ratio: float = 1.0,
     is_masked: bool = False,
     is_packed: bool = False,
-    budget_bytes: int = KEEP_BUDGET_BYTES,
+    gradient_checkpointing: Checkpointing = "auto",
+    budget_bytes: int | None = None,
+    must_fit: bool = True,
 ) -> TrainingGraphs:
     """Record a training step; nothing is allocated.
 
-    Activations are kept where the plan stays within the budget and the device's limits, and
-    recomputed layer by layer in the backward where it does not.
+    Where it is left to `gradient_checkpointing="auto"`, activations are kept where the plan stays
+    within the budget and the device's limits, and recomputed layer by layer in the backward where
+    it does not.
 
     Args:
         model: Frozen base.
@@ -150,19 +149,29 @@ def record_training(
         lora_plus_ratio: Learning rate of B over that of A.
         is_masked: Some ranks may not be in use: see `Masks`.
         is_packed: Windows hold several documents, which do not see each other.
-        budget_bytes: Most bytes a run may take before it recomputes.
+        gradient_checkpointing: Whether to recompute.
+        budget_bytes: Most bytes a run may take before it recomputes; by default what is known
+            of the device: see `MemoryBudget`.
+        must_fit: Refuse what the device's limits do not allow; else it is only recorded.
 
     Raises:
-        OutOfGpuMemoryError: not even recomputing fits the device's limits.
+        OutOfGpuMemoryError: a buffer is larger than the device allows, recomputing or not.
     """
+    if budget_bytes is None:
+        budget_bytes = MemoryBudget.of(model.device).memory_bytes
     shape = (micro_batch_size, seq_len)
     create = partial(Optimizer.create, optimizer, adapter.layout, lora_plus_ratio)
-    kept = _record(model, adapter, shape, create, is_masked, is_packed, is_checkpointing=False)
-    if kept.plan.total_bytes <= budget_bytes and _fits(kept.plan, model.device):
-        return kept
-    recomputed = _record(model, adapter, shape, create, is_masked, is_packed, is_checkpointing=True)
-    check_limits(recomputed.plan, model.device)
-    return recomputed
+    record = partial(_record, model, adapter, shape, create, is_masked, is_packed)
+    graphs = None
+    if gradient_checkpointing != "on":
+        graphs = record(is_checkpointing=False)
+        fits = graphs.plan.total_bytes <= budget_bytes and _fits(graphs.plan, model.device)
+        if not fits and gradient_checkpointing == "auto":
+            graphs = None
+    graphs = graphs or record(is_checkpointing=True)
+    if must_fit:
+        check_limits(graphs.plan, model.device)
+    return graphs
 
 
 def _record(

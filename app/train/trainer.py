@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.config import TrainConfig
 from app.errors import TrainingDivergedError
+from app.gpu.budget import MemoryBudget
 from app.gpu.device import Program
 from app.gpu.graph import Tensor
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
@@ -21,7 +21,7 @@ from app.text.windows import Windows, batches, pad_batch
 from app.train.control import RunControl
 from app.train.ranks import ActiveRanks, RankSchedule
 from app.train.records import PendingStep, Reporter, StepRecord, TrainResult
-from app.train.schedule import learning_rate_at
+from app.train.schedule import count_steps, learning_rate_at
 from app.train.state import (
     Milestones,
     Progress,
@@ -79,6 +79,8 @@ class Trainer:
             lora_plus_ratio=config.lora_plus_ratio,
             is_masked=not self._ranks.is_fixed,
             is_packed=windows.is_packed,
+            gradient_checkpointing=config.gradient_checkpointing,
+            budget_bytes=MemoryBudget.of(model.device, config.device_memory_gb).memory_bytes,
         )
         self._allocation: Allocation | None = None
         self._programs: list[Program] = []
@@ -116,11 +118,7 @@ class Trainer:
     @property
     def num_steps(self) -> int:
         """Updates of the run: as set, or as many as the epochs take."""
-        if self._config.steps is not None:
-            return self._config.steps
-        per_epoch = math.ceil(self._windows.num_windows / self.windows_per_step)
-        # Rounded first: 1.1 · 10 is a little more than 11 in binary.
-        return max(1, math.ceil(round(self._config.epochs * per_epoch, 6)))
+        return count_steps(self._config, self._windows.num_windows, self.windows_per_step)
 
     async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
         """Allocate the plan and compile the kernels.

@@ -87,7 +87,7 @@ export function showPlanIn(place, plan, edits) {
     if (!(node instanceof HTMLInputElement || node instanceof HTMLSelectElement) || node === document.activeElement) continue;
     const edited = Object.hasOwn(edits, field.name);
     node.value = asText(edited ? edits[field.name] : (plan?.settings[field.name] ?? field.default));
-    if (node instanceof HTMLInputElement) node.placeholder = field.optional ? 'by epochs' : asText(plan?.suggested[field.name] ?? field.default);
+    if (node instanceof HTMLInputElement) node.placeholder = field.optional ? (field.name === 'steps' ? 'by epochs' : 'not set') : asText(plan?.suggested[field.name] ?? field.default);
   }
   const keep = place.querySelector('#keep-adapter');
   if (keep instanceof HTMLInputElement) keep.disabled = state.adapter === null;

@@ -24,7 +24,7 @@ from app.nn.weights import module_path
 from app.ops.linear import linear
 from app.reference.decoder import ReferenceDecoder
 from app.text.windows import Batch
-from app.train.step import KEEP_BUDGET_BYTES, BatchInputs, record_training
+from app.train.step import BatchInputs, record_training
 from tests.conftest import run
 from tests.tiny_model import dequantized_weights, make_tiny_gguf
 
@@ -161,7 +161,7 @@ class Step:
             adapter,
             micro_batch_size=tokens.shape[0],
             seq_len=tokens.shape[1],
-            budget_bytes=0 if is_checkpointing else KEEP_BUDGET_BYTES,
+            gradient_checkpointing="on" if is_checkpointing else "off",
         )
         assert self.graphs.is_checkpointing == is_checkpointing
         self._allocation = Allocation.create(self.device, self.graphs.plan)

@@ -182,13 +182,10 @@ def test_refuses_a_run_too_large_for_the_device(
     adapter.destroy()
 
 
-def test_falls_back_to_recomputing_where_activations_do_not_fit(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_falls_back_to_recomputing_where_activations_do_not_fit(tiny: Tiny) -> None:
     adapter = tiny.adapter()
     windows = windows_of(tiny, 96, 24)
     kept = Trainer(tiny.model, adapter, windows, CONFIG).plan
-    monkeypatch.setattr("app.train.step.KEEP_BUDGET_BYTES", kept.total_bytes)
     assert not _with_budget(tiny, adapter, kept.total_bytes)
     assert _with_budget(tiny, adapter, kept.total_bytes - 1)
     adapter.destroy()
@@ -324,7 +321,7 @@ def fresh(tiny: Tiny) -> Adapter:
 def _recomputing(*args: object, **kwargs: object) -> object:
     from app.train.step import record_training
 
-    return record_training(*args, **kwargs, budget_bytes=0)  # type: ignore[arg-type]
+    return record_training(*args, **kwargs | {"budget_bytes": 0})  # type: ignore[arg-type]
 
 
 def _with_budget(tiny: Tiny, adapter: Adapter, budget_bytes: int) -> bool:

@@ -1,0 +1,101 @@
+"""How much memory a run may take, as far as it can be known.
+
+WebGPU tells how large one buffer may be, never how much memory a GPU has. What is known
+instead, and how sure it is, stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.gpu.device import AdapterInfo, Device
+    from app.gpu.memory import MemoryPlan
+
+GIB = 1 << 30
+
+ASSUMED_BYTES = 4 * GIB
+"""Where nobody told: most GPUs have at least this."""
+
+
+def software_share(info: AdapterInfo, computer_bytes: float) -> int:
+    """Return what a software adapter may take of the computer's memory: half; 0: not known.
+
+    A GPU's own memory is not known, however much the computer has.
+    """
+    return int(computer_bytes / 2) if info.is_software else 0
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size for people, in powers of ten as the page shows it."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= size:
+            value = size_bytes / size
+            return f"{value:.2f} {unit}" if unit == "GB" else f"{value:.0f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+@dataclass(frozen=True)
+class MemoryBudget:
+    """What a run may take.
+
+    Attributes:
+        memory_bytes: All buffers together.
+        buffer_bytes: One buffer: the least of what can be made and what can be bound.
+        is_assumed: Nobody told `memory_bytes`.
+        device_name: Who sets the limits.
+        source: Where `memory_bytes` comes from, as a sentence.
+    """
+
+    memory_bytes: int
+    buffer_bytes: int
+    is_assumed: bool
+    device_name: str
+    source: str
+
+    @classmethod
+    def of(cls, device: Device, device_memory_gb: float | None = None) -> MemoryBudget:
+        """Return the budget of a device.
+
+        Args:
+            device: Its limits bound each buffer. Software adapters compute in the computer's own
+                memory, half of which is taken to be theirs; where it is known, that is the budget.
+            device_memory_gb: What the person said, in 10⁹ bytes; wins over everything.
+        """
+        limits, name = device.limits, device.info.name
+        name = name.split(" (", 1)[0]
+        buffer_bytes = min(limits.max_buffer_bytes, limits.max_binding_bytes)
+        if device_memory_gb is not None:
+            size = int(device_memory_gb * 1e9)
+            return cls(size, buffer_bytes, False, name, f"You said {format_bytes(size)}.")
+        if limits.memory_bytes:
+            size = limits.memory_bytes
+            source = (
+                f"{name} computes in the computer's own memory; half of it, {format_bytes(size)}, "
+                "is taken to be free for a run."
+            )
+            return cls(size, buffer_bytes, False, name, source)
+        source = (
+            f"WebGPU does not tell how much memory a GPU has; {format_bytes(ASSUMED_BYTES)} are "
+            "assumed. If yours has more or less, set the device memory."
+        )
+        return cls(ASSUMED_BYTES, buffer_bytes, True, name, source)
+
+    def misfit_memory(self, total_bytes: int) -> str:
+        """Return why a run of this size is too large, or nothing."""
+        if total_bytes <= self.memory_bytes:
+            return ""
+        limit = format_bytes(self.memory_bytes)
+        known = f"the {limit} that are assumed" if self.is_assumed else f"the {limit} there are"
+        return f"the run needs {format_bytes(total_bytes)} of GPU memory, more than {known}"
+
+    def misfit_buffer(self, plan: MemoryPlan) -> str:
+        """Return which buffer is larger than the device allows, or nothing."""
+        label, size = plan.largest_buffer
+        if size <= self.buffer_bytes:
+            return ""
+        return (
+            f"one buffer of {format_bytes(size)} is needed ({label}); {self.device_name} allows "
+            f"{format_bytes(self.buffer_bytes)}"
+        )
