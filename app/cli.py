@@ -1,4 +1,4 @@
-"""Commands of the native host: train, eval, chat, info, bench.
+"""Commands of the native host: train, plan, eval, chat, info, bench.
 
 With `--json` stdout carries JSON lines and nothing else; progress goes to stderr. Anything a
 person can mend ends with exit status 2 and one line `error: …` on stderr.
@@ -30,7 +30,9 @@ from app.nn.adapter import Adapter
 from app.plan.bench import SHAPES, run_bench
 from app.plan.bench_table import TextTable
 from app.plan.bench_tuning import BenchTuning
+from app.plan.overview import overview
 from app.plan.probe import collect_info
+from app.plan.report import text_of
 from app.plan.run_input import RunInput, read_run, settings_values
 from app.plan.tuning_cache import FileStore
 from app.plan.tuning_policy import settle_tuning
@@ -50,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options, unknown = build_parser().parse_known_args(arguments)
         options.unknown = [word for word in unknown if word.startswith("-")] or unknown
-        if unknown and options.command != "train":  # there it is told with all else
+        if unknown and options.command not in ("train", "plan"):  # there it is told with all else
             raise ConfigError(_unknown_options(options))
         command = {
             "train": _train,
+            "plan": _plan,
             "eval": _eval,
             "chat": _chat,
             "info": _info,
@@ -134,7 +137,7 @@ def _unknown_options(options: argparse.Namespace) -> str:
 
 
 async def _read_run(options: argparse.Namespace) -> RunInput:
-    """Check everything that `train` was given, without touching the device."""
+    """Check everything that `train` or `plan` was given, without touching the device."""
     problems = Problems()
     if options.unknown:
         problems.add(_unknown_options(options))
@@ -145,7 +148,8 @@ async def _read_run(options: argparse.Namespace) -> RunInput:
             values = read_settings_file(options.config)
     if "epochs" in given and "steps" not in given:
         values.pop("steps", None)  # who asks for epochs does not want the file's steps
-    if options.out.exists() and not options.out.is_dir():
+    out = getattr(options, "out", None)
+    if out is not None and out.exists() and not out.is_dir():
         problems.add(f"cannot write to {options.out}: it is a file, give a directory")
     return await read_run(
         values | given,
@@ -228,6 +232,15 @@ async def _train(options: argparse.Namespace) -> None:
         if held_out_result is not None:
             done["eval_loss"] = held_out_result.loss
     output.result(done, f"done: adapter in {options.out}, loss {result.final_loss:.4f}")
+
+
+async def _plan(options: argparse.Namespace) -> None:
+    output = _Output(is_json=options.json)
+    asked = await _read_run(options)
+    # As for training: what is chosen by measuring decides how much memory a run takes.
+    model = await _open_model(options, output, may_measure=True)
+    for report in await overview(model, asked, is_calibrated=options.calibrate):
+        output.result(report, text_of(report))
 
 
 async def _eval(options: argparse.Namespace) -> None:

@@ -19,9 +19,9 @@ from app.plan.bench_kernels import bench_attention, bench_products
 from app.plan.bench_memory import bench_memory_bound
 from app.plan.bench_model import LORA, bench_generation, bench_profile, bench_training
 from app.plan.bench_run import BenchRun, BenchStoppedError, Figure, Prepare, Stage
-from app.plan.defaults import training_flops_per_token
 from app.plan.probe import measure_copy, measure_fma_peak, measure_gflops
 from app.plan.timing import HAS_PROCESSOR_TIME
+from app.plan.work import training_flops_per_token
 from app.train.control import RunControl
 
 __all__ = ["SHAPES", "BenchStoppedError", "Figure", "run_bench"]

@@ -11,7 +11,7 @@ from app.errors import OutOfGpuMemoryError
 from app.models.loader import Model
 from app.plan.bench_model import time_training
 from app.plan.bench_run import BenchRun
-from app.plan.defaults import training_flops_per_token
+from app.plan.work import training_flops_per_token
 
 POINT_SECONDS = 1.0
 """On a software adapter the usual step of a curve takes about this long."""

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from app.config import ModelConfig, TrainConfig
-
-STEP_EFFICIENCY = 0.6
-"""A training step reaches about this share of the rate of a bare INT4 product: attention, norms
-and the adapter's small products count less than they cost (docs/benchmarks.md)."""
-
-LOWEST_EFFICIENCY, HIGHEST_EFFICIENCY = 0.35, 0.9
-"""Range over devices and windows, for the range of an estimate."""
+from app.plan.speed import HIGHEST_EFFICIENCY, LOWEST_EFFICIENCY, STEP_EFFICIENCY, TimeEstimate
+from app.plan.work import training_flops_per_token
 
 STEP_SECONDS = {True: 5.0, False: 2.0}
 """What a step may take: on a software adapter so that the first loss, compiling included, comes
@@ -30,26 +24,6 @@ RUN_SECONDS = {True: 300.0, False: 3600.0}
 
 MIN_STEPS = 10
 EVAL_FRACTION = 0.05
-
-
-@dataclass(frozen=True)
-class TimeEstimate:
-    """Seconds a run is expected to take, and the range it should lie in."""
-
-    seconds: float
-    low: float
-    high: float
-
-
-def training_flops_per_token(model: ModelConfig, seq_len: int) -> float:
-    """Return the floating-point operations of a training step per token of a window.
-
-    4·P for the products with frozen weights, forward and backward, and 7·S·H·D a layer for causal
-    attention: two products forward and five backward over S/2 keys on average.
-    """
-    width = model.num_attention_heads * model.head_dim
-    attention = 7.0 * seq_len * width * model.num_hidden_layers
-    return 4.0 * model.num_matmul_parameters + attention
 
 
 def estimate_seconds(

@@ -10,6 +10,7 @@ from app.gpu.graph import Graph, persistent
 from app.ops.linear import linear, linear_backward
 from app.ops.matrix import new_matrix
 from app.ops.peak import CHAINS, copy, fma_peak
+from app.plan.speed import Speed
 from app.plan.timing import SHORTEST_SECONDS, time_graph
 
 INVOCATIONS = {True: 1 << 14, False: 1 << 18}
@@ -17,6 +18,8 @@ INVOCATIONS = {True: 1 << 14, False: 1 << 18}
 
 COPY_BYTES = {True: 64 << 20, False: 256 << 20}
 """More than a cache holds: a software adapter, a GPU."""
+
+TINY_DISPATCHES = 128
 
 PRODUCT_ROWS = {True: 32, False: 512}
 PRODUCT_SHAPE = (1536, 576)
@@ -118,6 +121,26 @@ async def measure_gflops(device: Device) -> float:
     gflops = graph.flops / timing.seconds / 1e9
     device.flops_per_ms = gflops * 1e6
     return gflops
+
+
+async def measure_dispatch_seconds(device: Device) -> float:
+    """Return the seconds of a launch that computes next to nothing, one of many in a submit."""
+    graph = Graph("launches")
+    values = persistent("x", (4,), "scratch")
+    for _ in range(TINY_DISPATCHES):
+        copy(graph, values)
+    timing = await time_graph(device, graph, budget_seconds=0.02)
+    return timing.seconds / TINY_DISPATCHES
+
+
+async def measure_speed(device: Device) -> Speed:
+    """Return what estimates start from; takes a few tenths of a second."""
+    return Speed(
+        await measure_gflops(device),
+        device.info.is_software,
+        await measure_dispatch_seconds(device),
+        await measure_copy(device, budget_seconds=0.02),
+    )
 
 
 async def collect_info(device: Device) -> dict[str, Any]:

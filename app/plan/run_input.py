@@ -45,6 +45,8 @@ class RunInput:
 
     Attributes:
         lora: Of the adapter to start from, where there is one: its rank and alpha win.
+        documents: The tokenized corpus that `dataset` was cut from.
+        by_documents: Whether its documents are told apart.
         adapter: The adapter to start from.
     """
 
@@ -52,6 +54,8 @@ class RunInput:
     lora: LoraConfig
     config: TrainConfig
     files: tuple[CorpusFile, ...]
+    documents: Documents
+    by_documents: bool
     dataset: Dataset
     adapter: AdapterTensors | None
 
@@ -151,16 +155,24 @@ async def read_run(
     for path in corpus:
         with problems.gathered():
             files.append(_read_file(path))
-    is_whole_corpus = len(files) == len(corpus)
-    dataset = await _read_dataset(checkpoint, files, config, problems) if is_whole_corpus else None
+    by_documents = goes_by_documents(files, packing_of(config.packing))
+    documents = dataset = None
+    if len(files) == len(corpus):
+        with problems.gathered():
+            documents = await _read_documents(checkpoint, files, by_documents=by_documents)
+    if documents is not None:
+        dataset = dataset_of(documents, config, problems, by_documents=by_documents)
     tensors = None
     if adapter is not None and checkpoint is not None:
         with problems.gathered():
             tensors, lora = read_adapter_dir(adapter, checkpoint.config)
     problems.raise_if_any()
     assert checkpoint is not None
+    assert documents is not None
     assert dataset is not None
-    return RunInput(checkpoint, lora, config, tuple(files), dataset, tensors)
+    return RunInput(
+        checkpoint, lora, config, tuple(files), documents, by_documents, dataset, tensors
+    )
 
 
 def _merge(
@@ -203,22 +215,17 @@ def _read_file(path: Path) -> CorpusFile:
     return CorpusFile(path.name, decode_corpus(data, path.name))
 
 
-async def _read_dataset(
-    checkpoint: Checkpoint | None,
-    files: Sequence[CorpusFile],
-    config: TrainConfig,
-    problems: Problems,
-) -> Dataset | None:
-    by_documents = goes_by_documents(files, packing_of(config.packing))
-    with problems.gathered():
-        if checkpoint is not None:
-            documents = await encode_files(
-                files,
-                checkpoint.make_tokenizer(),
-                chat_template=checkpoint.chat_template,
-                by_documents=by_documents,
-            )
-            return dataset_of(documents, config, problems, by_documents=by_documents)
-        if by_documents:
-            read_all_records(files)  # their mistakes are told even without a tokenizer
+async def _read_documents(
+    checkpoint: Checkpoint | None, files: Sequence[CorpusFile], *, by_documents: bool
+) -> Documents | None:
+    """Return a corpus as tokens; without a model its records are only checked."""
+    if checkpoint is not None:
+        return await encode_files(
+            files,
+            checkpoint.make_tokenizer(),
+            chat_template=checkpoint.chat_template,
+            by_documents=by_documents,
+        )
+    if by_documents:
+        read_all_records(files)  # their mistakes are told even without a tokenizer
     return None

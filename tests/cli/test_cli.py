@@ -85,6 +85,35 @@ def test_train_eval_chat(folder: Path) -> None:
     assert 1 <= len(answer["token_ids"]) <= 5
 
 
+def test_plan_foretells_the_run(folder: Path) -> None:
+    files = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt")
+    settings = ("--max-seq-len", "32", "--micro-batch-size", "4", "--steps", "5")
+    adapter, full = lines("plan", *files, *settings, "--calibrate")
+    assert (adapter["mode"], full["mode"]) == ("adapter", "full")
+    assert adapter["feasible"] is True
+    assert adapter["selected"] is True
+    assert adapter["num_steps"] == 5
+    assert adapter["basis"] == "calibration"
+    assert adapter["seconds_low"] <= adapter["seconds"] <= adapter["seconds_high"]
+    assert adapter["warnings"] == []
+    parts = dict(adapter["bytes"])
+    assert parts.pop("total") == sum(parts.values())
+
+    small = str((adapter["bytes"]["total"] - 1) / 1e9)
+    (tight, _) = lines("plan", *files, *settings, "--device-memory-gb", small)
+    assert tight["is_checkpointing"] is True  # which makes room
+    least = ("--gradient-checkpointing", "off", "--device-memory-gb", small)
+    (refused, _) = lines("plan", *files, *settings, *least)
+    assert refused["feasible"] is False
+    assert "GPU memory" in refused["reason"]
+    (warning,) = refused["warnings"]
+    assert warning["settings"] == {"micro_batch_size": 2, "gradient_accumulation_steps": 2}
+    wrong = run("plan", *files, "--max-seq-len", "0", "--nonsense")
+    assert wrong.returncode == 2
+    assert "max_seq_len" in wrong.stderr
+    assert "--nonsense" in wrong.stderr
+
+
 def test_same_seed_same_losses_and_a_run_goes_on_from_its_adapter(folder: Path) -> None:
     first = train(folder, "first", "--steps", "4", "--seed", "7")
     again = train(folder, "again", "--steps", "4", "--seed", "7")

@@ -9,7 +9,8 @@ import pytest
 
 from app.config import ModelConfig, TrainConfig
 from app.models.random import NAMED_SHAPES
-from app.plan.defaults import estimate_seconds, suggest_config, training_flops_per_token
+from app.plan.defaults import estimate_seconds, suggest_config
+from app.plan.work import training_flops_per_token
 
 SMOLLM2 = NAMED_SHAPES["smollm2-135m"]
 SPEEDS = (0.1, 1.0, 3.5, 14.0, 25.0, 100.0, 1e3, 5e3, 3e4)

@@ -1,0 +1,136 @@
+"""What a plan tells a person: what was changed and why, what to beware of, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app.gpu.budget import MemoryBudget, format_bytes
+
+if TYPE_CHECKING:
+    from app.plan.planner import ModePlan
+
+SLOW_SECONDS = 1800.0
+"""A run longer than this is warned of."""
+
+LEAST_STEPS = 10
+"""Fewer than this teach nothing; a shorter run is not offered."""
+
+FREE_SETTINGS = (
+    "max_seq_len",
+    "micro_batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "rank",
+)
+"""What may be changed to make a run fit."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A sentence, and the settings that remedy it where some do.
+
+    Attributes:
+        text: What is the matter.
+        remedy: What the button says; '' where no setting helps.
+        settings: Name → value, to be put over the person's own.
+    """
+
+    text: str
+    remedy: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time for people, no finer than an estimate is."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    hours, rest = divmod(round(minutes), 60)
+    return f"{hours} h {rest:02d} min" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+def describe_change(wanted: ModePlan, chosen: ModePlan) -> tuple[str, ...]:
+    """Return a sentence for each thing that was changed, and why."""
+    before, after = wanted.settings.train, chosen.settings.train
+    why = _why(wanted)
+    notes = []
+    if after.max_seq_len != before.max_seq_len:
+        notes.append(f"Windows of {after.max_seq_len} tokens, not {before.max_seq_len}: {why}.")
+    if after.micro_batch_size != before.micro_batch_size:
+        parts = after.gradient_accumulation_steps
+        same = parts != before.gradient_accumulation_steps
+        how = f", {parts} micro-batches a step, so the steps stay the same" if same else ""
+        at_once = f"{after.micro_batch_size} window{'s' * (after.micro_batch_size > 1)} at once"
+        notes.append(f"{at_once}, not {before.micro_batch_size}{how}: {why}.")
+    if chosen.outline.is_checkpointing and after.gradient_checkpointing == "auto":
+        more = f"{chosen.outline.recomputed_share:.0%}"
+        notes.append(
+            "Each layer is computed again in the backward, because keeping everything takes more "
+            f"memory than there is; it costs about {more} more work."
+        )
+    return tuple(notes)
+
+
+def _why(wanted: ModePlan) -> str:
+    if wanted.misfit:
+        return f"else {wanted.misfit}"
+    return "so nothing has to be computed twice"
+
+
+def memory_advice(plan: ModePlan, fitting: ModePlan | None, budget: MemoryBudget) -> Advice:
+    """Return what to say of a plan that does not fit, and the nearest one that does."""
+    text = f"{_capital(plan.misfit)}."
+    if not plan.is_refused and budget.is_assumed:
+        text += f" {budget.source}"
+    if fitting is None:
+        weights = format_bytes(plan.outline.memory.parts()["weights"])
+        return Advice(
+            f"{text} Not even the smallest run fits: choose a smaller model (the weights of this "
+            f"one take {weights})."
+        )
+    changed = {
+        name: fitting.settings.value(name)
+        for name in FREE_SETTINGS
+        if fitting.settings.value(name) != plan.settings.value(name)
+    }
+    if "rank" in changed:
+        changed["alpha"] = fitting.settings.lora.alpha
+    return Advice(text, f"{_words(changed)}: {format_bytes(fitting.total_bytes)}", changed)
+
+
+def slow_advice(plan: ModePlan) -> Advice | None:
+    """Return what to say of a plan that takes long, and how to cut it short."""
+    time = plan.time
+    if time.seconds <= SLOW_SECONDS:
+        return None
+    text = (
+        f"This takes about {format_duration(time.seconds)} (between {format_duration(time.low)} "
+        f"and {format_duration(time.high)}), more than half an hour."
+    )
+    steps = max(LEAST_STEPS, int(SLOW_SECONDS / plan.step_seconds))
+    if steps >= plan.num_steps:
+        return Advice(f"{text} A smaller model or a faster device takes less.")
+    shorter = format_duration(steps * plan.step_seconds)
+    return Advice(text, f"Stop after {steps} steps: about {shorter}", {"steps": steps})
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    """Return settings as the words of a button."""
+    at_once = settings.get("micro_batch_size")
+    words = {
+        "max_seq_len": f"windows of {settings.get('max_seq_len')} tokens",
+        "micro_batch_size": f"{at_once} window{'s' * (at_once != 1)} at once",
+        "gradient_checkpointing": "recompute activations",
+        "rank": f"rank {settings.get('rank')}",
+    }
+    return _capital(", ".join(text for name, text in words.items() if name in settings))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,138 @@
+"""What can be trained, and what a step of it takes: recorded as a run would, nothing allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+from app.config import LoraConfig, TrainConfig
+from app.gpu.budget import MemoryBudget
+from app.gpu.memory import MemoryPlan
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.plan.work import ModeName, adapter_parameters, training_flops_per_token
+from app.text.windows import Windows
+from app.train.ranks import RankSchedule
+from app.train.step import check_context, record_training
+
+KEPT_OUTLINES = 32
+
+LORA_SETTINGS = frozenset(item.name for item in fields(LoraConfig))
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All settings of a run."""
+
+    lora: LoraConfig
+    train: TrainConfig
+
+    def edited(self, **values: Any) -> RunSettings:
+        """Return the same with some settings changed, by name."""
+        lora = {name: value for name, value in values.items() if name in LORA_SETTINGS}
+        train = {name: value for name, value in values.items() if name not in LORA_SETTINGS}
+        return RunSettings(replace(self.lora, **lora), replace(self.train, **train))
+
+    def value(self, name: str) -> Any:
+        """Return a setting by name."""
+        return getattr(self.lora if name in LORA_SETTINGS else self.train, name)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A recorded step.
+
+    Attributes:
+        memory: Every byte a run holds.
+        flops_per_token: Of a window's token.
+        num_dispatches: Of a micro-batch.
+        num_trained: Parameters that are trained.
+        is_checkpointing: Whether activations are recomputed.
+        recomputed_share: Work that recomputing adds, over all else.
+        update_bytes: Memory that an update reads and writes, where that counts.
+    """
+
+    memory: MemoryPlan
+    flops_per_token: float
+    num_dispatches: int
+    num_trained: int
+    is_checkpointing: bool
+    recomputed_share: float = 0.0
+    update_bytes: float = 0.0
+
+
+class Mode(Protocol):
+    """One way to train a model."""
+
+    @property
+    def name(self) -> ModeName:
+        """What the command line calls it."""
+        ...
+
+    def outline(self, settings: RunSettings, windows: Windows) -> Outline:
+        """Record a step of a run, whether it fits the device or not; nothing is allocated."""
+        ...
+
+
+class AdapterMode:
+    """Low-rank adapters beside a frozen base."""
+
+    name: ModeName = "adapter"
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._kept: dict[tuple[Any, ...], Outline] = {}
+
+    def outline(self, settings: RunSettings, windows: Windows) -> Outline:
+        """Record a step; the same question is answered from memory.
+
+        Raises:
+            ConfigError: windows longer than the model's context.
+        """
+        check_context(self._model, windows)
+        lora, train = settings.lora, settings.train
+        seq_len = int(windows.lengths.max())
+        count = min(train.micro_batch_size, windows.num_windows)
+        is_masked = not RankSchedule(train.rank_schedule, lora.rank, 1).is_fixed
+        budget = MemoryBudget.of(self._model.device, train.device_memory_gb)
+        key = (
+            *(lora, train.optimizer, train.lora_plus_ratio, train.gradient_checkpointing),
+            *(seq_len, count, is_masked, windows.is_packed, budget),
+        )
+        if key not in self._kept:
+            model = self._model
+            adapter = Adapter(model.config, model.device, lora, is_planned=True)
+            graphs = record_training(
+                model,
+                adapter,
+                micro_batch_size=count,
+                seq_len=seq_len,
+                optimizer=train.optimizer,
+                lora_plus_ratio=train.lora_plus_ratio,
+                is_masked=is_masked,
+                is_packed=windows.is_packed,
+                gradient_checkpointing=train.gradient_checkpointing,
+                budget_bytes=budget.memory_bytes,
+                must_fit=False,
+            )
+            num_trained = adapter_parameters(model.config, lora)
+            kept, recomputed = (
+                training_flops_per_token(
+                    model.config,
+                    seq_len,
+                    num_adapter_parameters=num_trained,
+                    is_checkpointing=is_checkpointing,
+                )
+                for is_checkpointing in (False, True)
+            )
+            self._kept[key] = Outline(
+                graphs.plan,
+                recomputed if graphs.is_checkpointing else kept,
+                len(graphs.micro_batch.nodes),
+                num_trained,
+                graphs.is_checkpointing,
+                recomputed / kept - 1,
+            )
+            while len(self._kept) > KEPT_OUTLINES:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]

@@ -1,0 +1,270 @@
+"""Choose settings that fit a device and are fast on it; say what a run with them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from app.gpu.budget import MemoryBudget
+from app.gpu.device import Device
+from app.plan.advice import (
+    FREE_SETTINGS,
+    Advice,
+    describe_change,
+    memory_advice,
+    slow_advice,
+)
+from app.plan.modes import Mode, Outline, RunSettings
+from app.plan.speed import RunShape, RunWork, Speed, TimeEstimate
+from app.plan.work import ModeName, count_micro_batches
+from app.text.dataset import Dataset
+from app.train.schedule import count_steps
+
+MIN_WINDOW, WINDOW_MULTIPLE = 16, 8
+
+BATCH = frozenset(("micro_batch_size", "gradient_accumulation_steps"))
+RECOMPUTE = frozenset(("gradient_checkpointing",))
+REMEDIES: tuple[frozenset[str], ...] = (
+    BATCH,
+    RECOMPUTE,
+    BATCH | RECOMPUTE,
+    frozenset(("max_seq_len",)),
+    frozenset(("rank",)),
+    frozenset(FREE_SETTINGS),
+)
+"""What to set free where a run does not fit, that which changes least for the person first."""
+
+
+@dataclass(frozen=True)
+class ModePlan:
+    """A run laid out, and what to think of it.
+
+    Attributes:
+        mode: What is trained.
+        settings: Those it would run with.
+        dataset: What it would learn from.
+        outline: A recorded step.
+        misfit: Why it does not fit the device, '' where it does.
+        is_refused: A buffer is larger than the device allows: the run cannot be made at all.
+        num_steps: Updates.
+        work: What decides the time.
+        time: How long it takes.
+        notes: What was changed to make it fit or faster, a sentence each.
+        warnings: What the person should know, each with its remedy.
+    """
+
+    mode: ModeName
+    settings: RunSettings
+    dataset: Dataset
+    outline: Outline
+    misfit: str
+    is_refused: bool
+    num_steps: int
+    work: RunWork
+    time: TimeEstimate
+    notes: tuple[str, ...] = ()
+    warnings: tuple[Advice, ...] = ()
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether every buffer, and all together, fit what is known of the device."""
+        return not self.misfit
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes in use during the run."""
+        return self.outline.memory.total_bytes
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a step takes."""
+        return self.time.seconds / self.num_steps
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Room of a full step, padding included."""
+        shape = self.work.shape
+        return shape.seq_len * shape.micro_batch_size * shape.gradient_accumulation_steps
+
+
+@dataclass(eq=False)
+class Planner:
+    """Plans runs of one mode over one corpus.
+
+    Attributes:
+        mode: What is trained.
+        device: Where.
+        cut: Returns the windows of the corpus for some settings.
+        speed: What is known of the device's speed.
+        kept: Settings that nothing may change: those of an adapter that is trained on.
+    """
+
+    mode: Mode
+    device: Device
+    cut: Callable[[RunSettings], Dataset]
+    speed: Speed
+    kept: frozenset[str] = frozenset()
+    _datasets: dict[tuple[object, ...], Dataset] = field(default_factory=dict)
+
+    def plan(self, wanted: RunSettings, pinned: Collection[str] = ()) -> ModePlan:
+        """Lay out the fastest run that fits, as near to the wanted settings as can be.
+
+        Window, windows at once and micro-batches a step are free unless they are pinned; whether
+        activations are recomputed is `record_training`'s choice. A larger window is preferred:
+        it is what the model learns from. Windows at once make room for micro-batches a step, so
+        that a step stays the same step.
+
+        Args:
+            wanted: What is suggested, with the person's edits.
+            pinned: Names of the settings that must stay.
+
+        Raises:
+            ConfigError: settings out of range.
+            CorpusError: too little to learn.
+        """
+        first = self.assess(wanted)
+        chosen = self._fitting(wanted, {*pinned, "rank"}) or first
+        warnings = [] if chosen.is_feasible else [self._remedy(chosen)]
+        slow = slow_advice(chosen)
+        if slow is not None:
+            warnings.append(slow)
+        return replace(chosen, notes=describe_change(first, chosen), warnings=tuple(warnings))
+
+    def assess(self, settings: RunSettings) -> ModePlan:
+        """Lay a run out with exactly these settings. Raises as `plan` does."""
+        windows, train = self._dataset(settings).train, settings.train
+        outline = self.mode.outline(settings, windows)
+        budget = MemoryBudget.of(self.device, train.device_memory_gb)
+        too_large = budget.misfit_buffer(outline.memory)
+        count = min(train.micro_batch_size, windows.num_windows)
+        accumulation, seq_len = train.gradient_accumulation_steps, int(windows.lengths.max())
+        num_steps = count_steps(train, windows.num_windows, count * accumulation)
+        work = RunWork(
+            RunShape(
+                self.mode.name,
+                seq_len,
+                count,
+                accumulation,
+                outline.num_trained,
+                outline.is_checkpointing,
+            ),
+            outline.flops_per_token * count * seq_len,
+            outline.num_dispatches,
+            outline.update_bytes,
+            count_micro_batches(windows.num_windows, count, accumulation, num_steps),
+            num_steps,
+        )
+        return ModePlan(
+            self.mode.name,
+            settings,
+            self._dataset(settings),
+            outline,
+            too_large or budget.misfit_memory(outline.memory.total_bytes),
+            bool(too_large),
+            num_steps,
+            work,
+            self.speed.estimate(work),
+        )
+
+    def _fitting(self, wanted: RunSettings, pinned: Collection[str]) -> ModePlan | None:
+        """Return the fastest plan that fits, of the largest rank and window where one does."""
+        for candidate in self._candidates(wanted, pinned):
+            best: ModePlan | None = None
+            for settings in _batches(candidate, pinned):
+                plan = self.assess(settings)
+                if not plan.is_feasible:
+                    continue
+                if best is None or plan.time.seconds < best.time.seconds:
+                    best = plan
+                is_settled = settings.train.gradient_checkpointing != "auto"
+                if is_settled or not plan.outline.is_checkpointing:
+                    break  # smaller ones do the same work in more launches
+            if best is not None:
+                return best
+        return None
+
+    def _candidates(self, wanted: RunSettings, pinned: Collection[str]) -> Iterator[RunSettings]:
+        """Yield the wanted ranks and windows, largest first; those that cannot fit are left out."""
+        yield wanted
+        ranks = [wanted] if "rank" in pinned else list(_ranks(wanted))
+        windows = _windows(wanted.train.max_seq_len) if "max_seq_len" not in pinned else []
+        if not self._could_fit(ranks[-1], windows[-1:], pinned):
+            return
+        for window in [wanted.train.max_seq_len, *windows]:
+            for ranked in ranks:
+                settings = ranked.edited(max_seq_len=window)
+                if settings != wanted and self._could_fit(settings, [], pinned):
+                    yield settings
+
+    def _could_fit(
+        self, settings: RunSettings, windows: Sequence[int], pinned: Collection[str]
+    ) -> bool:
+        """Whether the smallest batch fits, in the smallest of some windows."""
+        smallest = list(_batches(settings, pinned))[-1]
+        if windows:
+            smallest = smallest.edited(max_seq_len=windows[-1])
+        return self.assess(smallest).is_feasible
+
+    def _remedy(self, plan: ModePlan) -> Advice:
+        """Return what to change about a plan that does not fit: that which changes least."""
+        budget = MemoryBudget.of(self.device, plan.settings.train.device_memory_gb)
+        for remedy in REMEDIES:
+            free = remedy - self.kept
+            start = plan.settings
+            if "gradient_checkpointing" in free:
+                if start.train.gradient_checkpointing == "off":
+                    start = start.edited(gradient_checkpointing="auto")
+                elif free <= RECOMPUTE:
+                    continue
+            fitting = self._fitting(start, set(FREE_SETTINGS) - free)
+            if fitting is not None:
+                return memory_advice(plan, fitting, budget)
+        return memory_advice(plan, None, budget)
+
+    def _dataset(self, settings: RunSettings) -> Dataset:
+        train = settings.train
+        key = (train.max_seq_len, train.packing, train.eval_fraction, train.seed)
+        if key not in self._datasets:
+            self._datasets[key] = self.cut(settings)
+        return self._datasets[key]
+
+
+def preferred(plans: Sequence[ModePlan]) -> ModePlan:
+    """Return the fastest plan that fits, or the first where none does."""
+    feasible = [plan for plan in plans if plan.is_feasible]
+    return min(feasible, key=lambda plan: plan.time.seconds) if feasible else plans[0]
+
+
+def _batches(settings: RunSettings, pinned: Collection[str]) -> Iterator[RunSettings]:
+    """Yield ever fewer windows at once and, unless they are pinned, as many more micro-batches."""
+    yield settings
+    if "micro_batch_size" in pinned:
+        return
+    train = settings.train
+    size = train.micro_batch_size
+    windows = size * train.gradient_accumulation_steps
+    while size > 1:
+        size //= 2
+        accumulation = train.gradient_accumulation_steps
+        if "gradient_accumulation_steps" not in pinned:
+            accumulation = round(windows / size)
+        yield settings.edited(micro_batch_size=size, gradient_accumulation_steps=accumulation)
+
+
+def _windows(window: int) -> list[int]:
+    """Return ever shorter windows, each about half as long."""
+    shorter = []
+    while window > MIN_WINDOW:
+        window = max(window // 2 // WINDOW_MULTIPLE * WINDOW_MULTIPLE, MIN_WINDOW)
+        shorter.append(window)
+    return shorter
+
+
+def _ranks(settings: RunSettings) -> Iterator[RunSettings]:
+    """Yield ever smaller ranks of the same strength alpha / rank."""
+    lora, rank = settings.lora, settings.lora.rank
+    yield settings
+    while rank > 1:
+        rank //= 2
+        alpha = lora.alpha * rank / lora.rank
+        yield settings.edited(rank=rank, alpha=int(alpha) if alpha == int(alpha) else alpha)

@@ -1,0 +1,121 @@
+"""A plan as JSON holds it, the same for the page and the command line, and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.gpu.budget import MemoryBudget, format_bytes
+from app.gpu.device import Device
+from app.plan.advice import format_duration
+from app.plan.planner import ModePlan
+from app.plan.run_input import settings_values
+from app.plan.speed import CALIBRATION_STEPS, Basis, Speed
+from app.plan.work import ModeName
+
+
+@dataclass(frozen=True)
+class UnavailableMode:
+    """A mode that cannot be planned, and why."""
+
+    mode: ModeName
+    reason: str
+
+
+def report_of(
+    plan: ModePlan | UnavailableMode, device: Device, speed: Speed, *, is_selected: bool
+) -> dict[str, Any]:
+    """Return a plan by the names that docs and scripts use.
+
+    `bytes` holds the memory by part and its `total`; `warnings` have a `text` and, where settings
+    remedy them, a `remedy` and those `settings`.
+    """
+    if isinstance(plan, UnavailableMode):
+        return {
+            "mode": plan.mode,
+            "feasible": False,
+            "selected": False,
+            "reason": plan.reason,
+            "bytes": None,
+            "seconds": None,
+            "seconds_low": None,
+            "seconds_high": None,
+            "warnings": [],
+        }
+    settings, evaluation = plan.settings, plan.dataset.evaluation
+    memory = plan.outline.memory
+    parts = {str(name): size for name, size in memory.parts().items() if size}
+    budget = MemoryBudget.of(device, settings.train.device_memory_gb)
+    return {
+        "mode": plan.mode,
+        "feasible": plan.is_feasible,
+        "selected": is_selected,
+        "reason": plan.misfit,
+        "bytes": {**parts, "total": memory.total_bytes},
+        "seconds": plan.time.seconds,
+        "seconds_low": plan.time.low,
+        "seconds_high": plan.time.high,
+        "basis": plan.time.basis,
+        "time_basis": time_basis(plan.time.basis, speed),
+        "memory_basis": budget.source,
+        "num_steps": plan.num_steps,
+        "num_tokens": plan.dataset.train.num_tokens,
+        "num_eval_tokens": evaluation.num_tokens if evaluation else 0,
+        "tokens_per_step": plan.tokens_per_step,
+        "num_trained": plan.outline.num_trained,
+        "flops_per_token": plan.outline.flops_per_token,
+        "is_checkpointing": plan.outline.is_checkpointing,
+        "notes": list(plan.notes),
+        "warnings": [
+            {"text": advice.text, "remedy": advice.remedy, "settings": dict(advice.settings)}
+            for advice in plan.warnings
+        ],
+        "settings": settings_values(settings.lora, settings.train),
+    }
+
+
+def time_basis(basis: Basis, speed: Speed) -> str:
+    """Return what an estimate stands on, as a sentence."""
+    rate = f"{speed.gflops:.0f}" if speed.gflops >= 10 else f"{speed.gflops:.1f}"
+    return {
+        "probe": (
+            f"From a quick measurement of this device ({rate} GFLOP/s); after "
+            f"{CALIBRATION_STEPS} steps the run itself corrects it."
+        ),
+        "similar": (
+            "From how fast an earlier run with other settings was; after "
+            f"{CALIBRATION_STEPS} steps the run itself corrects it."
+        ),
+        "calibration": "From real steps with these very settings on this device.",
+    }[basis]
+
+
+def text_of(report: dict[str, Any]) -> str:
+    """Return a report as lines for reading."""
+    name = {"adapter": "Adapter", "full": "Full fine-tuning"}[report["mode"]]
+    if report["bytes"] is None:
+        return f"{name}: not available. {report['reason']}"
+    verdict = "fits" if report["feasible"] else f"does not fit: {report['reason']}"
+    if report["selected"]:
+        verdict += ", the fastest that does" if report["feasible"] else ""
+    low, high = (format_duration(report[key]) for key in ("seconds_low", "seconds_high"))
+    parts = dict(report["bytes"])
+    total = format_bytes(parts.pop("total"))
+    lines = [
+        f"{name}: {verdict}",
+        f"  time    about {format_duration(report['seconds'])} (between {low} and {high}) for "
+        f"{report['num_steps']} steps of {report['tokens_per_step']} tokens",
+        f"          {report['time_basis']}",
+        f"  memory  {total}: "
+        + ", ".join(f"{part} {format_bytes(size)}" for part, size in parts.items()),
+        f"          {report['memory_basis']}",
+    ]
+    lines += [f"  note    {note}" for note in report["notes"]]
+    for warning in report["warnings"]:
+        lines.append(f"  beware  {warning['text']}")
+        if warning["remedy"]:
+            options = " ".join(
+                f"--{key.replace('_', '-')} {value}" for key, value in warning["settings"].items()
+            )
+            lines.append(f"          {warning['remedy']} ({options})")
+    return "\n".join(lines)

@@ -1,0 +1,130 @@
+"""How long a run takes: from a probe of the device, then from steps that were really made."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from app.plan.work import ModeName
+
+CALIBRATION_STEPS = 3
+"""Real steps after which an estimate stands on them: the middle one of three counts, so that the
+first, which pays for what drivers put off until first use, does not."""
+
+STEP_EFFICIENCY = 0.6
+"""A training step reaches about this share of the rate of a bare INT4 product: attention, norms
+and the adapter's small products count less than they cost (docs/benchmarks.md)."""
+
+LOWEST_EFFICIENCY, HIGHEST_EFFICIENCY = 0.35, 0.9
+"""Range over devices and windows, for the range of an estimate."""
+
+Basis = Literal["probe", "similar", "calibration"]
+"""What an estimate stands on: the probe, a run of another shape, a run of this very shape."""
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Seconds a run is expected to take, the range it should lie in, and what that stands on."""
+
+    seconds: float
+    low: float
+    high: float
+    basis: Basis = "probe"
+
+
+@dataclass(frozen=True)
+class RunShape:
+    """What decides how long a micro-batch takes; equal shapes take equal times."""
+
+    mode: ModeName
+    seq_len: int
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    num_trained: int
+    is_checkpointing: bool
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """The work of a run.
+
+    Attributes:
+        shape: Of its micro-batches.
+        flops: Of one micro-batch: see `app.plan.work`.
+        num_dispatches: Of one micro-batch.
+        update_bytes: Memory that an update reads and writes, where that counts.
+        num_micro_batches: Of the whole run.
+        num_steps: Of the whole run.
+    """
+
+    shape: RunShape
+    flops: float
+    num_dispatches: int
+    update_bytes: float
+    num_micro_batches: int
+    num_steps: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Seconds of a micro-batch in a real run, its share of the update included.
+
+    Attributes:
+        flops: Of the micro-batch.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    flops: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is known of a device's speed.
+
+    Attributes:
+        gflops: 1e9 operations a second of an INT4 product, from `measure_gflops`.
+        is_software: The device is a software adapter.
+        dispatch_seconds: Of a launch that computes next to nothing.
+        gbytes_per_second: Memory read plus written, for updates.
+        runs: What real runs did, the latest last.
+    """
+
+    gflops: float
+    is_software: bool
+    dispatch_seconds: float = 0.0
+    gbytes_per_second: float = 0.0
+    runs: Mapping[RunShape, Calibration] = field(default_factory=dict)
+
+    def measured(self, work: RunWork, step_seconds: Sequence[float]) -> Speed:
+        """Return the same with the steps of a run added: all of them full ones."""
+        each = [seconds / work.shape.gradient_accumulation_steps for seconds in step_seconds]
+        middle = statistics.median(each)
+        # The first step pays for more than its work.
+        rest = each[1:] or each
+        found = Calibration(middle, min(*rest, middle), max(*rest, middle), work.flops)
+        runs = {shape: one for shape, one in self.runs.items() if shape != work.shape}
+        return replace(self, runs={**runs, work.shape: found})
+
+    def estimate(self, work: RunWork) -> TimeEstimate:
+        """Return how long a run takes."""
+        count = work.num_micro_batches
+        found = self.runs.get(work.shape)
+        if found is not None:
+            return TimeEstimate(
+                count * found.seconds, count * found.low, count * found.high, "calibration"
+            )
+        similar = [one for shape, one in self.runs.items() if shape.mode == work.shape.mode]
+        basis: Basis = "similar" if similar else "probe"
+        if similar:
+            seconds = count * work.flops * similar[-1].seconds / similar[-1].flops
+        else:
+            rate = max(self.gflops, 1e-6) * 1e9 * STEP_EFFICIENCY
+            seconds = count * (work.flops / rate + work.num_dispatches * self.dispatch_seconds)
+            if work.update_bytes and self.gbytes_per_second:
+                seconds += work.num_steps * work.update_bytes / (self.gbytes_per_second * 1e9)
+        low, high = STEP_EFFICIENCY / HIGHEST_EFFICIENCY, STEP_EFFICIENCY / LOWEST_EFFICIENCY
+        return TimeEstimate(seconds, seconds * low, seconds * high, basis)
