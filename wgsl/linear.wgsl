@@ -1,7 +1,7 @@
 // linear — Y = X·Wᵀ + H·Bᵀ (+ residual), the forward product with a frozen matrix and its adapter
 // Operands: lib/forward_operands.wgsl.
 // Dispatch (⌈N/8/LANES⌉, ⌈M/8⌉, 1): an invocation owns 8 rows × 8 columns in named registers.
-// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the forward_* one. No workgroup
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the forward_* and factors_* ones. No workgroup
 // memory: neighbouring invocations read neighbouring words, and x is the same for all of a
 // workgroup. The low-rank term is added last, from registers, so that it costs no pass over Y.
 

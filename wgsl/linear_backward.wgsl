@@ -2,7 +2,7 @@
 // Operands: lib/backward_operands.wgsl. Reads the very buffer the forward reads: a word along K is
 // eight neighbouring outputs.
 // Dispatch (⌈K/16/LANES⌉, ⌈M/8⌉, 1): an invocation owns 8 rows × 16 columns in named registers.
-// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the backward_* one.
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the backward_* and factors_* ones.
 
 override LANES: u32 = 8;
 
@@ -23,10 +23,9 @@ fn add_rank(tile: Tile, value: f32, w: Tile) -> Tile {
   return Tile(tile.a + value * w.a, tile.b + value * w.b, tile.c + value * w.c, tile.d + value * w.d);
 }
 
-// a[r] of two octets.
-fn load_a(r: u32, left: u32, right: u32) -> Tile {
-  let start = 2u * r * params.octets;
-  return Tile(a[start + 2u * left], a[start + 2u * left + 1u], a[start + 2u * right], a[start + 2u * right + 1u]);
+// A[r] of two octets.
+fn load_octets(r: u32, left: u32, right: u32) -> Tile {
+  return Tile(load_a(r, 2u * left), load_a(r, 2u * left + 1u), load_a(r, 2u * right), load_a(r, 2u * right + 1u));
 }
 
 @compute @workgroup_size(LANES)
@@ -58,7 +57,7 @@ fn linear_backward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_
   }
   let ranks = eight_rows(first, params.rows - 1u, params.ranks);
   for (var r = 0u; r < params.ranks; r++) {
-    let w = load_a(r, left, right);
+    let w = load_octets(r, left, right);
     let value = load_values(ranks, r);
     t0 = add_rank(t0, value[0], w); t1 = add_rank(t1, value[1], w);
     t2 = add_rank(t2, value[2], w); t3 = add_rank(t3, value[3], w);

@@ -3,7 +3,7 @@
 // Dispatch (⌈K/4/LANES⌉, ⌈M/8/BANDS⌉, 1): a workgroup owns 8·BANDS rows × 4·LANES columns, an
 // invocation 8 × 4 of them in named registers. N goes by in blocks of 32: both operands of a block
 // are staged with n outermost; a word of W, eight neighbouring columns, is staged as it lies.
-// Needs a real_* and a weights_* prelude (bindings 0 and 1) and the backward_* one; BANDS ≥ 4, LANES
+// Needs a real_* and a weights_* prelude (bindings 0 and 1) and the backward_* and factors_* ones; BANDS ≥ 4, LANES
 // 8, 16 or 32.
 
 override LANES: u32 = 16;
@@ -101,7 +101,7 @@ fn linear_backward_tile(
   for (var r = 0u; r < params.ranks; r++) {
     let low = vec4f(load_g(row, r), load_g(row + 1u, r), load_g(row + 2u, r), load_g(row + 3u, r));
     let high = vec4f(load_g(row + 4u, r), load_g(row + 5u, r), load_g(row + 6u, r), load_g(row + 7u, r));
-    t = accumulate(t, low, high, a[2u * r * params.octets + min(column, 2u * params.octets - 1u)]);
+    t = accumulate(t, low, high, load_a(r, min(column, 2u * params.octets - 1u)));
   }
   store_quad(row, column, t.r0); store_quad(row + 1u, column, t.r1);
   store_quad(row + 2u, column, t.r2); store_quad(row + 3u, column, t.r3);

@@ -1,7 +1,7 @@
 // linear_backward_wide — dX = dY·W + G·A, as linear_backward.wgsl, with twice the rows an invocation
 // Operands: lib/backward_operands.wgsl.
 // Dispatch (⌈K/16/LANES⌉, ⌈M/16⌉, 1): an invocation owns 16 rows × 16 columns in named registers.
-// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the backward_* one. For software
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the backward_* and factors_* ones. For software
 // adapters only, for the reasons in linear_wide.wgsl.
 
 override LANES: u32 = 8;
@@ -23,10 +23,9 @@ fn add_rank(tile: Tile, value: f32, w: Tile) -> Tile {
   return Tile(tile.a + value * w.a, tile.b + value * w.b, tile.c + value * w.c, tile.d + value * w.d);
 }
 
-// a[r] of two octets.
-fn load_a(r: u32, left: u32, right: u32) -> Tile {
-  let start = 2u * r * params.octets;
-  return Tile(a[start + 2u * left], a[start + 2u * left + 1u], a[start + 2u * right], a[start + 2u * right + 1u]);
+// A[r] of two octets.
+fn load_octets(r: u32, left: u32, right: u32) -> Tile {
+  return Tile(load_a(r, 2u * left), load_a(r, 2u * left + 1u), load_a(r, 2u * right), load_a(r, 2u * right + 1u));
 }
 
 fn store_both(row: u32, octet: u32, tile: Tile) {
@@ -72,7 +71,7 @@ fn linear_backward_wide(@builtin(global_invocation_id) id: vec3u, @builtin(workg
   let low_ranks = eight_rows(first, params.rows - 1u, params.ranks);
   let high_ranks = eight_rows(first + 8u, params.rows - 1u, params.ranks);
   for (var r = 0u; r < params.ranks; r++) {
-    let w = load_a(r, left, right);
+    let w = load_octets(r, left, right);
     let low = load_values(low_ranks, r);
     let high = load_values(high_ranks, r);
     t0 = add_rank(t0, low[0], w); t1 = add_rank(t1, low[1], w);

@@ -1,7 +1,7 @@
 // linear_dot8 — Y = X·Wᵀ + H·Bᵀ (+ residual) with X in eight bits: the prompt of a chat
 // Operands: lib/rounded_operands.wgsl.
 // Dispatch (⌈N/8/LANES⌉, ⌈M/8⌉, 1): an invocation owns 8 rows × 8 columns in named registers.
-// Needs an operand_* and a codes_* prelude (bindings 0 and 1) and the rounded_* one. No workgroup
+// Needs an operand_* and a codes_* prelude (bindings 0 and 1) and the rounded_* and factors_* ones. No workgroup
 // memory, for the reason in linear.wgsl. The low-rank term is added last, from registers.
 
 override LANES: u32 = 8;

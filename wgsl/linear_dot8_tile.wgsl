@@ -2,7 +2,7 @@
 // Operands: lib/rounded_operands.wgsl; it equals linear_dot8.wgsl up to the order of summation.
 // Dispatch (⌈N/64⌉, ⌈M/8/OCTETS⌉, 1): a workgroup of 16·OCTETS invocations owns 64 columns of
 // 8·OCTETS rows, and an invocation 8 rows × 4 columns in named registers.
-// Needs a codes_* prelude (bindings 0 and 1) and the rounded_* one.
+// Needs a codes_* prelude (bindings 0 and 1) and the rounded_* and factors_* ones.
 // Each group of 32 goes through workgroup memory, words first, so that one read there has a word of
 // four columns, or of four rows: 64 rows and columns of a group are 4 KiB and half a KiB of scales.
 

@@ -2,7 +2,7 @@
 // Operands: lib/rounded_operands.wgsl; it equals linear_dot8.wgsl up to the order of summation.
 // Dispatch (⌈N/4/LANES⌉, M, 1): an invocation owns four columns of one row and every SLICES-th
 // group of K; the slices meet in workgroup memory and are summed in a fixed order.
-// Needs a codes_* prelude (bindings 0 and 1) and the rounded_* one.
+// Needs a codes_* prelude (bindings 0 and 1) and the rounded_* and factors_* ones.
 
 override LANES: u32 = 8;
 override SLICES: u32 = 8;

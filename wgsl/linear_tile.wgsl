@@ -3,7 +3,7 @@
 // Dispatch (⌈N/4/LANES⌉, ⌈M/8/BANDS⌉, 1): a workgroup owns 8·BANDS rows × 4·LANES columns, an
 // invocation 8 × 4 of them in named registers. K goes by in groups of 32: both operands of a group
 // are staged with k outermost, W dequantized once for the whole tile.
-// Needs a real_* and a weights_* prelude (bindings 0 and 1) and the forward_* one; BANDS ≥ 4.
+// Needs a real_* and a weights_* prelude (bindings 0 and 1) and the forward_* and factors_* ones; BANDS ≥ 4.
 // The low-rank term is added last, from registers.
 
 override LANES: u32 = 16;

@@ -2,7 +2,7 @@
 // Operands: lib/forward_operands.wgsl; it equals linear.wgsl up to the order of summation.
 // Dispatch (⌈N/4/LANES⌉, M, 1): an invocation owns four columns of one row and every SLICES-th
 // group of 32 along K; the slices meet in workgroup memory and are summed in a fixed order.
-// Needs a chunk_* and a weights_* prelude (bindings 0 and 1) and the forward_* one.
+// Needs a chunk_* and a weights_* prelude (bindings 0 and 1) and the forward_* and factors_* ones.
 
 override LANES: u32 = 8;
 override SLICES: u32 = 8;
@@ -24,14 +24,12 @@ fn product(lo: vec4f, hi: vec4f, packed: Words, scale: Scales) -> vec4f {
 // The low-rank term of four columns of one row, four ranks at a time where rows of b begin at vectors.
 fn adapter(row: u32, quad: u32) -> vec4f {
   let start = hidden_start(quad);
-  let stride = params.rank / 4u;
-  let fours = select(0u, stride, params.rank % 4u == 0u);
+  let fours = select(0u, params.rank / 4u, params.rank % 4u == 0u);
   var sum = vec4f();
   for (var i = 0u; i < fours; i++) {
     let r = start + 4u * i;
     let hidden = vec4f(load_h(row, r), load_h(row, r + 1u), load_h(row, r + 2u), load_h(row, r + 3u));
-    let at = quad * params.rank + i;
-    sum += hidden * mat4x4f(b[at], b[at + stride], b[at + 2u * stride], b[at + 3u * stride]);
+    sum += hidden * b_block(4u * i, quad, params.quads, params.rank, start);
   }
   for (var r = 4u * fours; r < params.rank; r++) { sum += load_h(row, start + r) * load_b(quad, r); }
   return sum;

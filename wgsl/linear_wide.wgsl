@@ -1,7 +1,7 @@
 // linear_wide — Y = X·Wᵀ + H·Bᵀ (+ residual), as linear.wgsl, with twice the rows an invocation
 // Operands: lib/forward_operands.wgsl.
 // Dispatch (⌈N/8/LANES⌉, ⌈M/16⌉, 1): an invocation owns 16 rows × 8 columns in named registers.
-// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the forward_* one. For software
+// Needs a rows_* and a weights_* prelude (bindings 0 and 1) and the forward_* and factors_* ones. For software
 // adapters, where loads are dear and registers are memory anyway; on a GPU these would spill. The
 // loop's code must stay below about 24 KB there, or a processor decodes it anew each time: larger
 // tiles and unrolled ones are slower.

@@ -1,10 +1,11 @@
 // lora_hidden — H = scaling · X·Aᵀ, the narrow side of an adapter
-// x (M, K) · a (R, K), the A matrices of stacked modules → h (M, R), f32; K a multiple of 4
+// x (M, K) · factors: A (R, K), the A matrices of stacked modules → h (M, R), f32; K a multiple of 4
 // Dispatch (⌈R/4⌉, ⌈M/ROWS⌉, 1): a workgroup owns ROWS rows, 4 or 1, × 4 ranks; its invocations
-// share K in slices that meet in workgroup memory and are summed in a fixed order.
+// share K in slices that meet in workgroup memory and are summed in a fixed order. Needs a factors_*
+// prelude.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> factors: array<Factor>;
 @group(0) @binding(2) var<storage, read_write> h: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -20,6 +21,8 @@ override ROWS: u32 = 4;
 
 var<workgroup> partial: array<mat4x4f, SLICES>;
 
+fn load_a(r: u32, k: u32) -> vec4f { return a_quad(r, k, params.quads, params.ranks); }
+
 @compute @workgroup_size(SLICES)
 fn lora_hidden(
   @builtin(local_invocation_id) local: vec3u,
@@ -32,11 +35,11 @@ fn lora_hidden(
   let last_rank = params.ranks - 1u;
   let x0 = min(row, last_row) * params.quads; let x1 = min(row + 1u, last_row) * params.quads;
   let x2 = min(row + 2u, last_row) * params.quads; let x3 = min(row + 3u, last_row) * params.quads;
-  let a0 = min(rank, last_rank) * params.quads; let a1 = min(rank + 1u, last_rank) * params.quads;
-  let a2 = min(rank + 2u, last_rank) * params.quads; let a3 = min(rank + 3u, last_rank) * params.quads;
+  let ranks = min(vec4u(rank, rank + 1u, rank + 2u, rank + 3u), vec4u(last_rank));
   var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
   for (var k = local.x; k < params.quads; k += SLICES) {
-    let w0 = a[a0 + k]; let w1 = a[a1 + k]; let w2 = a[a2 + k]; let w3 = a[a3 + k];
+    let w0 = load_a(ranks.x, k); let w1 = load_a(ranks.y, k);
+    let w2 = load_a(ranks.z, k); let w3 = load_a(ranks.w, k);
     let v0 = x[x0 + k];
     s0 += vec4f(dot(v0, w0), dot(v0, w1), dot(v0, w2), dot(v0, w3));
     if (ROWS > 1u) {

@@ -1,16 +1,16 @@
 // rms_norm_backward_hidden — rms_norm_backward.wgsl, and the narrow side of the projection below
 // dx = rstd · (w∘dy − x̂ · mean(w∘dy∘x̂)) + skip,  x̂ = x · rstd,  g = scaling · dx·B
-// dy (M, C), x (M, C), weight (C), rstd (M), skip (M, C), b (C, RANK) → dx (M, C), g (M, RANK), f32
+// dy (M, C), x (M, C), weight (C), rstd (M), skip (M, C), factors: B (C, RANK) → dx (M, C), g (M, RANK), f32
 // C and RANK are multiples of 4. skip is the gradient that flows past the norm.
 // Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows; its invocations share the columns.
-// Needs a low_rank_* prelude. Later ranks read dx back, each invocation what it wrote itself.
+// Needs a low_rank_* and a factors_* prelude. Later ranks read dx back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> rstd: array<f32>;
 @group(0) @binding(4) var<storage, read> skip: array<vec4f>;
-@group(0) @binding(5) var<storage, read> b: array<vec4f>;
+@group(0) @binding(5) var<storage, read> factors: array<Factor>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> g: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
@@ -28,9 +28,7 @@ var<workgroup> products: array<vec4f, LANES>;
 fn write_hidden(index: u32, value: f32) { g[index] = params.scaling * value; }
 
 fn load_b(rank: u32, k: u32) -> mat4x4f {
-  let stride = params.rank / 4u;
-  let at = 4u * k * stride + rank / 4u;
-  return mat4x4f(b[at], b[at + stride], b[at + 2u * stride], b[at + 3u * stride]);
+  return b_block(rank, k, params.quads, params.rank, 0u);
 }
 
 // dx of four columns of one row.

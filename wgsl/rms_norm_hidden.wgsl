@@ -1,12 +1,12 @@
 // rms_norm_hidden — rms_norm.wgsl, and the narrow side of the projection that reads its result
 // y = x · rstd · weight,  rstd = 1/√(mean(x²) + eps),  h = scaling · y·Aᵀ
-// x (M, C) · weight (C) · a (R, C) → y (M, C), rstd (M), h (M, R), f32; C and R multiples of 4
+// x (M, C) · weight (C) · factors: A (R, C) → y (M, C), rstd (M), h (M, R), f32; C and R multiples of 4
 // Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows; its invocations share the columns.
-// Needs a low_rank_* prelude. Later ranks read y back, each invocation what it wrote itself.
+// Needs a low_rank_* and a factors_* prelude. Later ranks read y back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(2) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> factors: array<Factor>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> h: array<f32>;
@@ -25,8 +25,7 @@ var<workgroup> squares: array<vec4f, LANES>;
 fn write_hidden(index: u32, value: f32) { h[index] = params.scaling * value; }
 
 fn load_a(rank: u32, k: u32) -> mat4x4f {
-  let at = rank * params.quads + k;
-  return mat4x4f(a[at], a[at + params.quads], a[at + 2u * params.quads], a[at + 3u * params.quads]);
+  return a_block(rank, k, params.quads, params.ranks);
 }
 
 @compute @workgroup_size(LANES)

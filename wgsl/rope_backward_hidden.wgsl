@@ -1,13 +1,13 @@
 // rope_backward_hidden — rotate gradients back as rope.wgsl does, in place, and g = scaling · dx·B
 // x (M, STRIDE), q | k | v, whose first ROTATED columns are rotated · positions (M)
-// table (positions, D/2) of (cos, sin) · b (STRIDE, RANK) → g (M, MODULES·RANK), f32
+// table (positions, D/2) of (cos, sin) · factors: B (STRIDE, RANK) → g (M, MODULES·RANK), f32
 // RANK is a multiple of 4; every module is whole heads. Dispatch (⌈M/ROWS⌉, MODULES, 1): a
-// workgroup owns ROWS rows of one module. Needs a low_rank_* prelude. Later ranks read x
+// workgroup owns ROWS rows of one module. Needs a low_rank_* and a factors_* prelude. Later ranks read x
 // back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> positions: array<u32>;
 @group(0) @binding(1) var<storage, read> table: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read> factors: array<Factor>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> g: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
@@ -29,10 +29,8 @@ struct Pairs { low: vec4f, high: vec4f }
 
 fn write_hidden(index: u32, value: f32) { g[index] = params.scaling * value; }
 
-fn load_b(rank: u32, k: u32) -> mat4x4f {
-  let stride = params.rank / 4u;
-  let at = 4u * k * stride + rank / 4u;
-  return mat4x4f(b[at], b[at + stride], b[at + 2u * stride], b[at + 3u * stride]);
+fn load_b(rank: u32, k: u32, first: u32) -> mat4x4f {
+  return b_block(rank, k, params.stride, params.rank, first);
 }
 
 fn load_pairs(row: u32, k: u32, i: u32, is_rotating: bool) -> Pairs {
@@ -62,6 +60,7 @@ fn rope_backward_hidden(
   let bounds = vec4u(0u, params.first_bound, params.second_bound, 4u * params.stride) / 4u;
   let start = min(bounds[group.y], params.stride);
   let stop = min(bounds[group.y + 1u], params.stride);
+  let ranks_before = group.y * params.rank;
   let first = ROWS * group.x;
   let row = row_starts(first, params.rows, 1u);
   for (var rank = 0u; rank < params.rank; rank += 4u) {
@@ -82,9 +81,11 @@ fn rope_backward_hidden(
         store_pairs(row.x, k, p0);
         if (ROWS > 1u) { store_pairs(row.y, k, p1); store_pairs(row.z, k, p2); store_pairs(row.w, k, p3); }
       }
-      hidden = add_b(hidden, Rows(p0.low, p1.low, p2.low, p3.low), load_b(rank, k));
-      hidden = add_b(hidden, Rows(p0.high, p1.high, p2.high, p3.high), load_b(rank, k + params.half));
+      hidden = add_b(hidden, Rows(p0.low, p1.low, p2.low, p3.low), load_b(rank, k, ranks_before));
+      hidden = add_b(
+        hidden, Rows(p0.high, p1.high, p2.high, p3.high), load_b(rank, k + params.half, ranks_before)
+      );
     }
-    write_sums(hidden, lane, first, params.rows, params.modules * params.rank, group.y * params.rank + rank);
+    write_sums(hidden, lane, first, params.rows, params.modules * params.rank, ranks_before + rank);
   }
 }

@@ -1,13 +1,13 @@
 // swiglu_backward_hidden — swiglu_backward.wgsl, and the narrow sides of gate and up
 // dgate = dy · up · σ(gate)·(1 + gate·(1 − σ(gate))),  dup = dy · silu(gate)
 // g = scaling · (dgate·B₀ | dup·B₁)
-// dy (M, F), gate_up (M, 2·F), b (2·F, RANK) → d_gate_up (M, 2·F), g (M, 2·RANK), f32
+// dy (M, F), gate_up (M, 2·F), factors: B (2·F, RANK) → d_gate_up (M, 2·F), g (M, 2·RANK), f32
 // F and RANK are multiples of 4. Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows.
-// Needs a low_rank_* prelude. Later ranks read d_gate_up back, each invocation its own writes.
+// Needs a low_rank_* and a factors_* prelude. Later ranks read d_gate_up back, each invocation its own writes.
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(1) var<storage, read> gate_up: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read> factors: array<Factor>;
 @group(0) @binding(3) var<storage, read_write> d_gate_up: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> g: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
@@ -26,9 +26,7 @@ struct Pair { gate: vec4f, up: vec4f }
 fn write_hidden(index: u32, value: f32) { g[index] = params.scaling * value; }
 
 fn load_b(rank: u32, k: u32) -> mat4x4f {
-  let stride = params.rank / 4u;
-  let at = 4u * k * stride + rank / 4u;
-  return mat4x4f(b[at], b[at + stride], b[at + 2u * stride], b[at + 3u * stride]);
+  return b_block(rank, k, 2u * params.quads, params.rank, select(0u, params.rank, k >= params.quads));
 }
 
 // The gradients of four gates and ups of the row that begins at `start`.

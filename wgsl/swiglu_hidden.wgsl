@@ -1,11 +1,11 @@
 // swiglu_hidden — swiglu.wgsl, and the narrow side of the projection that reads its result
 // y = silu(gate) · up,  silu(g) = g / (1 + e^−g),  h = scaling · y·Aᵀ
-// gate_up (M, 2·F), gate first · a (R, F) → y (M, F), h (M, R), f32; F and R multiples of 4
+// gate_up (M, 2·F), gate first · factors: A (R, F) → y (M, F), h (M, R), f32; F and R multiples of 4
 // Dispatch (⌈M/ROWS⌉, 1, 1): a workgroup owns ROWS rows; its invocations share the columns.
-// Needs a low_rank_* prelude. Later ranks read y back, each invocation what it wrote itself.
+// Needs a low_rank_* and a factors_* prelude. Later ranks read y back, each invocation what it wrote itself.
 
 @group(0) @binding(0) var<storage, read> gate_up: array<vec4f>;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> factors: array<Factor>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> h: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
@@ -22,8 +22,7 @@ const STEEPEST = vec4f(-80.0);   // e^80 is still finite in f32; silu is zero lo
 fn write_hidden(index: u32, value: f32) { h[index] = params.scaling * value; }
 
 fn load_a(rank: u32, k: u32) -> mat4x4f {
-  let at = rank * params.quads + k;
-  return mat4x4f(a[at], a[at + params.quads], a[at + 2u * params.quads], a[at + 3u * params.quads]);
+  return a_block(rank, k, params.quads, params.ranks);
 }
 
 // y of four columns of the row that begins at `start`.

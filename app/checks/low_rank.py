@@ -7,7 +7,7 @@ import numpy as np
 from app.checks.bench import Array, Bench
 from app.checks.layers import EPS, THETA
 from app.gpu.graph import persistent
-from app.ops.linear import LowRank
+from app.ops.low_rank import LowRank
 from app.ops.rms_norm import rms_norm_backward_hidden, rms_norm_hidden
 from app.ops.rope import rope_backward_hidden, rope_table
 from app.ops.swiglu import swiglu_backward_hidden, swiglu_hidden

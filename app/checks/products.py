@@ -8,8 +8,9 @@ import numpy.typing as npt
 from app.checks.bench import Array, Bench
 from app.gpu.graph import BINDING_ALIGNMENT_BYTES, Tensor
 from app.ops.embedding import embedding
-from app.ops.linear import LowRank, linear, linear_backward
+from app.ops.linear import linear, linear_backward
 from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
+from app.ops.low_rank import LowRank
 from app.ops.matrix import FORMAT_OF_TYPE, GROUP_SIZE, new_matrix, repack
 from app.reference import embedding as embedding_twin
 from app.reference import linear as twin

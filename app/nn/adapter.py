@@ -19,7 +19,7 @@ from app.gpu.device import Device
 from app.gpu.graph import Tensor, persistent
 from app.gpu.memory import padded
 from app.nn.weights import PROJECTION_GROUPS, group_bounds, group_shape, module_path
-from app.ops.linear import LowRank
+from app.ops.low_rank import LowRank
 
 AdapterTensors = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Module path → (A (rank, in), B (out, rank)), rows in HuggingFace order."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from app.gpu.graph import Graph, Tensor
 from app.nn.adapter import Adapter
-from app.ops.linear import LowRank, linear_backward
+from app.ops.linear import linear_backward
 from app.ops.linear_dot8 import multiply
 from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
+from app.ops.low_rank import LowRank
 from app.ops.matrix import Matrix
 
 

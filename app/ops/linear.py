@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from app.errors import ShapeError
 from app.gpu.device import AdapterInfo, Limits
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
+from app.ops.low_rank import NO_BOUND, LowRank, with_factors
 from app.ops.matrix import Matrix
 
 OUTPUTS = {
@@ -22,14 +23,8 @@ OUTPUTS = {
 }
 """Columns and rows of the result that an invocation of each shader owns."""
 
-COLUMNS = 8
-"""Columns of y that an invocation owns must belong to one module."""
-
 MAX_VECTOR_ROWS = 2
 """Up to this many rows the matrix-vector kernel is used."""
-
-NO_BOUND = 0xFFFFFFFF
-
 
 TILES = ((16, 8), (16, 16), (16, 4), (32, 4), (8, 8), (8, 4))
 """LANES and BANDS of tiles in workgroup memory: 64 × 64 outputs, 128, 32 rows × 64, …"""
@@ -125,52 +120,6 @@ def _grid(choice: Choice, columns: int, rows: int) -> tuple[int, int, int]:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class LowRank:
-    """The low-rank side of a product: adapters of the modules stacked in one matrix.
-
-    Attributes:
-        rank: Rank of each module.
-        bounds: Rows of the stacked matrix before each module after the first.
-        lora_a: (modules · rank, in) stacked A matrices.
-        lora_b: (out, rank) stacked B matrices.
-    """
-
-    rank: int
-    bounds: tuple[int, ...]
-    lora_a: Tensor
-    lora_b: Tensor
-
-    def __post_init__(self) -> None:
-        """Raise ShapeError for modules that the kernels, four columns at a time, cannot tell."""
-        if len(self.bounds) > 2 or any(bound % 4 for bound in self.bounds):
-            raise ShapeError(
-                f"modules begin at rows {self.bounds} of the stack: the kernels take at most "
-                "three modules, each beginning at a multiple of 4"
-            )
-
-    @property
-    def num_modules(self) -> int:
-        """How many modules are stacked; at most three."""
-        return len(self.bounds) + 1
-
-    @property
-    def bound_params(self) -> tuple[int, int]:
-        """The two bounds as the shaders take them.
-
-        Raises:
-            ShapeError: a module does not begin at a multiple of 8, so that the columns of one
-                invocation would belong to two.
-        """
-        if any(bound % COLUMNS for bound in self.bounds):
-            raise ShapeError(
-                f"modules begin at rows {self.bounds} of the stacked matrix: multiples of "
-                f"{COLUMNS} are needed"
-            )
-        first, second = (*self.bounds, NO_BOUND, NO_BOUND)[:2]
-        return first, second
-
-
 def linear(
     graph: Graph,
     x: Tensor,
@@ -215,7 +164,7 @@ def linear(
                 f"{weight.stride}: with an adapter, out_features must be a multiple of 8"
             )
         rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
-        b, h = low_rank.lora_b, hidden
+        b, h = low_rank.factors_b, hidden
     params = (
         rows,
         weight.stride // 4,
@@ -227,7 +176,7 @@ def linear(
     choice = _for_rows(graph.tuning.forward, rows)
     if rows <= MAX_VECTOR_ROWS:
         choice = graph.tuning.vector
-    kernel = choice.kernel("forward_operands", weight.prelude)
+    kernel = with_factors(choice.kernel("forward_operands", weight.prelude), low_rank)
     has_residual = ("HAS_RESIDUAL", int(residual is not None))
     graph.dispatch(
         Kernel(kernel.name, kernel.preludes, (*kernel.constants, has_residual)),
@@ -272,11 +221,11 @@ def linear_backward(
     dx = out or graph.empty(label, rows, weight.num_columns)
     ranks, a, g = 0, dy, dy
     if low_rank is not None and d_hidden is not None:
-        ranks, a, g = low_rank.rank * low_rank.num_modules, low_rank.lora_a, d_hidden
+        ranks, a, g = low_rank.rank * low_rank.num_modules, low_rank.factors_a, d_hidden
     choice = _for_rows(graph.tuning.backward, rows)
     octets = weight.num_columns // 8
     graph.dispatch(
-        choice.kernel("backward_operands", weight.prelude),
+        with_factors(choice.kernel("backward_operands", weight.prelude), low_rank),
         (*weight.bindings, dy, g, a, dx),
         _grid(choice, weight.num_columns, rows),
         (rows, weight.stride // 4, octets, ranks),

@@ -8,7 +8,8 @@ from app.gpu.features import PACKED_DOT
 from app.gpu.graph import Graph, Tensor, ceil_div, grid_1d
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose
-from app.ops.linear import MAX_VECTOR_ROWS, NO_BOUND, LowRank, linear
+from app.ops.linear import MAX_VECTOR_ROWS, linear
+from app.ops.low_rank import NO_BOUND, LowRank, with_factors
 from app.ops.matrix import GROUP_SIZE, Matrix
 
 CODES = {"int4": "codes_int4", "int8": "codes_int8"}
@@ -184,10 +185,10 @@ def linear_dot8(
                 f"{weight.stride}: with an adapter, out_features must be a multiple of 8"
             )
         rank, modules, bounds = low_rank.rank, low_rank.num_modules, low_rank.bound_params
-        b, h = low_rank.lora_b, hidden
+        b, h = low_rank.factors_b, hidden
     codes, code_scales = quantize_rows(graph, x)
     columns_of, rows_of = _outputs(choice)
-    kernel = choice.kernel(CODES[weight.format], "rounded_operands")
+    kernel = with_factors(choice.kernel(CODES[weight.format], "rounded_operands"), low_rank)
     has_residual = ("HAS_RESIDUAL", int(residual is not None))
     groups = weight.num_columns // GROUP_SIZE
     graph.dispatch(

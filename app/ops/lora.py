@@ -5,7 +5,8 @@ from __future__ import annotations
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
-from app.ops.linear import MAX_VECTOR_ROWS, LowRank
+from app.ops.linear import MAX_VECTOR_ROWS
+from app.ops.low_rank import LowRank, with_factors
 
 MAX_FUSED_RANK = 16
 """Up to this rank the narrow side of a projection is computed by what makes its input: beyond,
@@ -22,11 +23,12 @@ def rows_of_workgroup(rows: int) -> int:
     return 1 if rows <= MAX_VECTOR_ROWS else 4
 
 
-def fused_kernel(graph: Graph, name: str, rows: int) -> tuple[Kernel, int]:
+def fused_kernel(graph: Graph, name: str, rows: int, low_rank: LowRank) -> tuple[Kernel, int]:
     """Return a kernel that computes a narrow side beside its own result, and its workgroups."""
     together = rows_of_workgroup(rows)
     constants = (("LANES", graph.tuning.norm_lanes), ("ROWS", together))
-    return Kernel(name, ("low_rank_tile",), constants), ceil_div(rows, together)
+    kernel = with_factors(Kernel(name, ("low_rank_tile",), constants), low_rank)
+    return kernel, ceil_div(rows, together)
 
 
 def lora_hidden(graph: Graph, x: Tensor, low_rank: LowRank, *, scaling: float) -> Tensor:
@@ -54,8 +56,8 @@ def lora_hidden(graph: Graph, x: Tensor, low_rank: LowRank, *, scaling: float) -
     together = rows_of_workgroup(rows)
     constants = (("SLICES", graph.tuning.hidden_slices), ("ROWS", together))
     graph.dispatch(
-        Kernel("lora_hidden", constants=constants),
-        (x, low_rank.lora_a, h),
+        with_factors(Kernel("lora_hidden", constants=constants), low_rank),
+        (x, low_rank.factors_a, h),
         (ceil_div(ranks, 4), ceil_div(rows, together), 1),
         (rows, columns // 4, ranks, float(scaling)),
         flops=2.0 * rows * columns * ranks,
@@ -85,11 +87,12 @@ def lora_hidden_backward(graph: Graph, dy: Tensor, low_rank: LowRank, *, scaling
         raise ShapeError(f"dy has {columns} columns but lora_b is {low_rank.lora_b.shape}")
     rank, modules = low_rank.rank, low_rank.num_modules
     g = graph.empty("lora_hidden_gradient", rows, modules * rank)
+    kernel = Kernel("lora_hidden_backward", constants=(("SLICES", graph.tuning.hidden_slices),))
     graph.dispatch(
-        Kernel("lora_hidden_backward", constants=(("SLICES", graph.tuning.hidden_slices),)),
-        (dy, low_rank.lora_b, g),
+        with_factors(kernel, low_rank),
+        (dy, low_rank.factors_b, g),
         (ceil_div(rank, 4), ceil_div(rows, 4), modules),
-        (rows, columns, rank, modules, *low_rank.bound_params, float(scaling)),
+        (rows, columns // 4, rank, modules, *low_rank.bound_params, float(scaling)),
         flops=2.0 * rows * columns * rank,
     )
     return g

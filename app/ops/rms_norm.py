@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor
 from app.gpu.kernels import Kernel
-from app.ops.linear import LowRank
 from app.ops.lora import fused_kernel, is_fused, lora_hidden, lora_hidden_backward
+from app.ops.low_rank import LowRank
 
 
 def rms_norm(graph: Graph, x: Tensor, weight: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
@@ -101,10 +101,10 @@ def rms_norm_hidden(
     if low_rank.lora_a.shape[1] != columns:
         raise ShapeError(f"x has {columns} columns but lora_a is {low_rank.lora_a.shape}")
     h = graph.empty("lora_hidden", rows, ranks)
-    kernel, workgroups = fused_kernel(graph, "rms_norm_hidden", rows)
+    kernel, workgroups = fused_kernel(graph, "rms_norm_hidden", rows, low_rank)
     graph.dispatch(
         kernel,
-        (x, weight, low_rank.lora_a, y, rstd, h),
+        (x, weight, low_rank.factors_a, y, rstd, h),
         (workgroups, 1, 1),
         (rows, columns // 4, ranks, float(eps), float(scaling)),
         flops=(4.0 + 2.0 * ranks) * x.size,
@@ -157,10 +157,10 @@ def rms_norm_backward_hidden(
         )
     rank = low_rank.rank
     g = graph.empty("lora_hidden_gradient", rows, rank)
-    kernel, workgroups = fused_kernel(graph, "rms_norm_backward_hidden", rows)
+    kernel, workgroups = fused_kernel(graph, "rms_norm_backward_hidden", rows, low_rank)
     graph.dispatch(
         kernel,
-        (dy, x, weight, rstd, skip or dy, low_rank.lora_b, dx, g),
+        (dy, x, weight, rstd, skip or dy, low_rank.factors_b, dx, g),
         (workgroups, 1, 1),
         (rows, columns // 4, rank, int(skip is not None), float(scaling)),
         flops=(8.0 + 2.0 * rank) * x.size,

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, grid_1d
 from app.gpu.kernels import Kernel
-from app.ops.linear import LowRank
 from app.ops.lora import fused_kernel, is_fused, lora_hidden_backward
+from app.ops.low_rank import LowRank
 
 
 def rope_table(num_positions: int, head_dim: int, theta: float) -> NDArray[np.float32]:
@@ -105,10 +105,10 @@ def rope_backward_hidden(
             f"{head_dim} are needed"
         )
     g = graph.empty("lora_hidden_gradient", rows, modules * rank)
-    kernel, workgroups = fused_kernel(graph, "rope_backward_hidden", rows)
+    kernel, workgroups = fused_kernel(graph, "rope_backward_hidden", rows, low_rank)
     graph.dispatch(
         kernel,
-        (positions, table, low_rank.lora_b, x, g),
+        (positions, table, low_rank.factors_b, x, g),
         (workgroups, modules, 1),
         (
             rows,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor, grid_1d
 from app.gpu.kernels import Kernel
-from app.ops.linear import LowRank
 from app.ops.lora import fused_kernel, is_fused, lora_hidden, lora_hidden_backward
+from app.ops.low_rank import LowRank
 
 
 def swiglu(graph: Graph, gate_up: Tensor) -> Tensor:
@@ -92,10 +92,10 @@ def swiglu_hidden(
     if low_rank.lora_a.shape[1] != columns:
         raise ShapeError(f"y has {columns} columns but lora_a is {low_rank.lora_a.shape}")
     h = graph.empty("lora_hidden", rows, ranks)
-    kernel, workgroups = fused_kernel(graph, "swiglu_hidden", rows)
+    kernel, workgroups = fused_kernel(graph, "swiglu_hidden", rows, low_rank)
     graph.dispatch(
         kernel,
-        (gate_up, low_rank.lora_a, y, h),
+        (gate_up, low_rank.factors_a, y, h),
         (workgroups, 1, 1),
         (rows, columns // 4, ranks, float(scaling)),
         flops=(10.0 + 2.0 * ranks) * y.size,
@@ -137,10 +137,10 @@ def swiglu_backward_hidden(
             f"beginning at rows 0 and {low_rank.bounds}"
         )
     g = graph.empty("lora_hidden_gradient", rows, 2 * rank)
-    kernel, workgroups = fused_kernel(graph, "swiglu_backward_hidden", rows)
+    kernel, workgroups = fused_kernel(graph, "swiglu_backward_hidden", rows, low_rank)
     graph.dispatch(
         kernel,
-        (dy, gate_up, low_rank.lora_b, d_gate_up, g),
+        (dy, gate_up, low_rank.factors_b, d_gate_up, g),
         (workgroups, 1, 1),
         (rows, columns // 4, rank, float(scaling)),
         flops=(20.0 + 4.0 * rank) * dy.size,

@@ -21,8 +21,8 @@ from app.nn.weights import PROJECTION_GROUPS, group_bounds, group_shape, heads_o
 from app.ops.adamw import AdamwState, adamw
 from app.ops.cross_entropy import cross_entropy
 from app.ops.embedding import embedding
-from app.ops.linear import LowRank
 from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
+from app.ops.low_rank import LowRank
 from app.ops.rms_norm import rms_norm, rms_norm_backward
 from app.ops.rope import rope
 from app.ops.swiglu import swiglu, swiglu_backward

@@ -14,7 +14,6 @@ from app.gpu.device import AdapterInfo, Device, Limits
 from app.gpu.graph import Graph, persistent
 from app.gpu.tuning import SOFTWARE, Choice, Tuning
 from app.ops.linear import (
-    LowRank,
     backward_choices,
     forward_choices,
     in_half_precision,
@@ -22,6 +21,7 @@ from app.ops.linear import (
     linear_backward,
     vector_choices,
 )
+from app.ops.low_rank import LowRank
 from app.ops.matrix import new_matrix
 from tests.conftest import run
 from tests.ops.helpers import TUNINGS, check

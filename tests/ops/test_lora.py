@@ -10,8 +10,8 @@ from app.checks.products import lora_case
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
-from app.ops.linear import LowRank
 from app.ops.lora import lora_hidden, lora_hidden_backward
+from app.ops.low_rank import LowRank
 from tests.ops.helpers import TUNINGS, check
 
 SHAPES: dict[str, dict[str, Any]] = {

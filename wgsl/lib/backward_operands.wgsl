@@ -1,10 +1,10 @@
 // Prelude: what the gradient through a product binds after the matrix, and how it is stored.
-// dy (M, N) · g (M, R) = scaling·dY·B · a (R, K) → dx (M, K), f32
+// dy (M, N) · g (M, R) = scaling·dY·B · factors: A (R, K) → dx (M, K), f32
 // R counts the ranks of all stacked modules.
 
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(3) var<storage, read> g: array<f32>;
-@group(0) @binding(4) var<storage, read> a: array<vec4f>;
+@group(0) @binding(4) var<storage, read> factors: array<Factor>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
 @group(0) @binding(6) var<uniform> params: Params;
 
@@ -23,6 +23,9 @@ fn read_value(index: u32) -> f32 { return g[index]; }
 fn load_g(row: u32, column: u32) -> f32 {
   return g[min(row, params.rows - 1u) * params.ranks + column];
 }
+
+// A[r, 4·quad .. 4·quad + 3]
+fn load_a(r: u32, quad: u32) -> vec4f { return a_quad(r, quad, 2u * params.octets, params.ranks); }
 
 // Four columns of a row; `store` writes eight.
 fn store_quad(row: u32, column: u32, value: vec4f) {

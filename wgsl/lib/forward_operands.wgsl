@@ -1,10 +1,10 @@
 // Prelude: what the forward product binds after the matrix, and what its kernels end with.
-// x (M, K) · h (M, MODULES·RANK) = scaling·X·Aᵀ · b (N, RANK) · residual (M, N) → y (M, N), f32
+// x (M, K) · h (M, MODULES·RANK) = scaling·X·Aᵀ · factors: B (N, RANK) · residual (M, N) → y (M, N), f32
 // W may be several modules stacked (q|k|v); its row n reads the columns of h of its module.
 
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> h: array<f32>;
-@group(0) @binding(4) var<storage, read> b: array<vec4f>;   // N is a multiple of 8
+@group(0) @binding(4) var<storage, read> factors: array<Factor>;   // N is a multiple of 8
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(7) var<uniform> params: Params;
@@ -39,15 +39,9 @@ fn load_h(row: u32, column: u32) -> f32 {
   return h[min(row, params.rows - 1u) * params.modules * params.rank + column];
 }
 
-// b[n, r]
-fn read_b(index: u32) -> f32 { return b[index / 4u][index % 4u]; }
-
-// b[4·quad .. 4·quad + 3, r]
+// B[4·quad .. 4·quad + 3, r]
 fn load_b(quad: u32, r: u32) -> vec4f {
-  let start = 4u * quad * params.rank + r;
-  return vec4f(
-    read_b(start), read_b(start + params.rank), read_b(start + 2u * params.rank), read_b(start + 3u * params.rank),
-  );
+  return b_quad(r, quad, params.quads, params.rank, hidden_start(quad));
 }
 
 fn store(row: u32, quad: u32, value: vec4f) {

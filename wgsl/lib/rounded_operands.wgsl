@@ -1,13 +1,13 @@
 // Prelude: what the product with eight-bit rows binds after the matrix, and what its kernels share.
 // codes (M, K/4), code_scales (M, K/32) of quantize_rows.wgsl · h (M, MODULES·RANK) = scaling·X·Aᵀ of
-// the X before it was rounded · b (N, RANK) · residual (M, N) → y (M, N), f32
+// the X before it was rounded · factors: B (N, RANK) · residual (M, N) → y (M, N), f32
 // y = Σ_g sx·(scale·Σ q·qx + min·Σ qx) + H·Bᵀ: integers within a group of 32, f32 from group to group.
 // W may be several modules stacked (q|k|v); its row n reads the columns of h of its module.
 
 @group(0) @binding(2) var<storage, read> codes: array<vec4u>;
 @group(0) @binding(3) var<storage, read> code_scales: array<vec2f>;
 @group(0) @binding(4) var<storage, read> h: array<f32>;
-@group(0) @binding(5) var<storage, read> b: array<f32>;
+@group(0) @binding(5) var<storage, read> factors: array<Factor>;
 @group(0) @binding(6) var<storage, read> residual: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(8) var<uniform> params: Params;
@@ -63,10 +63,9 @@ fn load_h(row: u32, column: u32) -> f32 {
   return h[min(row, params.rows - 1u) * params.modules * params.rank + column];
 }
 
-// b[4·quad .. 4·quad + 3, r]
+// B[4·quad .. 4·quad + 3, r]
 fn load_b(quad: u32, r: u32) -> vec4f {
-  let start = 4u * quad * params.rank + r;
-  return vec4f(b[start], b[start + params.rank], b[start + 2u * params.rank], b[start + 3u * params.rank]);
+  return b_quad(r, quad, params.quads, params.rank, hidden_start(quad));
 }
 
 fn store(row: u32, quad: u32, value: vec4f) {

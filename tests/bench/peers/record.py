@@ -13,7 +13,8 @@ from app.gpu.device import AdapterInfo, Limits
 from app.gpu.graph import Graph, Storage, Tensor, persistent
 from app.gpu.tuning import Choice, Tuning, default_tuning
 from app.nn.projection import Projection, project, project_backward
-from app.ops.linear import LowRank, linear, linear_backward
+from app.ops.linear import linear, linear_backward
+from app.ops.low_rank import LowRank
 from app.ops.matrix import Format, Matrix, new_matrix
 from app.ops.peak import fma_peak
 
