@@ -1,8 +1,8 @@
 // lora_hidden — H = scaling · X·Aᵀ, the narrow side of an adapter
 // x (M, K) · factors: A (R, K), the A matrices of stacked modules → h (M, R), f32; K a multiple of 4
 // Dispatch (⌈R/4⌉, ⌈M/ROWS⌉, 1): a workgroup owns ROWS rows, 4 or 1, × 4 ranks; its invocations
-// share K in slices that meet in workgroup memory and are summed in a fixed order. Needs a factors_*
-// prelude.
+// share K in slices that meet in workgroup memory and are summed in a fixed order.
+// Needs a factors_* prelude.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> factors: array<Factor>;

@@ -65,6 +65,7 @@ def linear_dot8_case(
     outs: tuple[int, ...],
     gguf_type: str,
     rank: int = 0,
+    bits: int = 32,
     has_residual: bool = False,
     is_exact: bool = False,
     has_outliers: bool = True,
@@ -79,7 +80,7 @@ def linear_dot8_case(
     low_rank = hidden = residual = None
     expected: Array = (exact.linear if is_exact else twin.linear_dot8)(x, values)
     if rank:
-        adapter = Adapter(bench, outs, columns, rank)
+        adapter = Adapter(bench, outs, columns, rank, bits)
         low_rank = adapter.low_rank
         hidden = lora_hidden(bench.graph, x_tensor, low_rank, scaling=adapter.scaling)
         expected = expected + adapter.forward(x, np.zeros_like(values))

@@ -6,8 +6,9 @@ import numpy as np
 
 from app.checks.bench import Array, Bench
 from app.checks.layers import EPS, THETA
+from app.checks.products import factors
 from app.gpu.graph import persistent
-from app.ops.low_rank import LowRank
+from app.ops.low_rank import LowRank, PackedFactors
 from app.ops.rms_norm import rms_norm_backward_hidden, rms_norm_hidden
 from app.ops.rope import rope_backward_hidden, rope_table
 from app.ops.swiglu import swiglu_backward_hidden, swiglu_hidden
@@ -15,18 +16,19 @@ from app.reference import linear as linear_twin
 from app.reference import rms_norm as rms_norm_twin
 from app.reference import rope as rope_twin
 from app.reference import swiglu as swiglu_twin
+from app.reference.adapter_bits import quantize, quantize_adapter
 from app.reference.tolerances import BACKWARD, ELEMENTWISE, MATMUL, REDUCTION
 
 SCALING = 1.75
 
 
 def rms_norm_hidden_case(
-    bench: Bench, *, rows: int, columns: int, outs: tuple[int, ...], rank: int
+    bench: Bench, *, rows: int, columns: int, outs: tuple[int, ...], rank: int, bits: int = 32
 ) -> None:
     """The norm with the adapters that read it; its gradient with the adapter below it."""
     x, dy, skip = (bench.normal(rows, columns) for _ in range(3))
     weight = 1 + bench.normal(columns, scale=0.1)
-    above, below = _Reader(bench, outs, columns, rank), _Maker(bench, (columns,), rank)
+    above, below = _Reader(bench, outs, columns, rank, bits), _Maker(bench, (columns,), rank, bits)
     x_tensor, weight_tensor = bench.tensor("x", x), bench.tensor("weight", weight)
     dy_tensor, skip_tensor = bench.tensor("dy", dy), bench.tensor("skip", skip)
     y, rstd, h = rms_norm_hidden(
@@ -50,10 +52,11 @@ def rms_norm_hidden_case(
     )
 
 
-def swiglu_hidden_case(bench: Bench, *, rows: int, columns: int, rank: int) -> None:
+def swiglu_hidden_case(bench: Bench, *, rows: int, columns: int, rank: int, bits: int = 32) -> None:
     """The activation with the adapter that reads it; its gradient with those of its operands."""
     gate_up, dy = bench.normal(rows, 2 * columns), bench.normal(rows, columns)
-    above, below = _Reader(bench, (8,), columns, rank), _Maker(bench, (columns, columns), rank)
+    above = _Reader(bench, (8,), columns, rank, bits)
+    below = _Maker(bench, (columns, columns), rank, bits)
     gate_up_tensor = bench.tensor("gate_up", gate_up)
     y, h = swiglu_hidden(bench.graph, gate_up_tensor, above.low_rank, scaling=SCALING)
     d_gate_up, g = swiglu_backward_hidden(
@@ -68,12 +71,19 @@ def swiglu_hidden_case(bench: Bench, *, rows: int, columns: int, rank: int) -> N
 
 
 def rope_backward_hidden_case(
-    bench: Bench, *, rows: int, outs: tuple[int, ...], head_dim: int, rotated: int, rank: int
+    bench: Bench,
+    *,
+    rows: int,
+    outs: tuple[int, ...],
+    head_dim: int,
+    rotated: int,
+    rank: int,
+    bits: int = 32,
 ) -> None:
     """The rotation back in place with the adapters of queries, keys and values."""
     positions = (300 + np.arange(rows)).astype(np.uint32)
     values = bench.normal(rows, sum(outs))
-    adapter = _Maker(bench, outs, rank)
+    adapter = _Maker(bench, outs, rank, bits)
     x = bench.tensor("x", values)
     bench.write(x, values, launch=1)
     g = rope_backward_hidden(
@@ -96,10 +106,17 @@ def rope_backward_hidden_case(
 class _Reader:
     """Random A of stacked modules that read a result; their B is not looked at."""
 
-    def __init__(self, bench: Bench, outs: tuple[int, ...], columns: int, rank: int) -> None:
-        self._a = bench.normal(len(outs) * rank, columns, scale=columns**-0.5)
-        lora_b = persistent("unused", (sum(outs), rank), "adapter")
-        self.low_rank = LowRank(rank, _bounds(outs), bench.tensor("lora a", self._a), lora_b)
+    def __init__(
+        self, bench: Bench, outs: tuple[int, ...], columns: int, rank: int, bits: int
+    ) -> None:
+        self._a: Array = bench.normal(len(outs) * rank, columns, scale=columns**-0.5)
+        a, packed = factors(bench, "lora a", [self._a], bits)
+        b = persistent("unused", (sum(outs), rank), "adapter")
+        self.low_rank = LowRank(
+            rank, _bounds(outs), a, b, PackedFactors(bits, packed, b) if bits < 32 else None
+        )
+        if bits < 32:
+            self._a = np.stack([quantize(row, bits) for row in self._a])
 
     def hidden(self, x: Array) -> Array:
         """Return scaling · x·Aᵀ."""
@@ -109,10 +126,16 @@ class _Reader:
 class _Maker:
     """Random B of stacked modules that made what a gradient belongs to; A is not looked at."""
 
-    def __init__(self, bench: Bench, outs: tuple[int, ...], rank: int) -> None:
-        self._b = bench.normal(sum(outs), rank, scale=0.5)
-        lora_a = persistent("unused", (len(outs) * rank, 8), "adapter")
-        self.low_rank = LowRank(rank, _bounds(outs), lora_a, bench.tensor("lora b", self._b))
+    def __init__(self, bench: Bench, outs: tuple[int, ...], rank: int, bits: int) -> None:
+        self._b: Array = bench.normal(sum(outs), rank, scale=0.5)
+        parts = np.split(self._b, _bounds(outs))
+        b, packed = factors(bench, "lora b", [part.T for part in parts], bits)
+        a = persistent("unused", (len(outs) * rank, 8), "adapter")
+        self.low_rank = LowRank(
+            rank, _bounds(outs), a, b, PackedFactors(bits, a, packed) if bits < 32 else None
+        )
+        if bits < 32:
+            self._b = np.concatenate([quantize_adapter(b.T, b, bits)[1] for b in parts])
 
     def hidden_gradient(self, dy: Array) -> Array:
         """Return scaling · dy·B of every module, each with its own columns, side by side."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from app.checks.bench import Array, Bench
-from app.gpu.graph import BINDING_ALIGNMENT_BYTES, Tensor
+from app.gpu.graph import BINDING_ALIGNMENT_BYTES, Tensor, persistent
+from app.ops.adapter_bits import pack_factors
 from app.ops.embedding import embedding
 from app.ops.linear import linear, linear_backward
 from app.ops.lora import lora_gradient, lora_hidden, lora_hidden_backward
-from app.ops.low_rank import LowRank
+from app.ops.low_rank import LowRank, PackedFactors
 from app.ops.matrix import FORMAT_OF_TYPE, GROUP_SIZE, new_matrix, repack
 from app.reference import embedding as embedding_twin
 from app.reference import linear as twin
+from app.reference.adapter_bits import quantize_adapter
 from app.reference.gguf_blocks import dequantize_blocks, quantize_blocks, unpermute_rows
 from app.reference.tolerances import BACKWARD, ELEMENTWISE, EXACT, MATMUL
 
@@ -95,20 +99,40 @@ def pack(data: bytes, gguf_type: str, rows: int, columns: int) -> tuple[Words, W
     return words.T, scales.T
 
 
+def factors(bench: Bench, label: str, parts: Sequence[Array], bits: int) -> tuple[Tensor, Tensor]:
+    """Return a matrix in f32 and packed; of the two only what the bits say holds values.
+
+    Args:
+        bench: Where to write the values.
+        label: Name of the matrix.
+        parts: A alone, or the Bᵀ of each module: (rows, columns) each.
+        bits: 32, 2 or 1.
+    """
+    whole = np.concatenate(parts, axis=1)
+    values = whole if label == "lora a" else np.ascontiguousarray(whole.T)
+    if bits == 32:
+        return bench.tensor(label, values), persistent("unused", (4,), "scratch", "u32")
+    packed = bench.tensor(f"packed {label}", pack_factors(parts, bits))
+    return persistent("unused", values.shape, "scratch"), packed
+
+
 class Adapter:
     """Random adapters of stacked modules, and the product they belong to in numpy."""
 
-    def __init__(self, bench: Bench, outs: tuple[int, ...], columns: int, rank: int) -> None:
+    def __init__(
+        self, bench: Bench, outs: tuple[int, ...], columns: int, rank: int, bits: int = 32
+    ) -> None:
         self.scaling = 1.75
-        self.a = [bench.normal(rank, columns, scale=columns**-0.5) for _ in outs]
-        self.b = [bench.normal(out, rank, scale=0.5) for out in outs]
+        self.a: list[Array] = [bench.normal(rank, columns, scale=columns**-0.5) for _ in outs]
+        self.b: list[Array] = [bench.normal(out, rank, scale=0.5) for out in outs]
         self.bounds = [0, *(int(bound) for bound in np.cumsum(outs))]
-        self.low_rank = LowRank(
-            rank,
-            tuple(self.bounds[1:-1]),
-            bench.tensor("lora a", np.concatenate(self.a)),
-            bench.tensor("lora b", np.concatenate(self.b)),
-        )
+        a, packed_a = factors(bench, "lora a", [np.concatenate(self.a)], bits)
+        b, packed_b = factors(bench, "lora b", [part.T for part in self.b], bits)
+        packed = PackedFactors(bits, packed_a, packed_b) if bits < 32 else None
+        self.low_rank = LowRank(rank, tuple(self.bounds[1:-1]), a, b, packed)
+        if bits < 32:
+            pairs = [quantize_adapter(*pair, bits) for pair in zip(self.a, self.b, strict=True)]
+            self.a, self.b = [a for a, _ in pairs], [b for _, b in pairs]
 
     def split(self, array: Array, axis: int = 1) -> list[Array]:
         """Cut stacked columns (or rows) at the modules' bounds."""
@@ -141,6 +165,7 @@ def linear_case(
     outs: tuple[int, ...],
     gguf_type: str,
     rank: int = 0,
+    bits: int = 32,
     has_residual: bool = False,
 ) -> None:
     """The product with modules of outs[i] rows stacked in one matrix."""
@@ -150,7 +175,7 @@ def linear_case(
     low_rank = hidden = residual = None
     expected: Array = twin.linear(x, values)
     if rank:
-        adapter = Adapter(bench, outs, columns, rank)
+        adapter = Adapter(bench, outs, columns, rank, bits)
         low_rank = adapter.low_rank
         hidden = lora_hidden(bench.graph, x_tensor, low_rank, scaling=adapter.scaling)
         expected = adapter.forward(x, values)
@@ -171,6 +196,7 @@ def linear_backward_case(
     outs: tuple[int, ...],
     gguf_type: str,
     rank: int = 0,
+    bits: int = 32,
 ) -> None:
     """The gradient of x through modules of outs[i] rows stacked in one matrix."""
     out = sum(outs)
@@ -180,7 +206,7 @@ def linear_backward_case(
     low_rank = d_hidden = None
     expected: Array = twin.linear_backward(dy, values)
     if rank:
-        adapter = Adapter(bench, outs, columns, rank)
+        adapter = Adapter(bench, outs, columns, rank, bits)
         low_rank = adapter.low_rank
         d_hidden = lora_hidden_backward(bench.graph, dy_tensor, low_rank, scaling=adapter.scaling)
         expected = adapter.backward(dy, values)
@@ -188,10 +214,12 @@ def linear_backward_case(
     bench.expect("dx", dx, expected, tolerance=BACKWARD if rank else MATMUL)
 
 
-def lora_case(bench: Bench, *, rows: int, columns: int, outs: tuple[int, ...], rank: int) -> None:
+def lora_case(
+    bench: Bench, *, rows: int, columns: int, outs: tuple[int, ...], rank: int, bits: int = 32
+) -> None:
     """Hidden activations, their gradient and the gradients of A and B of stacked modules."""
     x, dy = bench.normal(rows, columns), bench.normal(rows, sum(outs), scale=sum(outs) ** -0.5)
-    adapter = Adapter(bench, outs, columns, rank)
+    adapter = Adapter(bench, outs, columns, rank, bits)
     x_tensor, dy_tensor = bench.tensor("x", x), bench.tensor("dy", dy)
     low_rank, scaling = adapter.low_rank, adapter.scaling
     h = lora_hidden(bench.graph, x_tensor, low_rank, scaling=scaling)

@@ -21,6 +21,7 @@ from app.checks.layers import (
     swiglu_case,
     take_row_case,
 )
+from app.checks.low_bit import adapter_bits_case
 from app.checks.low_rank import (
     rms_norm_hidden_case,
     rope_backward_hidden_case,
@@ -89,6 +90,10 @@ CASES: dict[str, Check] = {
                 **{"rows": 40, "columns": 64, "outs": (72, 24, 8), "rank": 3},
                 **{"gguf_type": "Q4_1", "has_residual": True},
             },
+            "two bits": {
+                **{"rows": 13, "columns": 64, "outs": (72, 24, 8), "rank": 4, "bits": 2},
+                **{"gguf_type": "Q4_1"},
+            },
         },
     ),
     "linear_dot8": Check(
@@ -144,6 +149,7 @@ CASES: dict[str, Check] = {
         {
             "one row": {"rows": 1, "columns": 104, "rank": 4},
             "many rows": {"rows": 7, "columns": 104, "rank": 8},
+            "one bit": {"rows": 7, "columns": 104, "rank": 4, "bits": 1},
         },
     ),
     "rope_backward_hidden": Check(
@@ -186,6 +192,13 @@ CASES: dict[str, Check] = {
                 **{"rows": 19, "columns": 64, "vocab_size": 61, "chunk_rows": 8},
                 **{"gguf_type": "Q4_1", "ignored": (3,)},
             },
+        },
+    ),
+    "adapter_bits": Check(
+        adapter_bits_case,
+        {
+            "one": {"columns": 37, "outs": (24, 8, 40), "rank": 3, "bits": 1},
+            "two": {"columns": 37, "outs": (24, 8, 40), "rank": 3, "bits": 2},
         },
     ),
     "adam8bit": Check(adam8bit_case, {"tensors": {"sizes": (4096, 300)}}),

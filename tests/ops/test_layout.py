@@ -13,7 +13,13 @@ PRELUDES = sorted((ROOT / "wgsl/lib").glob("*.wgsl"))
 OPS = sorted(path for path in (ROOT / "app/ops").glob("*.py") if path.stem != "__init__")
 MAX_LINES = 150
 
-TWINS = {"lora": "linear", "update": "adamw", "matrix": "gguf_blocks", "kv_cache": "attention"}
+TWINS = {
+    "lora": "linear",
+    "low_rank": "linear",
+    "update": "adamw",
+    "matrix": "gguf_blocks",
+    "kv_cache": "attention",
+}
 """Operations whose twin is part of another one's."""
 
 
