@@ -14,6 +14,7 @@ from app.config import (
     CURRICULA,
     OPTIMIZERS,
     PACKINGS,
+    QUANTIZATIONS,
     RANK_SCHEDULES,
     SCHEDULES,
     GenerationConfig,
@@ -72,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
+    _add_model(parser)
     parser.add_argument(
         "--corpus",
         type=Path,
@@ -132,15 +133,26 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_eval(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
+    parser.add_argument(
+        "--quantize",
+        choices=QUANTIZATIONS,
+        default="none",
+        help="what F32, F16 and BF16 weights of the projections become while they are loaded; "
+        "embedding and head then become INT8 (default: none, they are kept)",
+    )
+
+
+def _add_eval(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
     parser.add_argument("--text", type=Path, required=True, help="UTF-8 text file")
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
     _add_settings(parser, TrainConfig, ("max_seq_len",))
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
+    _add_model(parser)
     parser.add_argument("--prompt", required=True, help="what to answer or continue")
     parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
     parser.add_argument("--raw", action="store_true", help="continue the prompt as it stands")

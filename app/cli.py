@@ -110,7 +110,11 @@ async def _open_model(
     """Load the model and tune its device; `--tune auto` measures where `may_measure`."""
     device = await _open_device()
     output.progress(f"{device.info.name}: loading {options.model.name}")
-    model = await load_model(device, open_model_path(options.model), lambda done, total: None)
+    model = await load_model(
+        device, open_model_path(options.model), lambda done, total: None, options.quantize
+    )
+    if options.quantize != "none":
+        output.progress(_quantized(model))
     settled = await settle_tuning(
         model,
         FileStore(),
@@ -121,6 +125,14 @@ async def _open_model(
     if settled.source == "measured" and settled.report is not None:
         output.progress(f"tuned in {settled.report.seconds:.1f} s; kept for the next run")
     return model
+
+
+def _quantized(model: Model) -> str:
+    """Say what quantizing on load came to."""
+    if model.quantization == "none":
+        return "the file's weights are quantized already: they are loaded as they are"
+    size = f"{model.weights_bytes / 2**20:.1f} MiB on the GPU"
+    return f"quantized to {model.quantization} while loading: {size}"
 
 
 def _open_adapter(model: Model, path: Path) -> Adapter:

@@ -32,6 +32,10 @@ CHECKPOINTINGS: tuple[Checkpointing, ...] = ("auto", "on", "off")
 RankScheduleName = Literal["fixed", "progressive", "adaptive", "hardware"]
 RANK_SCHEDULES: tuple[RankScheduleName, ...] = ("fixed", "progressive", "adaptive", "hardware")
 
+Quantization = Literal["none", "int4", "int4-symmetric", "nf4"]
+QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int4", "int4-symmetric", "nf4")
+"""What becomes of F32, F16 and BF16 weights while a model is loaded."""
+
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The seven linear projections of a Llama layer, in the order the engine records them."""
 

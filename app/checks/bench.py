@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.checks.quantized_words import pack_quantized
 from app.gpu.device import Device
 from app.gpu.graph import Dtype, Graph, Tensor, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
 from app.gpu.tuning import Tuning
 from app.ops.matrix import FORMAT_OF_TYPE, Matrix, new_matrix, repack
+from app.ops.quantize import nf4_map
 from app.reference.gguf_blocks import dequantize_blocks, quantize_blocks
+from app.reference.quantize import quantize_nf4
 from app.reference.tolerances import Tolerance, nmse
 
 Array = npt.NDArray[Any]
@@ -117,8 +120,14 @@ class Bench:
         return self.tensor("blocks", np.frombuffer(data + bytes(-len(data) % 4), np.uint32))
 
     def matrix(self, values: Float32Array, gguf_type: str) -> tuple[Matrix, Float32Array]:
-        """Return a packed matrix, and the weights it stands for exactly."""
+        """Return a packed matrix, and the weights it stands for exactly; NF4 is packed in numpy."""
         rows, columns = values.shape
+        if gguf_type == "NF4":
+            matrix = new_matrix("weight", "nf4", rows, columns)
+            words, scales = pack_quantized(matrix, [values])
+            self.write(matrix.words, words)
+            self.write(matrix.scales, scales)
+            return matrix, quantize_nf4(values, nf4_map()).values(nf4_map())
         data = quantize_blocks(values, gguf_type)
         matrix = new_matrix("weight", FORMAT_OF_TYPE[gguf_type], rows, columns)
         repack(

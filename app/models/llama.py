@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.config import ModelConfig
+from app.config import ModelConfig, Quantization
 from app.errors import FormatError
 from app.gpu.graph import Tensor, persistent
 from app.io.stored_tensor import StoredTensor
 from app.models.checkpoint import TensorTable
+from app.models.quantization import target_format
 from app.nn.weights import (
     PROJECTION_GROUPS,
     DecoderWeights,
@@ -37,12 +38,21 @@ ROTATED = ("q_proj", "k_proj")
 
 @dataclass(frozen=True)
 class MatrixPart:
-    """One stored tensor that goes into rows of a matrix."""
+    """One stored tensor that goes into rows of a matrix.
+
+    Attributes:
+        offset: Row of the matrix where it starts.
+        head_dim: Size of a head where its rows are permuted, else 0.
+        is_quantized: Floats become the integers of the matrix's format on the way.
+        is_symmetric: As INT4 with an exact zero.
+    """
 
     source: StoredTensor
     matrix: Matrix
     offset: int
     head_dim: int
+    is_quantized: bool = False
+    is_symmetric: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class LoadPlan:
     weights: DecoderWeights
     matrices: list[MatrixPart]
     vectors: list[tuple[StoredTensor, Tensor]]
+    wanted: Quantization = "none"
 
     @property
     def source_bytes(self) -> int:
@@ -59,12 +70,26 @@ class LoadPlan:
         parts = [part.source for part in self.matrices] + [source for source, _ in self.vectors]
         return sum(tensor.size_bytes for tensor in parts)
 
+    @property
+    def quantization(self) -> Quantization:
+        """What was wanted, or none where the file's projections are in integers already."""
+        return self.wanted if any(part.is_quantized for part in self.matrices) else "none"
 
-def plan_load(file: TensorTable, config: ModelConfig) -> LoadPlan:
+
+def plan_load(
+    file: TensorTable, config: ModelConfig, quantization: Quantization = "none"
+) -> LoadPlan:
     """Decide where every tensor of a checked Llama model goes.
 
+    Args:
+        file: Where its tensors lie.
+        config: Its shape.
+        quantization: What F32, F16 and BF16 projections become; the embedding and the head then
+            become INT8.
+
     Raises:
-        FormatError: stacked projections of one layer come in different formats.
+        FormatError: stacked projections of one layer come in different formats, or cannot be
+            quantized so.
         ShapeError: heads or rows of a size that no kernel takes.
     """
     _ = heads_of(config).prelude  # before anything is uploaded, not when it is first used
@@ -78,10 +103,9 @@ def plan_load(file: TensorTable, config: ModelConfig) -> LoadPlan:
 
     def table(name: str) -> Matrix:
         source = file.tensors[name]
-        matrix = new_matrix(
-            name, FORMAT_OF_TYPE[source.type], config.vocab_size, config.hidden_size
-        )
-        matrices.append(MatrixPart(source, matrix, 0, 0))
+        format = target_format(source, quantization, is_table=True)
+        matrix = new_matrix(name, format, config.vocab_size, config.hidden_size)
+        matrices.append(MatrixPart(source, matrix, 0, 0, format != FORMAT_OF_TYPE[source.type]))
         return matrix
 
     embedding = table("token_embd.weight")
@@ -90,7 +114,7 @@ def plan_load(file: TensorTable, config: ModelConfig) -> LoadPlan:
         prefix = f"blk.{layer}"
         projections = {}
         for group in PROJECTION_GROUPS:
-            matrix, parts = _stack(file, config, prefix, group)
+            matrix, parts = _stack(file, config, prefix, group, quantization)
             projections[group] = matrix
             matrices += parts
         layers.append(
@@ -105,16 +129,16 @@ def plan_load(file: TensorTable, config: ModelConfig) -> LoadPlan:
     positions = min(config.max_position_embeddings, MAX_POSITIONS)
     rope_table = persistent("rope table", (positions, config.head_dim // 2, 2), "weights")
     weights = DecoderWeights(embedding, tuple(layers), norm, head, rope_table)
-    return LoadPlan(weights, matrices, vectors)
+    return LoadPlan(weights, matrices, vectors, quantization)
 
 
 def _stack(
-    file: TensorTable, config: ModelConfig, prefix: str, group: str
+    file: TensorTable, config: ModelConfig, prefix: str, group: str, quantization: Quantization
 ) -> tuple[Matrix, list[MatrixPart]]:
     """Return the matrix of a layer's stacked projections and the tensors it is made of."""
     modules = PROJECTION_GROUPS[group]
     sources = [file.tensors[f"{prefix}.{GGUF_NAMES[module]}.weight"] for module in modules]
-    formats = {FORMAT_OF_TYPE[source.type] for source in sources}
+    formats = {target_format(source, quantization) for source in sources}
     if len(formats) > 1:
         kinds = ", ".join(f"{source.name} {source.type}" for source in sources)
         raise FormatError(
@@ -127,6 +151,8 @@ def _stack(
     parts, offset = [], 0
     for module, source in zip(modules, sources, strict=True):
         head_dim = config.head_dim if is_permuted and module in ROTATED else 0
-        parts.append(MatrixPart(source, matrix, offset, head_dim))
+        is_quantized = matrix.format != FORMAT_OF_TYPE[source.type]
+        is_symmetric = quantization == "int4-symmetric"
+        parts.append(MatrixPart(source, matrix, offset, head_dim, is_quantized, is_symmetric))
         offset += config.projection_shape(module)[0]
     return matrix, parts

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.config import ModelConfig
+from app.config import ModelConfig, Quantization
 from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.memory import padded
@@ -23,7 +23,11 @@ END_OF_TURN = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
 
 @dataclass(eq=False)
 class Model:
-    """A model on the GPU, with what is needed to talk to it."""
+    """A model on the GPU, with what is needed to talk to it.
+
+    Attributes:
+        quantization: What its projections became while they were loaded.
+    """
 
     config: ModelConfig
     weights: DecoderWeights
@@ -31,6 +35,7 @@ class Model:
     chat_template: str | None
     base_name: str
     device: Device
+    quantization: Quantization = "none"
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -58,7 +63,10 @@ def free_weights(device: Device, weights: DecoderWeights) -> None:
 
 
 async def load_model(
-    device: Device, source: ModelSource, on_progress: Callable[[int, int], None]
+    device: Device,
+    source: ModelSource,
+    on_progress: Callable[[int, int], None],
+    quantization: Quantization = "none",
 ) -> Model:
     """Load a model from a GGUF file or from the files of a HuggingFace model.
 
@@ -66,6 +74,8 @@ async def load_model(
         device: Where the weights go.
         source: The file or files.
         on_progress: Called with (bytes uploaded, bytes in all).
+        quantization: What F32, F16 and BF16 projections become; the embedding and the head then
+            become INT8. What is in integers already stays as it is.
 
     Raises:
         FormatError: a file is missing, truncated, corrupted, or of an architecture or type that
@@ -76,7 +86,7 @@ async def load_model(
     """
     checkpoint = await open_checkpoint(source)
     config = checkpoint.config
-    plan = plan_load(checkpoint.table, config)
+    plan = plan_load(checkpoint.table, config, quantization)
     check_weights_fit(device, plan.weights)
     try:
         for storage in plan.weights.storages():
@@ -89,7 +99,7 @@ async def load_model(
         free_weights(device, plan.weights)
         raise
     name, template = checkpoint.base_name, checkpoint.chat_template
-    return Model(config, plan.weights, tokenizer, template, name, device)
+    return Model(config, plan.weights, tokenizer, template, name, device, plan.quantization)
 
 
 async def _upload_and_tokenize(

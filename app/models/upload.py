@@ -20,6 +20,7 @@ from app.io.source import ByteSource, HostBytes, part_of
 from app.io.stored_tensor import StoredTensor
 from app.models.llama import LoadPlan, MatrixPart
 from app.ops.matrix import repack
+from app.ops.quantize import nf4_map, quantize, row_alignment
 
 CHUNK_BYTES = 8 << 20
 """Of a slice. At most four are about at once: one being read, one handed to the GPU, two there."""
@@ -54,23 +55,23 @@ class Slice:
     pieces: list[Piece] = field(default_factory=list)
 
     def graph(self, staging: Storage) -> Graph:
-        """Record the repacking of all matrix rows from the staging buffer."""
+        """Record the repacking or quantizing of all matrix rows from the staging buffer."""
         graph = Graph("repack")
         for piece in self.pieces:
             part = piece.target
             if isinstance(part, MatrixPart):
                 # One word more: unaligned blocks are read as two neighbouring words.
                 words = -(-piece.size_bytes // 4) + 1
-                repack(
-                    graph,
-                    Tensor((words,), staging, "u32", piece.staging_bytes),
-                    part.matrix,
-                    gguf_type=piece.tensor.type,
-                    num_rows=piece.num_rows,
-                    first_row=piece.first_row,
-                    offset=part.offset,
-                    head_dim=part.head_dim,
-                )
+                source = Tensor((words,), staging, "u32", piece.staging_bytes)
+                place = {"num_rows": piece.num_rows, "first_row": piece.first_row}
+                place |= {"offset": part.offset, "head_dim": part.head_dim}
+                type, is_symmetric = piece.tensor.type, part.is_symmetric
+                if part.is_quantized:
+                    quantize(
+                        graph, source, part.matrix, type=type, is_symmetric=is_symmetric, **place
+                    )
+                else:
+                    repack(graph, source, part.matrix, gguf_type=type, **place)
         return graph
 
 
@@ -97,7 +98,8 @@ def _pieces(plan: LoadPlan) -> Iterator[Piece]:
         tensor, total_rows = part.source, part.source.shape[0]
         row_bytes = tensor.size_bytes // total_rows
         # An even number of rows, so that every piece starts at a whole word.
-        step = max(2, CHUNK_BYTES // row_bytes // 2 * 2)
+        unit = row_alignment(part.matrix, part.head_dim) if part.is_quantized else 2
+        step = max(unit, CHUNK_BYTES // row_bytes // unit * unit)
         for first in range(0, total_rows, step):
             rows = min(step, total_rows - first)
             offset = tensor.offset + first * row_bytes
@@ -119,6 +121,9 @@ async def upload(
         FormatError: the file cannot be read any further.
         GpuError: the device failed.
     """
+    for matrix in {part.matrix for part in plan.matrices}:
+        if matrix.format == "nf4":
+            device.write(matrix.scales.storage.buffer, 0, nf4_map())
     slices = cut(plan)
     staging = Storage("staging", max(item.staging_bytes for item in slices), "scratch", False)
     graphs = [item.graph(staging) for item in slices]

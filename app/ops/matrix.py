@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.errors import ShapeError
-from app.gpu.graph import Graph, Tensor, grid_1d, persistent
+from app.gpu.graph import Graph, Tensor, ceil_div, grid_1d, persistent
 from app.gpu.kernels import Kernel
 
-Format = Literal["int4", "int8", "f16", "f32"]
+Format = Literal["int4", "nf4", "int8", "f16", "f32"]
 
 GROUP_SIZE = 32
-WORDS_PER_OCTET: dict[Format, int] = {"int4": 1, "int8": 2, "f16": 4, "f32": 8}
+NF4_BLOCK = 64
+NF4_TILE = 16
+"""Rows and blocks whose NF4 scales are quantized together."""
+
+MAP_WORDS = 256
+WORDS_PER_OCTET: dict[Format, int] = {"int4": 1, "nf4": 1, "int8": 2, "f16": 4, "f32": 8}
 FORMAT_OF_TYPE: dict[str, Format] = {
     "Q4_0": "int4",
     "Q4_1": "int4",
@@ -33,7 +38,8 @@ class Matrix:
 
     Attributes:
         words: Packed weights, u32, word-major: see wgsl/lib/weights_*.wgsl.
-        scales: (num_columns / 32, stride) pairs of f16; the words again where there are none.
+        scales: (num_columns / 32, stride) pairs of f16; as wgsl/lib/weights_nf4.wgsl says for
+            nf4; the words again where there are none.
         stride: Rows with padding, the row stride of the layout.
     """
 
@@ -79,7 +85,17 @@ def new_matrix(label: str, format: Format, num_rows: int, num_columns: int) -> M
     if format in ("int4", "int8"):
         groups = num_columns // GROUP_SIZE
         scales = persistent(f"{label}.scales", (groups, stride), "weights", dtype="u32")
+    elif format == "nf4":
+        size = nf4_scale_words(stride, num_columns)
+        scales = persistent(f"{label}.scales", (size,), "weights", dtype="u32")
     return Matrix(format, num_rows, num_columns, stride, words, scales)
+
+
+def nf4_scale_words(stride: int, num_columns: int) -> int:
+    """Return the words of an NF4 matrix's scales, whole vec4u: see wgsl/lib/weights_nf4.wgsl."""
+    quads, blocks = stride // 4, ceil_div(num_columns, NF4_BLOCK)
+    pairs = ceil_div(blocks, NF4_TILE) * 2 * ceil_div(quads, 4)
+    return ceil_div(MAP_WORDS + pairs + blocks * quads, 4) * 4
 
 
 def repack(

@@ -243,7 +243,7 @@ def _products(model: Model, case: Case, rows: int) -> tuple[Check, ...]:
     """Return a check for each format that the model's matrices have."""
     matrices = (*model.weights.layers[0].projections.values(), model.weights.head)
     formats: dict[Format, None] = dict.fromkeys(matrix.format for matrix in matrices)
-    type_of = {format: gguf_type for gguf_type, format in FORMAT_OF_TYPE.items()}
+    type_of = {format: gguf_type for gguf_type, format in FORMAT_OF_TYPE.items()} | {"nf4": "NF4"}
     shape = {"rows": rows, "columns": 160, "outs": (104, 40, 24), "rank": 3}
     return tuple(Check(case, {**shape, "gguf_type": type_of[format]}) for format in formats)
 

@@ -35,6 +35,7 @@ from app.checks.products import (
     lora_case,
     repack_case,
 )
+from app.checks.quantize import quantize_case
 from app.checks.training import adamw_case, cross_entropy_case, head_loss_case
 from app.gpu.device import Device
 from app.gpu.tuning import choose
@@ -75,6 +76,14 @@ CASES: dict[str, Check] = {
             "Q8_0": {"gguf_type": "Q8_0", "parts": (13,), "columns": 32},
         },
     ),
+    "quantize": Check(
+        quantize_case,
+        {
+            "INT4": {"format": "int4", "parts": (24, 7), "columns": 96, "type": "BF16"},
+            "INT8": {"format": "int8", "parts": (13,), "columns": 32, "type": "F16"},
+            "NF4": {"format": "nf4", "parts": (64, 32), "columns": 160, "head_dim": 16},
+        },
+    ),
     "linear": Check(
         linear_case,
         {
@@ -94,6 +103,7 @@ CASES: dict[str, Check] = {
                 **{"rows": 13, "columns": 64, "outs": (72, 24, 8), "rank": 4, "bits": 2},
                 **{"gguf_type": "Q4_1"},
             },
+            "NF4": {"rows": 13, "columns": 160, "outs": (72, 24, 8), "gguf_type": "NF4"},
         },
     ),
     "linear_dot8": Check(

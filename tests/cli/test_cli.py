@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from app.io.safetensors import read_safetensors
+from tests.tiny_folder import make_tiny_folder
 from tests.tiny_model import make_tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,6 +187,25 @@ def test_what_a_run_learns_from_and_its_ranks_are_told(folder: Path) -> None:
     steps = [json.loads(line) for line in done.stdout.splitlines()][:-1]
     changes = {step["step"]: set(step["ranks"].values()) for step in steps if "ranks" in step}
     assert changes == {1: {1}, 2: {2}, 3: {4}}
+
+
+def test_a_folder_is_quantized_while_it_is_loaded(folder: Path) -> None:
+    types = {"projection": "F16", "embedding": "F16"}
+    make_tiny_folder(make_tiny_gguf(types=types), dtype="F16", path=folder / "tiny-f16")
+    losses, told = {}, {}
+    for kind in ("none", "int4", "nf4"):
+        evaluate = ("eval", "--model", folder / "tiny-f16", "--text", folder / "text.txt")
+        done = run(*evaluate, "--max-seq-len", "64", "--quantize", kind, "--json")
+        assert done.returncode == 0, done.stderr
+        losses[kind], told[kind] = json.loads(done.stdout)["loss"], done.stderr
+    assert "quantized to nf4 while loading: 0." in told["nf4"]
+    assert 0 < abs(losses["int4"] - losses["none"]) < 0.05
+    assert 0 < abs(losses["nf4"] - losses["none"]) < 0.05
+    chat = ("chat", "--model", folder / "tiny.gguf", "--prompt", "a", "--max-new-tokens", "1")
+    assert "loaded as they are" in run(*chat, "--quantize", "int4").stderr
+    refused = run(*chat, "--quantize", "nf4")
+    assert refused.returncode == 2
+    assert "is quantized already (Q4_1): nf4 is made of F32" in refused.stderr
 
 
 def test_an_interrupted_run_keeps_its_adapter(folder: Path) -> None:
