@@ -42,4 +42,4 @@ async def calibrate(
         if trainer is not None:
             trainer.destroy()
         adapter.destroy()
-    return speed.measured(plan.work, [record.seconds for record in records])
+    return speed.measured(plan.work, [(record.step, record.seconds) for record in records])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from app.config import ModelConfig, TrainConfig
+from app.plan.presets import PRESETS, PresetName
 from app.plan.speed import HIGHEST_EFFICIENCY, LOWEST_EFFICIENCY, STEP_EFFICIENCY, TimeEstimate
 from app.plan.work import training_flops_per_token
 
@@ -15,13 +17,7 @@ within 20 seconds; on a GPU so that the curve moves."""
 MIN_WINDOW, MAX_WINDOW, WINDOW_MULTIPLE = 16, 256, 8
 MAX_BATCH = {True: 4, False: 16}
 
-MIN_UPDATES = 60
-"""An adapter learns little in fewer updates; small corpora are read several times."""
-
 MAX_EPOCHS = 10
-RUN_SECONDS = {True: 300.0, False: 3600.0}
-"""A suggested run is cut short at this length; who wants more asks for it."""
-
 MIN_STEPS = 10
 EVAL_FRACTION = 0.05
 
@@ -58,6 +54,7 @@ def suggest_config(
     num_tokens: int,
     is_software: bool,
     num_documents: int | None = None,
+    preset: PresetName = "balanced",
 ) -> TrainConfig:
     """Return settings whose first loss comes soon and whose run ends in sensible time.
 
@@ -67,34 +64,33 @@ def suggest_config(
         num_tokens: Tokens of the corpus.
         is_software: Whether the device is a software adapter, shared with everything else.
         num_documents: Where they are told apart: then it is they that are kept for evaluation.
+        preset: How far the run should go.
     """
+    goal = PRESETS[preset]
     rate = max(device_gflops, 1e-6) * 1e9 * STEP_EFFICIENCY
     affordable = STEP_SECONDS[is_software] * rate / training_flops_per_token(model, MAX_WINDOW)
     window = _window(model, affordable, num_tokens)
     num_windows = max(1, math.ceil(num_tokens / window))
-    # Rather more updates than larger ones: a batch must leave MIN_UPDATES to an epoch.
-    most = min(MAX_BATCH[is_software], num_windows // MIN_UPDATES)
+    # Rather more updates than larger ones: a batch must leave enough of them to an epoch.
+    most = min(MAX_BATCH[is_software], num_windows // goal.min_updates)
     batch = max(1, min(int(affordable // window), most))
     steps_per_epoch = math.ceil(num_windows / batch)
-    epochs = max(1, min(MAX_EPOCHS, math.ceil(MIN_UPDATES / steps_per_epoch)))
+    needed = math.ceil(goal.min_updates / steps_per_epoch)
+    epochs = max(goal.min_epochs, min(MAX_EPOCHS, needed))
     config = TrainConfig(
         max_seq_len=window,
         micro_batch_size=batch,
         epochs=float(epochs),
+        schedule=goal.schedule,
         # Fewer windows, or documents, than this leave nothing to set aside.
         eval_fraction=EVAL_FRACTION if (num_documents or num_windows) * EVAL_FRACTION >= 1 else 0.0,
     )
     seconds = estimate_seconds(model, config, num_tokens, device_gflops).seconds
-    if seconds <= RUN_SECONDS[is_software]:
+    longest = goal.run_seconds[is_software]
+    if seconds <= longest:
         return config
     step_seconds = batch * window * training_flops_per_token(model, window) / rate
-    steps = max(MIN_STEPS, int(RUN_SECONDS[is_software] / step_seconds))
-    return TrainConfig(
-        max_seq_len=window,
-        micro_batch_size=batch,
-        steps=steps,
-        eval_fraction=config.eval_fraction,
-    )
+    return replace(config, steps=max(MIN_STEPS, int(longest / step_seconds)), epochs=1.0)
 
 
 def _window(model: ModelConfig, affordable: float, num_tokens: int) -> int:

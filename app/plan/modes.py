@@ -48,6 +48,7 @@ class Outline:
         num_dispatches: Of a micro-batch.
         num_trained: Parameters that are trained.
         is_checkpointing: Whether activations are recomputed.
+        optimizer_state_bytes: The moments' share of the memory.
         recomputed_share: Work that recomputing adds, over all else.
         update_bytes: Memory that an update reads and writes, where that counts.
     """
@@ -57,6 +58,7 @@ class Outline:
     num_dispatches: int
     num_trained: int
     is_checkpointing: bool
+    optimizer_state_bytes: int
     recomputed_share: float = 0.0
     update_bytes: float = 0.0
 
@@ -131,6 +133,7 @@ class AdapterMode:
                 len(graphs.micro_batch.nodes),
                 num_trained,
                 graphs.is_checkpointing,
+                graphs.optimizer.state_bytes,
                 recomputed / kept - 1,
             )
             while len(self._kept) > KEPT_OUTLINES:

@@ -10,11 +10,9 @@ from app.plan.calibrate import calibrate
 from app.plan.modes import AdapterMode, RunSettings
 from app.plan.planner import Planner, preferred
 from app.plan.probe import measure_speed
-from app.plan.report import UnavailableMode, report_of
+from app.plan.report import FULL_UNAVAILABLE, report_of
 from app.plan.run_input import RunInput
 from app.text.dataset import Dataset, make_dataset
-
-FULL_REASON = "Training all weights is not part of this version."
 
 
 async def overview(
@@ -49,7 +47,5 @@ async def overview(
     is_selected = preferred([plan]).is_feasible
     return [
         report_of(plan, model.device, planner.speed, is_selected=is_selected),
-        report_of(
-            UnavailableMode("full", FULL_REASON), model.device, planner.speed, is_selected=False
-        ),
+        report_of(FULL_UNAVAILABLE, model.device, planner.speed, is_selected=False),
     ]

@@ -16,7 +16,7 @@ from app.plan.advice import (
 )
 from app.plan.modes import Mode, Outline, RunSettings
 from app.plan.speed import RunShape, RunWork, Speed, TimeEstimate
-from app.plan.work import ModeName, count_micro_batches
+from app.plan.work import ModeName
 from app.text.dataset import Dataset
 from app.train.schedule import count_steps
 
@@ -151,7 +151,7 @@ class Planner:
             outline.flops_per_token * count * seq_len,
             outline.num_dispatches,
             outline.update_bytes,
-            count_micro_batches(windows.num_windows, count, accumulation, num_steps),
+            windows.num_windows,
             num_steps,
         )
         return ModePlan(

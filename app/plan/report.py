@@ -22,6 +22,9 @@ class UnavailableMode:
     reason: str
 
 
+FULL_UNAVAILABLE = UnavailableMode("full", "Training all weights is not part of this version.")
+
+
 def report_of(
     plan: ModePlan | UnavailableMode, device: Device, speed: Speed, *, is_selected: bool
 ) -> dict[str, Any]:

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from app.plan.work import ModeName
+from app.plan.work import ModeName, count_micro_batches
 
 CALIBRATION_STEPS = 3
 """Real steps after which an estimate stands on them: the middle one of three counts, so that the
 first, which pays for what drivers put off until first use, does not."""
+
+CALIBRATED_SPREAD = 0.1
+"""What is promised of an estimate that stands on real steps; its range is at least that wide."""
 
 STEP_EFFICIENCY = 0.6
 """A training step reaches about this share of the rate of a bare INT4 product: attention, norms
@@ -55,7 +58,7 @@ class RunWork:
         flops: Of one micro-batch: see `app.plan.work`.
         num_dispatches: Of one micro-batch.
         update_bytes: Memory that an update reads and writes, where that counts.
-        num_micro_batches: Of the whole run.
+        num_windows: Of an epoch.
         num_steps: Of the whole run.
     """
 
@@ -63,8 +66,15 @@ class RunWork:
     flops: float
     num_dispatches: int
     update_bytes: float
-    num_micro_batches: int
+    num_windows: int
     num_steps: int
+
+    def micro_batches(self, num_steps: int) -> int:
+        """Return the micro-batches of the first steps."""
+        shape = self.shape
+        return count_micro_batches(
+            self.num_windows, shape.micro_batch_size, shape.gradient_accumulation_steps, num_steps
+        )
 
 
 @dataclass(frozen=True)
@@ -99,19 +109,26 @@ class Speed:
     gbytes_per_second: float = 0.0
     runs: Mapping[RunShape, Calibration] = field(default_factory=dict)
 
-    def measured(self, work: RunWork, step_seconds: Sequence[float]) -> Speed:
-        """Return the same with the steps of a run added: all of them full ones."""
-        each = [seconds / work.shape.gradient_accumulation_steps for seconds in step_seconds]
+    def measured(self, work: RunWork, steps: Sequence[tuple[int, float]]) -> Speed:
+        """Return the same with some steps of a run added: their numbers and seconds."""
+        if not steps:
+            return self
+        each = sorted(
+            seconds / (work.micro_batches(step) - work.micro_batches(step - 1))
+            for step, seconds in steps
+        )
+        # A tenth at either end, the first step among them, tells of other things than the work.
+        tail = max(1, len(each) // 10) if len(each) >= CALIBRATION_STEPS else 0
         middle = statistics.median(each)
-        # The first step pays for more than its work.
-        rest = each[1:] or each
-        found = Calibration(middle, min(*rest, middle), max(*rest, middle), work.flops)
+        low = min(each[max(tail - 1, 0)], (1 - CALIBRATED_SPREAD) * middle)
+        high = max(each[-1 - tail], (1 + CALIBRATED_SPREAD) * middle)
+        found = Calibration(middle, low, high, work.flops)
         runs = {shape: one for shape, one in self.runs.items() if shape != work.shape}
         return replace(self, runs={**runs, work.shape: found})
 
     def estimate(self, work: RunWork) -> TimeEstimate:
         """Return how long a run takes."""
-        count = work.num_micro_batches
+        count = work.micro_batches(work.num_steps)
         found = self.runs.get(work.shape)
         if found is not None:
             return TimeEstimate(

@@ -53,12 +53,14 @@ class Corpus(TypedDict):
 class RunRequest(TypedDict):
     """What `plan`, `train` and `evaluate` ask for.
 
-    `edits` holds the settings that the person changed; all others are suggested.
+    `edits` holds the settings that the person changed; all others are suggested, by the `preset`
+    (balanced where there is none).
     """
 
     corpus: Corpus
     edits: dict[str, Any]
     keep_adapter: bool
+    preset: NotRequired[str]
 
 
 class ChatMessage(TypedDict):
@@ -138,6 +140,7 @@ class SettingsEvent:
     type: ClassVar[str] = "settings"
     fields: list[Message]
     generation: list[Message]
+    presets: list[Message]
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ class PlanEvent:
         bytes: GPU memory by what it is for; sums to `total_bytes`.
         optimizer_state_bytes: the moments' share of what `bytes` counts under optimizer.
         occupancy: share of the windows' room that holds tokens; the rest is padding.
+        modes: each way to train, as `app.plan.report.report_of` tells it; this run's is selected.
     """
 
     type: ClassVar[str] = "plan"
@@ -207,6 +211,7 @@ class PlanEvent:
     total_bytes: int = 0
     optimizer_state_bytes: int = 0
     occupancy: float = 0.0
+    modes: list[Message] | None = None
 
 
 @dataclass(frozen=True)

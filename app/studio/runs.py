@@ -1,51 +1,50 @@
-"""Laying out a training run and estimating it, before and without allocating it."""
+"""Laying out a training run for the page, before and without allocating it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.config import LoraConfig, TrainConfig
-from app.errors import Problems
+from app.errors import ConfigError, Problems
 from app.models.loader import Model
-from app.plan.defaults import estimate_seconds, suggest_config
+from app.plan.defaults import suggest_config
+from app.plan.modes import Mode, RunSettings
+from app.plan.planner import ModePlan, Planner
+from app.plan.presets import PRESETS, PresetName
+from app.plan.report import FULL_UNAVAILABLE, report_of
 from app.plan.run_input import dataset_of, merge_settings, settings_values
+from app.plan.speed import Speed
 from app.studio.corpus import TokenizedCorpus
-from app.studio.protocol import PlanEvent
-from app.text.dataset import Dataset
+from app.studio.protocol import PlanEvent, RunRequest
+from app.text.dataset import Dataset, make_dataset
 from app.text.windows import Windows
-from app.train.trainer import Trainer
 
-
-@dataclass(frozen=True)
-class Speed:
-    """What is known of the device's speed.
-
-    Attributes:
-        gflops: measured when the model was loaded.
-        tokens_per_second: of the last run, by its window and micro-batch.
-    """
-
-    gflops: float
-    is_software: bool
-    tokens_per_second: Mapping[tuple[int, int], float] = field(default_factory=dict)
-
-    def measured(self, layout: RunLayout, tokens_per_second: float) -> Speed:
-        """Return the same with one run's rate added."""
-        rates = {**self.tokens_per_second, layout.shape: tokens_per_second}
-        return replace(self, tokens_per_second=rates)
+LORA_NAMES = frozenset(LoraConfig.names())
 
 
 @dataclass(frozen=True)
 class RunLayout:
-    """Settings and windows of a run."""
+    """A planned run and what it was planned from."""
 
-    lora: LoraConfig
-    config: TrainConfig
-    suggested_lora: LoraConfig
-    suggested: TrainConfig
-    dataset: Dataset
+    planner: Planner
+    plan: ModePlan
+    suggested: RunSettings
+
+    @property
+    def lora(self) -> LoraConfig:
+        """Shape of the adapter."""
+        return self.plan.settings.lora
+
+    @property
+    def config(self) -> TrainConfig:
+        """Settings of the run."""
+        return self.plan.settings.train
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is learnt from, and what is kept aside."""
+        return self.plan.dataset
 
     @property
     def windows(self) -> Windows:
@@ -57,70 +56,76 @@ class RunLayout:
         """What is kept aside."""
         return self.dataset.evaluation
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Window and micro-batch, which decide how fast a run goes."""
-        return self.config.max_seq_len, self.config.micro_batch_size
+    def with_lora(self, lora: LoraConfig) -> RunLayout:
+        """Return the run with another adapter, laid out anew."""
+        settings = replace(self.plan.settings, lora=lora)
+        return replace(self, plan=self.planner.assess(settings))
 
-    def event(self, trainer: Trainer, seconds: float) -> PlanEvent:
+    def with_speed(self, speed: Speed) -> RunLayout:
+        """Return the run with its time estimated anew."""
+        plan = replace(self.plan, time=speed.estimate(self.plan.work))
+        return replace(self, plan=plan, planner=replace(self.planner, speed=speed))
+
+    def event(self) -> PlanEvent:
         """Return the plan as the page shows it."""
-        parts = {name: size for name, size in trainer.plan.parts().items() if size}
-        return replace(
-            self.problem_event(""),
-            num_steps=trainer.num_steps,
-            num_tokens=self.windows.num_tokens,
-            num_eval_tokens=self.eval_windows.num_tokens if self.eval_windows else 0,
-            tokens_per_step=self.tokens_per_step(trainer),
-            seconds=seconds,
-            bytes={str(name): size for name, size in parts.items()},
-            total_bytes=trainer.plan.total_bytes,
-            optimizer_state_bytes=trainer.optimizer_state_bytes,
-            occupancy=self.dataset.occupancy,
-        )
-
-    def tokens_per_step(self, trainer: Trainer) -> int:
-        """Tokens of a full step."""
-        return trainer.windows_per_step * int(self.windows.lengths.max())
-
-    def problem_event(self, problem: str) -> PlanEvent:
-        """Return a plan that cannot be made, and why."""
+        plan, device, speed = self.plan, self.planner.device, self.planner.speed
+        memory, evaluation = plan.outline.memory, plan.dataset.evaluation
+        parts = {str(name): size for name, size in memory.parts().items() if size}
         return PlanEvent(
             settings=settings_values(self.lora, self.config),
-            suggested=settings_values(self.suggested_lora, self.suggested),
-            problem=problem,
+            suggested=settings_values(self.suggested.lora, self.suggested.train),
+            problem=plan.warnings[0].text if plan.is_refused else "",
+            num_steps=plan.num_steps,
+            num_tokens=self.windows.num_tokens,
+            num_eval_tokens=evaluation.num_tokens if evaluation else 0,
+            tokens_per_step=plan.tokens_per_step,
+            seconds=plan.time.seconds,
+            bytes=parts,
+            total_bytes=memory.total_bytes,
+            optimizer_state_bytes=plan.outline.optimizer_state_bytes,
+            occupancy=self.dataset.occupancy,
+            modes=[
+                report_of(plan, device, speed, is_selected=True),
+                report_of(FULL_UNAVAILABLE, device, speed, is_selected=False),
+            ],
         )
 
 
 def lay_out(
     model: Model,
+    mode: Mode,
     corpus: TokenizedCorpus,
-    edits: Mapping[str, Any],
+    request: RunRequest,
     kept_lora: LoraConfig | None,
     speed: Speed,
 ) -> RunLayout:
-    """Return settings and windows: the suggestion for this device with the edits on top.
+    """Return a plan: what suits this device and fits it, with the person's edits on top.
 
     Args:
-        model: the loaded model.
-        corpus: the whole text.
-        edits: settings that the person changed, by name.
-        kept_lora: the current adapter's, when the run goes on from it; it wins over edits.
-        speed: of the device.
+        model: The loaded model.
+        mode: How it is trained.
+        corpus: The whole text.
+        request: Edits, which nothing here changes, and how far the run should go.
+        kept_lora: The current adapter's, when the run goes on from it; it wins over edits.
+        speed: Of the device.
 
     Raises:
         ConfigError: settings out of range, a window longer than the model's context; with what
             the corpus lacks, where it does.
         CorpusError: fewer than two tokens, and nothing else is wrong.
     """
-    documents = corpus.documents
+    documents, edits = corpus.documents, request["edits"]
+    preset = _preset(request.get("preset", "balanced"))
     suggested = suggest_config(
         model.config,
         speed.gflops,
         documents.num_tokens,
         speed.is_software,
         documents.num_documents if corpus.by_documents else None,
+        preset,
     )
-    suggested_lora = kept_lora or LoraConfig()
+    rank = PRESETS[preset].rank
+    suggested_lora = kept_lora or LoraConfig(rank, 2 * rank)
     problems = Problems()
     lora, config = merge_settings(
         suggested_lora,
@@ -130,19 +135,28 @@ def lay_out(
         model=model.config,
         model_name=model.base_name,
     )
-    if kept_lora is not None:
-        lora = kept_lora
-    dataset = dataset_of(documents, config, problems, by_documents=corpus.by_documents)
+    lora = kept_lora or lora
+    dataset_of(documents, config, problems, by_documents=corpus.by_documents)
     problems.raise_if_any()
-    assert dataset is not None
-    return RunLayout(lora, config, suggested_lora, suggested, dataset)
+
+    def cut(settings: RunSettings) -> Dataset:
+        return make_dataset(
+            documents,
+            by_documents=corpus.by_documents,
+            max_seq_len=settings.train.max_seq_len,
+            packing=settings.train.packing,
+            eval_fraction=settings.train.eval_fraction,
+            seed=settings.train.seed,
+        )
+
+    kept = LORA_NAMES if kept_lora is not None else frozenset[str]()
+    planner = Planner(mode, model.device, cut, speed, kept)
+    plan = planner.plan(RunSettings(lora, config), edits)
+    return RunLayout(planner, plan, RunSettings(suggested_lora, suggested))
 
 
-def estimate_run_seconds(model: Model, layout: RunLayout, trainer: Trainer, speed: Speed) -> float:
-    """Return how long a run will take: as measured for one like it, or from its FLOP count."""
-    rate = speed.tokens_per_second.get(layout.shape)
-    if rate:
-        return trainer.num_steps * layout.tokens_per_step(trainer) / rate
-    num_tokens = layout.windows.num_tokens
-    config = replace(layout.config, steps=trainer.num_steps, eval_fraction=0.0)
-    return estimate_seconds(model.config, config, num_tokens, speed.gflops).seconds
+def _preset(name: Any) -> PresetName:
+    for known in PRESETS:
+        if known == name:
+            return known
+    raise ConfigError(f"preset is {name!r}: choose from {', '.join(PRESETS)}")

@@ -19,8 +19,9 @@ from app.gpu.device import Device
 from app.io.folder import ModelSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
-from app.plan.probe import measure_gflops
+from app.plan.probe import measure_speed
 from app.plan.run_input import merge_settings, packing_of
+from app.plan.speed import Speed
 from app.plan.tuning_cache import TuningStore
 from app.studio.adapters import AdapterDesk
 from app.studio.bench import BenchDesk
@@ -40,7 +41,7 @@ from app.studio.protocol import (
     TokenEvent,
     to_message,
 )
-from app.studio.settings import describe_generation, describe_settings, labelled
+from app.studio.settings import describe_generation, describe_presets, describe_settings, labelled
 from app.studio.training import TrainingDesk
 from app.studio.tuning import TuningDesk
 
@@ -68,7 +69,7 @@ class Session:
         self._device: Device | None = None
         self._was_lost = False
         self._model: Model | None = None
-        self._gflops = 0.0
+        self._speed: Speed | None = None
         self._conversation: Conversation | None = None
         self._corpus = CorpusDesk()
         self._adapters = AdapterDesk(self.post, self._forget_adapter)
@@ -132,7 +133,7 @@ class Session:
 
     async def start(self) -> None:
         """Open the device; tells the page what it is, or why there is none."""
-        self.post(SettingsEvent(describe_settings(), describe_generation()))
+        self.post(SettingsEvent(describe_settings(), describe_generation(), describe_presets()))
         try:
             await self._find_device()
         except StudioError as error:
@@ -154,7 +155,7 @@ class Session:
         """Forget everything that was on a device that went away; it needs no freeing."""
         self._adapters.abandon()
         self._device, self._model, self._conversation = None, None, None
-        self._gflops = 0.0
+        self._speed = None
         self._was_lost = True
         self.post(ModelLostEvent())
 
@@ -251,7 +252,7 @@ class Session:
         self._model = model
         self._conversation = Conversation(model)
         self._corpus.forget()
-        self._training.use_model(model, self._gflops)
+        self._training.use_model(model, self._speed)
 
     def _model_event(self, model: Model) -> ModelEvent:
         config = model.config
@@ -280,9 +281,9 @@ class Session:
     async def _know_speed(self) -> None:
         """Measure the device before the first plan; a model is ready to talk without it."""
         async with self._measuring:
-            if not self._gflops:
-                self._gflops = await measure_gflops(self._ready_device())
-                self._training.use_model(self._ready_model(), self._gflops)
+            if self._speed is None:
+                self._speed = await measure_speed(self._ready_device())
+                self._training.use_model(self._ready_model(), self._speed)
 
     async def _plan(self, request: Any) -> Message:
         corpus = await self._tokenize(request)

@@ -22,6 +22,7 @@ from app.config import (
     unknown_settings,
 )
 from app.errors import ConfigError
+from app.plan.presets import PRESETS
 
 LABELS = {
     "rank": "Rank",
@@ -109,6 +110,14 @@ def merge_generation(edits: Mapping[str, Any]) -> GenerationConfig:
     if problems:
         raise ConfigError(*problems)
     return merged
+
+
+def describe_presets() -> list[dict[str, str]]:
+    """Return name, label and help of every preset, the furthest-going last."""
+    return [
+        {"name": name, "label": preset.label, "help": preset.help}
+        for name, preset in PRESETS.items()
+    ]
 
 
 def labelled(problem: str) -> str:

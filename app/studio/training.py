@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from app.errors import OutOfGpuMemoryError
 from app.models.loader import Model
 from app.nn.adapter import Adapter
+from app.plan.modes import AdapterMode, Mode
+from app.plan.speed import CALIBRATION_STEPS, Speed
 from app.studio.adapters import AdapterDesk
 from app.studio.corpus import TokenizedCorpus
 from app.studio.protocol import (
@@ -20,7 +21,7 @@ from app.studio.protocol import (
     RunRequest,
     StepEvent,
 )
-from app.studio.runs import RunLayout, Speed, estimate_run_seconds, lay_out
+from app.studio.runs import RunLayout, lay_out
 from app.text.preview import CorpusPreview, preview_of
 from app.text.windows import Windows
 from app.train.control import RunControl
@@ -40,13 +41,15 @@ class TrainingDesk:
         self._post = post
         self._adapters = adapters
         self._model: Model | None = None
+        self._mode: Mode | None = None
         self._speed = Speed(0.0, False)
         self.control = RunControl()
 
-    def use_model(self, model: Model, gflops: float) -> None:
-        """Train this model from now on."""
+    def use_model(self, model: Model, speed: Speed | None) -> None:
+        """Train this model from now on; its speed may come later."""
         self._model = model
-        self._speed = Speed(gflops, model.device.info.is_software)
+        self._mode = AdapterMode(model)
+        self._speed = speed or Speed(0.0, model.device.info.is_software)
 
     def plan(self, request: RunRequest, corpus: TokenizedCorpus) -> PlanEvent:
         """Lay a run out without allocating it; what does not fit is a plan with a problem.
@@ -55,15 +58,8 @@ class TrainingDesk:
             CorpusError: fewer than two tokens.
             ConfigError: settings out of range.
         """
-        layout, kept = self._lay_out(request, corpus)
-        adapter = kept or self._fresh_adapter(layout)
-        try:
-            return self._plan_event(layout, self._trainer(layout, adapter))
-        except OutOfGpuMemoryError as error:
-            return layout.problem_event(str(error))
-        finally:
-            if adapter is not kept:
-                adapter.destroy()
+        layout, _ = self._lay_out(request, corpus)
+        return layout.event()
 
     def preview(self, request: RunRequest, corpus: TokenizedCorpus) -> CorpusPreview:
         """Show what a run would learn from.
@@ -89,6 +85,7 @@ class TrainingDesk:
             TrainingDivergedError: the adapter of the last good step is kept.
         """
         self.control = control = RunControl()
+        assert self._model is not None
         layout, kept = self._lay_out(request, corpus)
         if kept is None and layout.config.rank_schedule == "hardware":
             layout = await self._with_chosen_rank(layout)
@@ -101,11 +98,14 @@ class TrainingDesk:
                 self._adapters.replace(adapter, steps=steps_before + record.step)
             records.append(record)
             self._post(StepEvent(**asdict(record)))
+            if len(records) == CALIBRATION_STEPS:
+                self._note_speed(layout, records)
+                self._post(layout.with_speed(self._speed).event())
 
         trainer: Trainer | None = None
         try:
-            trainer = self._trainer(layout, adapter)
-            self._post(self._plan_event(layout, trainer))
+            trainer = Trainer(self._model, adapter, layout.windows, layout.config)
+            self._post(layout.event())
             if adapter is not kept:
                 await self._adapters.offer_unsaved()
             await trainer.prepare(lambda stage, part: self._post(PreparingEvent(stage, part)))
@@ -175,9 +175,10 @@ class TrainingDesk:
         self, request: RunRequest, corpus: TokenizedCorpus
     ) -> tuple[RunLayout, Adapter | None]:
         assert self._model is not None
+        assert self._mode is not None
         kept = self._adapters.current if request["keep_adapter"] else None
         lora = kept.lora if kept is not None else None
-        return lay_out(self._model, corpus, request["edits"], lora, self._speed), kept
+        return lay_out(self._model, self._mode, corpus, request, lora, self._speed), kept
 
     async def _with_chosen_rank(self, layout: RunLayout) -> RunLayout:
         assert self._model is not None
@@ -188,25 +189,15 @@ class TrainingDesk:
             layout.config,
             lambda stage, part: self._post(PreparingEvent(stage, part)),
         )
-        return replace(layout, lora=lora)
+        return layout.with_lora(lora)
 
     def _fresh_adapter(self, layout: RunLayout) -> Adapter:
         assert self._model is not None
         model = self._model
         return Adapter.create(model.config, model.device, layout.lora, layout.config.seed)
 
-    def _trainer(self, layout: RunLayout, adapter: Adapter) -> Trainer:
-        assert self._model is not None
-        return Trainer(self._model, adapter, layout.windows, layout.config)
-
-    def _plan_event(self, layout: RunLayout, trainer: Trainer) -> PlanEvent:
-        assert self._model is not None
-        seconds = estimate_run_seconds(self._model, layout, trainer, self._speed)
-        return layout.event(trainer, seconds)
-
     def _note_speed(self, layout: RunLayout, records: list[StepRecord]) -> None:
         """Remember what a run really did: the next estimate for a run like it is measured."""
-        seconds = sum(record.seconds for record in records[1:])
-        if seconds > 0:
-            tokens = records[-1].num_tokens - records[0].num_tokens
-            self._speed = self._speed.measured(layout, tokens / seconds)
+        if len(records) >= CALIBRATION_STEPS:
+            steps = [(record.step, record.seconds) for record in records]
+            self._speed = self._speed.measured(layout.plan.work, steps)

@@ -27,7 +27,7 @@ export function mountStatus(studio) {
   studio.on('boot', (boot) => update({ boot }));
   studio.on('memory', ({ allocated_bytes }) => update({ allocatedBytes: allocated_bytes }));
   studio.on('error', ({ message }) => showError(message));
-  studio.on('settings', ({ fields, generation }) => update({ fields, answerFields: generation }));
+  studio.on('settings', ({ fields, generation, presets }) => update({ fields, answerFields: generation, presets }));
   studio.on('gpu', (gpu) => update({
     gpu, gpuText: gpu.is_software ? `${gpu.name} (software, slow)` : gpu.name,
   }));

@@ -18,7 +18,7 @@ from app.text.windows import batches
 from app.train.schedule import count_steps
 
 SMOLLM2 = NAMED_SHAPES["smollm2-135m"]
-WORK = RunWork(RunShape("adapter", 128, 1, 2, 1000, False), 1e9, 700, 0.0, 40, 20)
+WORK = RunWork(RunShape("adapter", 128, 1, 2, 1000, False), 1e9, 700, 0.0, 8, 20)
 PROBED = Speed(gflops=10.0, is_software=True, dispatch_seconds=1e-5)
 
 
@@ -63,11 +63,11 @@ def test_an_estimate_stands_on_the_probe_until_steps_were_made() -> None:
     assert probed.seconds == pytest.approx(40 * (1e9 / 6e9 + 700e-5))
     assert probed.low < probed.seconds < probed.high
     # The first step pays for what is put off until first use: it is not what a step takes.
-    measured = PROBED.measured(WORK, [9.0, 2.0, 2.2])
+    measured = PROBED.measured(WORK, [(1, 9.0), (2, 2.0), (3, 2.2)])
     assert CALIBRATION_STEPS == 3
     estimate = measured.estimate(WORK)
     assert estimate.basis == "calibration"
-    assert (estimate.low, estimate.seconds, estimate.high) == pytest.approx((40.0, 44.0, 44.0))
+    assert (estimate.low, estimate.seconds, estimate.high) == pytest.approx((39.6, 44.0, 48.4))
     # The same rate for other shapes, which it says nothing exact of.
     other = replace(WORK, shape=replace(WORK.shape, seq_len=64), flops=0.5e9)
     similar = measured.estimate(other)
@@ -75,6 +75,15 @@ def test_an_estimate_stands_on_the_probe_until_steps_were_made() -> None:
     assert similar.low < similar.seconds < similar.high
     whole = replace(WORK, shape=replace(WORK.shape, mode="full"))
     assert measured.estimate(whole).basis == "probe"
+
+
+def test_a_step_of_fewer_micro_batches_counts_for_what_it_is() -> None:
+    # three windows, two a step: every second step has one micro-batch
+    odd = replace(WORK, num_windows=3, num_steps=4)
+    assert [odd.micro_batches(steps) for steps in range(5)] == [0, 2, 3, 5, 6]
+    measured = PROBED.measured(odd, [(1, 8.0), (2, 1.0), (3, 2.0), (4, 1.0)])
+    assert measured.estimate(odd).seconds == pytest.approx(6.0)
+    assert PROBED.measured(odd, []) == PROBED
 
 
 def test_software_adapters_may_take_half_of_the_computer_and_gpus_tell_nothing() -> None:

@@ -79,6 +79,76 @@ def test_a_run_takes_the_memory_and_steps_of_its_plan(loaded: Page) -> None:
     run(story())
 
 
+def test_a_plan_compares_and_stands_on_real_steps_once_there_are_some(loaded: Page) -> None:
+    async def story() -> None:
+        planned = await loaded.ask("plan", **run_fields(steps=5))
+        adapter, full = planned["modes"]
+        assert (adapter["mode"], adapter["selected"], adapter["feasible"]) == (
+            "adapter",
+            True,
+            True,
+        )
+        assert adapter["settings"] == planned["settings"]
+        assert adapter["bytes"]["total"] == planned["total_bytes"]
+        assert adapter["seconds_low"] < adapter["seconds"] < adapter["seconds_high"]
+        assert adapter["basis"] == "probe"
+        assert full["selected"] is False
+        assert full["reason"]
+
+        loaded.heard.clear()
+        await loaded.train(steps=5)
+        first, rebased = loaded.events("plan")
+        assert first["modes"][0]["basis"] == "probe"
+        assert rebased["modes"][0]["basis"] == "calibration"
+        assert rebased["total_bytes"] == first["total_bytes"]
+        kinds = [event.get("type") for event in loaded.heard]
+        assert kinds[: kinds.index("plan", kinds.index("step"))].count("step") == 3
+        again = await loaded.ask("plan", **run_fields(steps=5))
+        assert again["modes"][0]["basis"] == "calibration"
+        other = await loaded.ask("plan", **run_fields(steps=5, max_seq_len=16))
+        assert other["modes"][0]["basis"] == "similar"
+
+    run(story())
+
+
+def test_what_does_not_fit_is_changed_or_comes_with_its_remedy(loaded: Page) -> None:
+    async def story() -> None:
+        roomy = await loaded.ask("plan", **run_fields(gradient_checkpointing="off"))
+        memory = (roomy["total_bytes"] - 1) / 1e9
+        # Nobody asked for two windows at once: they may be one.
+        edits = {"device_memory_gb": memory, "gradient_checkpointing": "off", "max_seq_len": 32}
+        fields = run_fields() | {"edits": edits | {"steps": 3}, "preset": "quick"}
+        fitted = await loaded.ask("plan", **fields)
+        assert fitted["modes"][0]["feasible"]
+        assert fitted["total_bytes"] <= memory * 1e9
+
+        pinned = await loaded.ask("plan", **run_fields(**edits))
+        assert not pinned["modes"][0]["feasible"]
+        (warning,) = pinned["modes"][0]["warnings"]
+        assert warning["remedy"]
+        mended = await loaded.ask("plan", **run_fields(**edits | warning["settings"]))
+        assert mended["modes"][0]["feasible"]
+        assert mended["modes"][0]["warnings"] == []
+
+    run(story())
+
+
+def test_presets_go_further_one_after_the_other(loaded: Page) -> None:
+    async def story() -> None:
+        loaded.heard.clear()
+        await loaded.session.start()
+        names = [preset["name"] for preset in loaded.events("settings")[0]["presets"]]
+        assert names == ["quick", "balanced", "thorough"]
+        fields = run_fields() | {"edits": {}}
+        plans = [await loaded.ask("plan", **fields, preset=name) for name in names]
+        tokens = [plan["num_steps"] * plan["tokens_per_step"] for plan in plans]
+        assert tokens == sorted(tokens)
+        assert plans[1]["suggested"] == (await loaded.ask("plan", **fields))["suggested"]
+        assert "choose from" in await loaded.refused("plan", **fields, preset="endless")
+
+    run(story())
+
+
 def test_the_adapter_comes_back_from_its_file_with_the_same_answer(
     loaded: Page, tiny_gguf: bytes
 ) -> None:
