@@ -129,7 +129,19 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
             "max_grad_norm",
             "eval_fraction",
             "seed",
+            "eval_every",
+            "early_stop_patience",
+            "sample_every",
+            "checkpoint_every",
         ),
+    )
+    prompt = TrainConfig.__dataclass_fields__["sample_prompt"].metadata["help"]
+    parser.add_argument("--sample-prompt", metavar="TEXT", default=argparse.SUPPRESS, help=prompt)
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on from the last checkpoint of the run whose --out this was",
     )
 
 

@@ -23,6 +23,7 @@ from app.errors import ConfigError, Problems, StudioError
 from app.generate.generator import Generator
 from app.gpu.device import Device
 from app.io.adapter import read_adapter_dir, write_adapter_dir
+from app.io.checkpoint import Checkpoint
 from app.io.folder import open_model_path
 from app.io.settings_file import read_settings_file, write_settings_file
 from app.models.loader import Model, load_model
@@ -36,12 +37,16 @@ from app.plan.report import text_of
 from app.plan.run_input import RunInput, read_run, settings_values
 from app.plan.tuning_cache import FileStore
 from app.plan.tuning_policy import settle_tuning
+from app.runs.course import Course, Parts, check_course
+from app.runs.identity import RunIdentity
+from app.runs.native import checkpoints_in, printing, read_resumed
+from app.runs.record import write_record
+from app.runs.resumed import check_resumable, resumed_settings
 from app.text.chat_template import render_chat
 from app.text.preview import describe_dataset, describe_repeats, repeats_of
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
-from app.train.records import StepRecord
 from app.train.trainer import Trainer
 
 MAX_CHAT_CONTEXT = 2048
@@ -148,7 +153,7 @@ def _unknown_options(options: argparse.Namespace) -> str:
     )
 
 
-async def _read_run(options: argparse.Namespace) -> RunInput:
+async def _read_run(options: argparse.Namespace, resumed: Checkpoint | None = None) -> RunInput:
     """Check everything that `train` or `plan` was given, without touching the device."""
     problems = Problems()
     if options.unknown:
@@ -160,6 +165,8 @@ async def _read_run(options: argparse.Namespace) -> RunInput:
             values = read_settings_file(options.config)
     if "epochs" in given and "steps" not in given:
         values.pop("steps", None)  # who asks for epochs does not want the file's steps
+    if resumed is not None:  # what is not said is what it was
+        values = resumed_settings(resumed) | values
     out = getattr(options, "out", None)
     if out is not None and out.exists() and not out.is_dir():
         problems.add(f"cannot write to {options.out}: it is a file, give a directory")
@@ -167,25 +174,29 @@ async def _read_run(options: argparse.Namespace) -> RunInput:
         values | given,
         model=options.model,
         corpus=options.corpus,
-        adapter=options.adapter,
+        adapter=None if resumed is not None else options.adapter,
         problems=problems,
     )
 
 
 async def _train(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
-    asked = await _read_run(options)
+    resumed = await read_resumed(options.resume, output.progress) if options.resume else None
+    asked = await _read_run(options, resumed)
     lora, config, dataset = asked.lora, asked.config, asked.dataset
-    windows, held_out = dataset.train, dataset.evaluation
+    check_course(config, dataset)
+    windows = dataset.train
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
-    write_settings_file(options.out, settings_values(lora, config))
     for line in describe_repeats(repeats_of(asked.files)):
         output.progress(line)
     model = await _open_model(options, output, may_measure=True)
-    if asked.adapter is not None:
+    identity = await RunIdentity.of(model, dataset, lora, config)
+    if resumed is not None:
+        adapter = Adapter(model.config, model.device, check_resumable(resumed, identity))
+    elif asked.adapter is not None:
         adapter = Adapter(model.config, model.device, lora)
         adapter.load(asked.adapter)
     else:
@@ -193,6 +204,7 @@ async def _train(options: argparse.Namespace) -> None:
             lora = await choose_rank(model, lora, windows, config)
             output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
+    write_settings_file(options.out, settings_values(asked.lora, config))
     trainer = Trainer(model, adapter, windows, config)
     output.progress(describe_dataset(dataset))
     output.progress(
@@ -200,33 +212,24 @@ async def _train(options: argparse.Namespace) -> None:
         f"{trainer.optimizer_state_bytes / 2**20:.1f} MiB hold the state of {config.optimizer}"
     )
     await trainer.prepare()
+    course = Course(
+        Parts(model, adapter, dataset, config, trainer, identity),
+        printing(output.result, output.progress, trainer.num_steps),
+        checkpoints_in(options.out) if config.checkpoint_every else None,
+    )
+    if resumed is not None:
+        course.resume(resumed)
+        output.progress(f"going on from step {trainer.progress.step}")
     control = RunControl()
     signal.signal(signal.SIGINT, lambda *_: control.stop())
-
-    def report(record: StepRecord) -> None:
-        values: dict[str, Any] = {
-            "step": record.step,
-            "loss": record.loss,
-            "grad_norm": record.grad_norm,
-            "learning_rate": record.learning_rate,
-            "num_tokens": record.num_tokens,
-            "tokens_per_second": record.tokens_per_second,
-        }
-        if record.skipped:
-            values["skipped"] = True
-        if record.ranks is not None:
-            values["ranks"] = dict(record.ranks)
-            total = sum(record.ranks.values())
-            output.progress(f"{total} ranks in use in {len(record.ranks)} projections")
-        text = f"step {record.step}/{trainer.num_steps}  loss {record.loss:.4f}  "
-        output.result(values, text + f"{record.tokens_per_second:.1f} tokens/s")
-
+    result = None
     try:
-        result = await trainer.run(report, control)
+        result = await course.run(control)
     finally:
         # Whatever ends the run, what was learned so far is kept.
         tensors = await adapter.tensors()
         write_adapter_dir(options.out, tensors, adapter.lora, model.config, model.base_name)
+        write_record(options.out, course.record(asked.files, result))
     trainer.destroy()
     done: dict[str, Any] = {
         "done": True,
@@ -237,12 +240,14 @@ async def _train(options: argparse.Namespace) -> None:
         "tokens_per_second": result.num_tokens / max(result.seconds, 1e-9),
         "skipped_steps": result.num_skipped,
         "stopped": result.stopped,
+        "stopped_early": result.stopped_early,
         "out": str(options.out),
     }
-    if held_out is not None and not control.stopped:
-        held_out_result = await evaluate(model, adapter, held_out, control)
-        if held_out_result is not None:
-            done["eval_loss"] = held_out_result.loss
+    evaluation = None if control.stopped else await course.final_evaluation(control)
+    if evaluation is not None:
+        done |= {"eval_loss": evaluation.loss, "perplexity": evaluation.perplexity}
+        done |= course.before()
+    write_record(options.out, course.record(asked.files, result))
     output.result(done, f"done: adapter in {options.out}, loss {result.final_loss:.4f}")
 
 

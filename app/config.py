@@ -61,6 +61,11 @@ def is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def is_text(value: Any) -> bool:
+    """Whether a value, of whatever type it was given as, is text."""
+    return isinstance(value, str)
+
+
 def setting(default: Any, help: str) -> Any:
     """Return a dataclass field with a default and its explanation."""
     return field(default=default, metadata={"help": help})
@@ -249,6 +254,15 @@ class TrainConfig(_Checked):
     )
     eval_fraction: float = setting(0.05, "Share of the text kept for evaluation.")
     seed: int = setting(0, "Start of the random numbers; same seed, same run.")
+    eval_every: int = setting(0, "Steps between two readings of the held-out loss; 0 is off.")
+    early_stop_patience: int = setting(
+        0, "Readings in a row without a better one that end the run, at its best; 0 is off."
+    )
+    sample_every: int = setting(0, "Steps between two samples of what it writes; 0 is off.")
+    sample_prompt: str = setting("", "What samples continue; empty: the text's own first words.")
+    checkpoint_every: int = setting(
+        0, "Steps between two checkpoints, from which a run can go on; 0 is off."
+    )
 
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
@@ -259,6 +273,10 @@ class TrainConfig(_Checked):
             ("gradient_accumulation_steps", 1, 4096),
             ("warmup_steps", 0, MAX_STEPS),
             ("seed", 0, 2**32 - 1),
+            ("eval_every", 0, MAX_STEPS),
+            ("early_stop_patience", 0, MAX_STEPS),
+            ("sample_every", 0, MAX_STEPS),
+            ("checkpoint_every", 0, MAX_STEPS),
         )
         for name, low, high in whole:
             value = getattr(self, name)
@@ -297,6 +315,13 @@ class TrainConfig(_Checked):
         memory = self.device_memory_gb
         if memory is not None and (not is_number(memory, 0, 1e6) or not memory):
             found.append(f"device_memory_gb is {shown(memory)}: give a number above 0, up to 1e6")
+        if not is_text(self.sample_prompt):
+            found.append(f"sample_prompt is {shown(self.sample_prompt)}: give words")
+        if self.early_stop_patience and self.eval_every == 0:
+            found.append(
+                f"early_stop_patience is {shown(self.early_stop_patience)} and eval_every is 0: "
+                "say after how many steps to read the held-out loss"
+            )
         return found
 
 

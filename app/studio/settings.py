@@ -72,11 +72,16 @@ ANSWER = GenerationConfig(temperature=0.0)
 
 GENERATION_NAMES = tuple(name for name in GenerationConfig.names() if name != "stop_token_ids")
 """What a person sets of an answer; where it ends is the model's affair."""
+NATIVE = frozenset(
+    ("eval_every", "early_stop_patience", "sample_every", "sample_prompt", "checkpoint_every")
+)
+"""Settings of the command line that the page does not offer."""
 
 
 def describe_settings() -> list[dict[str, Any]]:
     """Return name, label, help, kind, choices and default of every setting, in form order."""
-    return [_describe(item, item.default) for item in (*fields(LoraConfig), *fields(TrainConfig))]
+    items = (*fields(LoraConfig), *fields(TrainConfig))
+    return [_describe(item, item.default) for item in items if item.name not in NATIVE]
 
 
 def describe_generation() -> list[dict[str, Any]]:

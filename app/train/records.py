@@ -88,7 +88,7 @@ class Reporter:
         self._control = control
         self._progress = start
         self._tells_ranks = tells_ranks
-        self._told_ranks: ActiveRanks | None = None
+        self._told_ranks: ActiveRanks | None = start.active_ranks or None
         self._left_out_seconds = 0.0
         self._last = self._clock()
         self._final_loss = math.nan

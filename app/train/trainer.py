@@ -23,6 +23,7 @@ from app.train.ranks import ActiveRanks, RankSchedule
 from app.train.records import PendingStep, Reporter, StepRecord, TrainResult
 from app.train.schedule import count_steps, learning_rate_at
 from app.train.state import (
+    Arrays,
     Milestones,
     Progress,
     TrainerState,
@@ -173,6 +174,21 @@ class Trainer:
         if state.progress.active_ranks:
             self.active_ranks = state.progress.active_ranks
         self._write_ranks()
+        self._adapter.version += 1
+
+    async def parameters(self) -> Arrays:
+        """Return what is trained as it is now, to be gone back to by `load_parameters`."""
+        trained = {
+            name: tensor
+            for name, tensor in self._lasting.items()
+            if tensor.storage.part in ("adapter", "weights")
+        }
+        return await read_arrays(self._model.device, trained)
+
+    def load_parameters(self, arrays: Arrays) -> None:
+        """Go back to parameters that this trainer had; the optimizer stays as it is."""
+        lasting = self._lasting
+        write_arrays(self._model.device, {name: lasting[name] for name in arrays}, arrays)
         self._adapter.version += 1
 
     @property

@@ -231,6 +231,65 @@ def test_an_interrupted_run_keeps_its_adapter(folder: Path) -> None:
     assert any(np.abs(tensor).max() > 0 for name, tensor in tensors.items() if "lora_B" in name)
 
 
+def test_a_run_goes_on_in_another_process_to_the_same_bits(folder: Path) -> None:
+    settings = (
+        "--steps",
+        "8",
+        "--eval-every",
+        "4",
+        "--sample-every",
+        "4",
+        "--eval-fraction",
+        "0.2",
+    )
+    settings += ("--sample-prompt", "The heron", "--rank-schedule", "progressive")
+    *whole, last = train(folder, "whole", *settings)
+    kinds = [set(line) - {"step"} for line in whole if "loss" not in line]
+    assert kinds == [{"eval_loss", "perplexity"}, {"sample", "prompt"}] * 3
+    assert last["perplexity"] == pytest.approx(math.exp(last["eval_loss"]))
+    assert last["eval_loss"] < last["eval_loss_before"]
+    assert last["perplexity_before"] == whole[0]["perplexity"]
+
+    out = folder / "part"
+    files = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt", "--out", out)
+    plain = ("--max-seq-len", "16", "--micro-batch-size", "2", "--learning-rate", "0.01")
+    begun = command("train", *files, *plain, *settings, "--checkpoint-every", "1", "--json")
+    with subprocess.Popen(
+        begun, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = []
+        while not told or told[-1].get("step") != 5:
+            told.append(json.loads(process.stdout.readline()))
+        process.kill()
+    kept = [line for line in told if "loss" in line][:4]
+    # All settings come from the checkpoint; of step 5 one may have been written or not.
+    *rest, done = lines("train", *files, "--resume", out)
+    steps = [line for line in rest if "loss" in line]
+    assert steps[0]["step"] in (5, 6)
+    losses = [line["loss"] for line in whole if "loss" in line]
+    assert [line["loss"] for line in kept] == losses[:4]
+    assert [line["loss"] for line in steps] == losses[steps[0]["step"] - 1 :]
+    assert done["eval_loss"] == last["eval_loss"]
+    names = ("adapter_model.safetensors",)
+    assert [(out / n).read_bytes() for n in names] == [
+        (folder / "whole" / n).read_bytes() for n in names
+    ]
+    record = json.loads((out / "run.json").read_text())
+    assert record["history"]["loss"] == losses
+    assert record["resumed_at"] == [steps[0]["step"] - 1]
+    assert record["settings"]["checkpoint_every"] == 1
+
+    refused = run("train", *files, "--resume", out, "--rank", "2", "--steps", "9")
+    assert refused.returncode == 2
+    sentence = refused.stderr.splitlines()[-1]
+    assert "rank is 2 and was 4" in sentence
+    assert "steps is 9 and was 8" in sentence
+    refused = run("train", *files, "--resume", folder)
+    assert refused.returncode == 2
+    assert "has no checkpoints to go on from" in refused.stderr
+
+
 def test_info(folder: Path) -> None:
     (info,) = lines("info")
     assert json.dumps(info).count("gflops") >= 1

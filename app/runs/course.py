@@ -1,0 +1,332 @@
+"""A run from its first step to its end: evaluations, samples, checkpoints, an early stop."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app import __version__
+from app.config import TrainConfig
+from app.errors import CheckpointError, ConfigError, DeviceLostError, StudioError
+from app.io.checkpoint import Checkpoint, CheckpointStore, save_checkpoint
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.runs.early_stop import PREFIX, EarlyStop
+from app.runs.history import Evaluation, History, Sample
+from app.runs.identity import RunIdentity, lora_document
+from app.runs.record import describe_device, run_record
+from app.runs.resumed import check_resumable, progress_of, readable
+from app.runs.samples import Sampler
+from app.text.dataset import CorpusFile, Dataset
+from app.train.control import RunControl
+from app.train.evaluate import evaluate
+from app.train.records import StepRecord, TrainResult
+from app.train.state import TrainerState
+from app.train.trainer import Trainer
+
+STATE_PREFIX = "state."
+
+
+def _ignore(_: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of what, as it happens."""
+
+    on_step: Callable[[StepRecord], None] = _ignore
+    on_evaluation: Callable[[Evaluation], None] = _ignore
+    on_sample: Callable[[Sample], None] = _ignore
+    on_checkpoint: Callable[[Checkpoint], None] = _ignore
+    on_warning: Callable[[str], None] = _ignore
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of; the trainer is prepared."""
+
+    model: Model
+    adapter: Adapter
+    dataset: Dataset
+    config: TrainConfig
+    trainer: Trainer
+    identity: RunIdentity
+
+
+def check_course(config: TrainConfig, dataset: Dataset) -> None:
+    """Refuse what cannot be done, before anything is.
+
+    Raises:
+        ConfigError: evaluations are asked for and nothing is kept aside.
+    """
+    if config.eval_every and dataset.evaluation is None:
+        raise ConfigError(
+            f"eval_every is {config.eval_every} and nothing is kept aside to evaluate on: raise "
+            f"eval_fraction ({config.eval_fraction}), or give more text"
+        )
+
+
+class Course:
+    """Runs a trainer and does what else is due between its updates.
+
+    What of that fails (the disk is full, there is no memory for an evaluation) is told once;
+    the run goes on.
+
+    Args:
+        parts: What the run is made of.
+        listener: Who hears of what happens.
+        store: Where checkpoints go, if anywhere.
+        extra: What the host wants to find again in a checkpoint, JSON.
+
+    Attributes:
+        history: Everything reported so far.
+        early_stop: What the evaluations have come to.
+
+    Raises:
+        ConfigError: see `check_course`; or the prompt of the samples is too long.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        listener: Listener | None = None,
+        store: CheckpointStore | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        config = parts.config
+        check_course(config, parts.dataset)
+        self._parts = parts
+        self._listener = listener or Listener()
+        self._store = store
+        self._extra = dict(extra or {})
+        self._run = os.urandom(4).hex()
+        self._control = RunControl()
+        self._sampler = (
+            Sampler(parts.model, parts.adapter, config.sample_prompt, parts.dataset)
+            if config.sample_every
+            else None
+        )
+        self._warned: set[str] = set()
+        self._accompanied = -1
+        self.history = History()
+        self.early_stop = EarlyStop(config.early_stop_patience)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of this very run.
+
+        Raises:
+            CheckpointError: it is of another run; nothing is changed.
+        """
+        check_resumable(checkpoint, self._parts.identity)
+        with readable(checkpoint):
+            document, arrays = checkpoint.document, checkpoint.arrays
+            progress = progress_of(document["progress"])
+            history = History.restored(arrays["history"], document["history"])
+            early_stop = self.early_stop.restored(document["early_stop"], arrays)
+            accompanied, device = int(document["accompanied"]), document["device"]
+        state = {
+            name.removeprefix(STATE_PREFIX): array
+            for name, array in arrays.items()
+            if name.startswith(STATE_PREFIX)
+        }
+        self._parts.trainer.restore(TrainerState(progress, state))
+        self._run, self._accompanied = checkpoint.run, accompanied
+        self.history, self.early_stop = history, early_stop
+        history.resumed_at.append(progress.step)
+        if device != describe_device(self._parts.model.device):
+            self._listener.on_warning(
+                "the run was begun on another device or with other kernels: from here on its "
+                "numbers may differ in their last digits from those of one never interrupted"
+            )
+
+    async def run(self, control: RunControl) -> TrainResult:
+        """Make all updates that are still to come.
+
+        With early stopping the adapter ends as it was at the best evaluation. Where the person
+        stops the run and checkpoints are kept, one is written of where it stopped.
+
+        Raises:
+            TrainingDivergedError: the adapter of the last good step is kept.
+        """
+        trainer, self._control = self._parts.trainer, control
+        try:
+            start = trainer.progress.step
+            if start > self._accompanied and (start == 0 or self.is_due(start)):
+                # What was due after the step that it goes on from, or is before the first.
+                await self._accompany(start)
+            if not self.early_stop.is_due:  # else it had ended when it was kept
+                await trainer.run(self._take, control, self)
+            result = self._result(control)
+            stopped_sound = control.stopped and not trainer.progress.skipped_in_a_row
+            if stopped_sound and self._checkpoint_every and result.steps > start:
+                await self._keep()
+        finally:
+            self.destroy()
+        if self.early_stop.parameters and self.early_stop.best_step != result.steps:
+            trainer.load_parameters(self.early_stop.parameters)
+        return result
+
+    def _result(self, control: RunControl) -> TrainResult:
+        """Return how the whole run ended, what came before it was gone on with included."""
+        progress, steps = self._parts.trainer.progress, self.history.steps
+        return TrainResult(
+            steps=progress.step,
+            stopped=control.stopped,
+            num_tokens=progress.num_tokens,
+            num_skipped=progress.num_skipped,
+            seconds=progress.seconds,
+            final_loss=steps[-1].loss if steps else math.nan,
+            stopped_early=self.early_stop.is_due,
+        )
+
+    def is_due(self, step: int) -> bool:
+        """Return whether anything is to be done after this step."""
+        config = self._parts.config
+        every = (config.eval_every, config.sample_every, self._checkpoint_every)
+        return any(number and step % number == 0 for number in every)
+
+    async def visit(self, step: int) -> bool:
+        """Do what is due after a step; False where the run is to stop early."""
+        await self._accompany(step)
+        return not self.early_stop.is_due
+
+    async def final_evaluation(self, control: RunControl) -> Evaluation | None:
+        """Return the held-out loss that the adapter ends with; None without held-out text.
+
+        The reading of the last step, or of the best one, counts where there was one.
+        """
+        self._control = control
+        step = self._parts.trainer.progress.step
+        if self.early_stop.parameters:
+            step = self.early_stop.best_step
+        for evaluation in reversed(self.history.evaluations):
+            if evaluation.step == step:
+                return evaluation
+        return await self._evaluate(step)
+
+    def before(self) -> dict[str, float]:
+        """Return loss and perplexity before the first step, where they were read."""
+        first = next((item for item in self.history.evaluations if item.step == 0), None)
+        if first is None:
+            return {}
+        return {"eval_loss_before": first.loss, "perplexity_before": first.perplexity}
+
+    def record(self, files: Iterable[CorpusFile], result: TrainResult | None) -> dict[str, Any]:
+        """Return the record of the run: see `app.runs.record`."""
+        parts = self._parts
+        return run_record(
+            parts.identity,
+            parts.adapter.lora,
+            parts.model.device,
+            files,
+            parts.dataset,
+            self.history,
+            result,
+        )
+
+    def destroy(self) -> None:
+        """Free what samples needed."""
+        if self._sampler is not None:
+            self._sampler.destroy()
+
+    @property
+    def _checkpoint_every(self) -> int:
+        return 0 if self._store is None else self._parts.config.checkpoint_every
+
+    def _take(self, record: StepRecord) -> None:
+        self.history.steps.append(record)
+        self._listener.on_step(record)
+
+    async def _accompany(self, step: int) -> None:
+        """Evaluate, write, keep: in this order, so that a checkpoint knows of the others."""
+        config = self._parts.config
+        if config.eval_every and step % config.eval_every == 0:
+            await self._guarded("evaluation", self._judge(step))
+        if self._sampler is not None and step % config.sample_every == 0:
+            await self._guarded("sample", self._sample(step, self._sampler))
+        if self._control.stopped:
+            return  # some of it was cut short: where the run goes on, it is done again
+        self._accompanied = step
+        if step and self._checkpoint_every and step % self._checkpoint_every == 0:
+            await self._keep()
+
+    async def _guarded(self, what: str, work: Awaitable[None]) -> None:
+        """Do something beside the training: what fails is told once and ends no run."""
+        try:
+            await work
+        except DeviceLostError:
+            raise
+        except StudioError as error:
+            self._warn(what, f"the {what} was left out and the run goes on: {error}")
+
+    def _warn(self, what: str, sentence: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            self._listener.on_warning(sentence)
+
+    async def _judge(self, step: int) -> None:
+        evaluation = await self._evaluate(step)
+        if evaluation is None or not step or not self.early_stop.patience:
+            return
+        if self.early_stop.judge(step, evaluation.loss):
+            self.early_stop.parameters = await self._parts.trainer.parameters()
+
+    async def _evaluate(self, step: int) -> Evaluation | None:
+        parts = self._parts
+        if parts.dataset.evaluation is None:
+            return None
+        result = await evaluate(parts.model, parts.adapter, parts.dataset.evaluation, self._control)
+        if result is None:
+            return None
+        evaluation = Evaluation(step, result.loss, result.perplexity)
+        self.history.evaluations.append(evaluation)
+        if parts.config.eval_every:  # else nobody asked to hear of them
+            self._listener.on_evaluation(evaluation)
+        return evaluation
+
+    async def _sample(self, step: int, sampler: Sampler) -> None:
+        text = await sampler.write(lambda: self._control.stopped)
+        if text is None:
+            return
+        sample = Sample(step, sampler.prompt, text)
+        self.history.samples.append(sample)
+        self._listener.on_sample(sample)
+
+    async def _keep(self) -> None:
+        """Write a checkpoint of the run as it is."""
+        assert self._store is not None
+        checkpoint = await self._checkpoint()
+        try:
+            await save_checkpoint(self._store, checkpoint)
+        except CheckpointError as error:
+            self._warn("checkpoint", f"{error}: the run goes on without it")
+        else:
+            self._listener.on_checkpoint(checkpoint)
+
+    async def _checkpoint(self) -> Checkpoint:
+        parts, best = self._parts, self.early_stop
+        state = await parts.trainer.state()
+        document = {
+            "app_version": __version__,
+            "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "identity": asdict(parts.identity),
+            "lora": lora_document(parts.adapter.lora),
+            "num_steps": parts.trainer.num_steps,
+            "progress": asdict(state.progress),
+            "accompanied": self._accompanied,
+            "early_stop": best.document(),
+            "history": self.history.document(),
+            "device": describe_device(parts.model.device),
+            "extra": self._extra,
+        }
+        arrays = {
+            "history": self.history.array(),
+            **{STATE_PREFIX + name: array for name, array in state.arrays.items()},
+            **{PREFIX + name: array for name, array in best.parameters.items()},
+        }
+        return Checkpoint(self._run, state.progress.step, document, arrays)

@@ -1,0 +1,57 @@
+"""Reading what a checkpoint says of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from app import __version__
+from app.config import LoraConfig, TrainConfig, tidied
+from app.errors import CheckpointError
+from app.io.checkpoint import Checkpoint
+from app.runs.identity import RunIdentity
+from app.train.state import Progress
+
+
+@contextmanager
+def readable(checkpoint: Checkpoint) -> Iterator[None]:
+    """Say of a document that lacks what is looked for that another version wrote it.
+
+    Raises:
+        CheckpointError: instead of what the lookup raised.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        version = checkpoint.document.get("app_version")
+        raise CheckpointError(
+            f"the checkpoint was written by version {version} and cannot be read by {__version__} "
+            f"({error}): begin the run anew"
+        ) from error
+
+
+def check_resumable(checkpoint: Checkpoint, identity: RunIdentity) -> LoraConfig:
+    """Return the adapter of a checkpoint, once it is found to be of this very run.
+
+    Raises:
+        CheckpointError: it is of another; names all that differs.
+    """
+    with readable(checkpoint):
+        identity.check_same(checkpoint.document["identity"])
+        lora = checkpoint.document["lora"]
+        return LoraConfig.from_dict({name: tidied(name, value) for name, value in lora.items()})
+
+
+def resumed_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the settings of a checkpoint's run as they were asked for. Raises CheckpointError."""
+    names = LoraConfig.names() + TrainConfig.names()
+    with readable(checkpoint):
+        settings = checkpoint.document["identity"]["settings"]
+        return {name: value for name, value in settings.items() if name in names}
+
+
+def progress_of(document: Mapping[str, Any]) -> Progress:
+    """Return how far a run had come, as its checkpoint tells."""
+    ranks = {path: tuple(indices) for path, indices in document["active_ranks"].items()}
+    return Progress(**{**document, "active_ranks": ranks})
