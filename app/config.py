@@ -29,6 +29,9 @@ CURRICULA: tuple[Curriculum, ...] = ("none", "tfidf")
 Checkpointing = Literal["auto", "on", "off"]
 CHECKPOINTINGS: tuple[Checkpointing, ...] = ("auto", "on", "off")
 
+ADAPTER_BITS = (32, 2, 1)
+"""Bits of an element of A or B, as the model computes with it."""
+
 RankScheduleName = Literal["fixed", "progressive", "adaptive", "hardware"]
 RANK_SCHEDULES: tuple[RankScheduleName, ...] = ("fixed", "progressive", "adaptive", "hardware")
 
@@ -165,6 +168,8 @@ def tidied(name: str, value: Any) -> Any:
     """
     if isinstance(value, float) and value.is_integer() and name in WHOLE:
         return int(value)
+    if name == "adapter_bits" and value in map(str, ADAPTER_BITS):
+        return int(value)
     if name != "target_modules":
         return value
     if value in ("all", "all-linear"):
@@ -186,6 +191,9 @@ class LoraConfig(_Checked):
     use_rslora: bool = setting(
         False, "Rank-stabilised: the scale is alpha / √rank, so that a large rank learns as fast."
     )
+    adapter_bits: int = setting(
+        32, "Bits of a number in A and B; in 2 or 1 the adapter is a sixteenth or less as large."
+    )
 
     @property
     def scaling(self) -> float:
@@ -201,6 +209,8 @@ class LoraConfig(_Checked):
             found.append(f"alpha is {shown(self.alpha)}: give a number above 0, up to 1000000")
         if not is_flag(self.use_rslora):
             found.append(f"use_rslora is {shown(self.use_rslora)}: give true or false")
+        if not is_whole(self.adapter_bits, 1) or self.adapter_bits not in ADAPTER_BITS:
+            found.append(f"adapter_bits is {shown(self.adapter_bits)}: give 32, 2 or 1")
         listed = _listed(self.target_modules)
         wrong = [shown(name) for name in listed if name not in TARGET_MODULES]
         if wrong or not listed:

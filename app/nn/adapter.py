@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from app.config import LoraConfig, ModelConfig
 from app.errors import AdapterError
 from app.gpu.device import Device
-from app.gpu.graph import Tensor, persistent
+from app.gpu.graph import Storage, Tensor, persistent
 from app.gpu.memory import padded
+from app.nn.packed_layout import PackedLayout
 from app.nn.weights import PROJECTION_GROUPS, group_bounds, group_shape, module_path
 from app.ops.low_rank import LowRank
 
@@ -32,6 +34,7 @@ class AdapterLayout:
 
     Attributes:
         size: Elements of the array, padding included (padding stays zero).
+        packed: Where the codes and scales of a low-bit adapter lie; None in 32 bits.
     """
 
     def __init__(self, model: ModelConfig, lora: LoraConfig) -> None:
@@ -49,6 +52,8 @@ class AdapterLayout:
                 self._offsets[layer, group] = (offset, b_offset)
                 offset = b_offset + _aligned(out_features * lora.rank)
         self.size = offset
+        bits = lora.adapter_bits
+        self.packed = PackedLayout(model, lora.rank, bits, self._offsets) if bits < 32 else None
 
     def low_rank(self, flat: Tensor, layer: int, group: str) -> LowRank | None:
         """Return views of one group's A and B in a flat array; None if it has no adapter."""
@@ -168,6 +173,9 @@ class Adapter:
     """A LoRA adapter on the GPU.
 
     Attributes:
+        parameters: What is trained, flat, f32.
+        packed: In few bits, what the model computes with; None in 32 bits, where that is
+            `parameters` itself.
         version: Changes whenever the parameters do, so that what was computed with them
             (cached keys and values) can be told to be stale.
     """
@@ -182,9 +190,16 @@ class Adapter:
         self.parameters = persistent("adapter", (self.layout.size,), "adapter")
         self._model = model
         self._device = device
-        storage = self.parameters.storage
-        if not is_planned:
-            storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
+        self.packed: Tensor | None = None
+        if self.layout.packed is not None:
+            shape = (self.layout.packed.size,)
+            self.packed = persistent("packed adapter", shape, "adapter", "u32")
+        try:
+            for storage in () if is_planned else self._storages():
+                storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
+        except BaseException:
+            self.destroy()
+            raise
 
     @classmethod
     def create(cls, model: ModelConfig, device: Device, lora: LoraConfig, seed: int) -> Adapter:
@@ -195,26 +210,52 @@ class Adapter:
 
     def load(self, tensors: AdapterTensors) -> None:
         """Replace all parameters. Raises AdapterError, leaving them as they were."""
-        self._device.write(self.parameters.storage.buffer, 0, self.layout.pack(tensors))
+        self.write(self.layout.pack(tensors))
+
+    def write(self, flat: NDArray[np.float32]) -> None:
+        """Replace all parameters by a flat array, (layout.size,), and pack them."""
+        self._device.write(self.parameters.storage.buffer, 0, flat)
+        if self.packed is not None and self.layout.packed is not None:
+            self._device.write(self.packed.storage.buffer, 0, self.layout.packed.pack(flat))
         self.version += 1
 
     async def tensors(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Read the parameters back."""
-        data = await self._device.read(
-            self.parameters.storage.buffer, 0, self.parameters.size_bytes
-        )
-        return self.layout.unpack(np.frombuffer(data, np.float32))
+        return self.layout.unpack(await self._read(self.parameters))
+
+    async def effective_tensors(
+        self,
+    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Read back what the model computes with: in few bits the rounded parameters.
+
+        That is what an adapter file holds.
+        """
+        if self.packed is None or self.layout.packed is None:
+            return await self.tensors()
+        words = (await self._read(self.packed)).view(np.uint32)
+        return self.layout.unpack(self.layout.packed.unpack(words, self.layout.size))
+
+    async def _read(self, tensor: Tensor) -> NDArray[np.float32]:
+        data = await self._device.read(tensor.storage.buffer, 0, tensor.size_bytes)
+        return np.frombuffer(data, np.float32)
 
     def low_rank(self, layer: int, group: str) -> LowRank | None:
         """Return one group's A and B for recording; None if it has no adapter."""
-        return self.layout.low_rank(self.parameters, layer, group)
+        low_rank = self.layout.low_rank(self.parameters, layer, group)
+        if low_rank is None or self.packed is None or self.layout.packed is None:
+            return low_rank
+        return replace(low_rank, packed=self.layout.packed.factors(self.packed, layer, group))
+
+    def _storages(self) -> list[Storage]:
+        tensors = (self.parameters, self.packed)
+        return [tensor.storage for tensor in tensors if tensor is not None]
 
     def destroy(self) -> None:
         """Free the parameters."""
-        storage = self.parameters.storage
-        if storage.buffer is not None:
-            self._device.destroy_buffer(storage.buffer)
-            storage.buffer = None
+        for storage in self._storages():
+            if storage.buffer is not None:
+                self._device.destroy_buffer(storage.buffer)
+                storage.buffer = None
 
 
 def _aligned(elements: int) -> int:

@@ -105,7 +105,7 @@ class PackedRows:
     def create(cls, rows: Sequence[PackedRow], bits: int) -> PackedRows:
         """Return the table, whose buffer comes with the memory plan."""
         values = np.array([astuple(row) for row in rows], np.uint32)
-        return cls(bits, persistent("packed rows", values.shape, "adapter", "u32"), values)
+        return cls(bits, persistent("packed rows", values.shape, "scratch", "u32"), values)
 
     def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
         """Return what must be written before the first update."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.errors import ShapeError
+from app.reference.adapter_bits import quantize_adapter, straight_through_adapter
 from app.reference.attention import attention, attention_backward
 from app.reference.cross_entropy import IGNORE_INDEX, cross_entropy
 from app.reference.embedding import embedding
@@ -77,7 +78,8 @@ class ReferenceDecoder:
             tokens: (B, S) token ids; every row starts at position 0.
             adapter: Module path ("model.layers.0.self_attn.q_proj") to A (rank, in) and
                 B (out, rank), or None for the base.
-            lora: Gives the scaling; needed with an adapter.
+            lora: Gives the scaling and the bits that A and B are rounded to; needed with an
+                adapter.
 
         Returns:
             (B, S, V).
@@ -99,7 +101,8 @@ class ReferenceDecoder:
             tokens: (B, S) token ids.
             targets: (B, S); the token to be predicted at each position, -100 for none.
             adapter: As in `forward`; may cover some modules only.
-            lora: Gives the scaling.
+            lora: Gives the scaling; in few bits the forward and each factor's partner in the
+                backward are the rounded ones, and gradients pass straight through.
             normalizer: What the summed loss is divided by; None for the number of targets.
 
         Returns:
@@ -118,7 +121,7 @@ class ReferenceDecoder:
         dx = rms_norm_backward(dhidden, stream, self.weights["model.norm.weight"], rstd)
         for index in reversed(range(len(states))):
             dx = self._layer_backward(index, dx, states[index], tokens.shape, update)
-        return loss, update.gradients
+        return loss, update.passed_through(adapter)
 
     def _head(self) -> RealArray:
         tied = "lm_head.weight" not in self.weights
@@ -243,14 +246,29 @@ class ReferenceDecoder:
 
 @dataclass(frozen=True)
 class _Lora:
-    """An adapter, its scaling and, after a backward, its gradients."""
+    """An adapter as it is applied, its scaling and, after a backward, its gradients."""
 
     adapter: AdapterArrays
     scaling: float
     gradients: AdapterGradients
+    bits: int
 
     @classmethod
     def of(cls, adapter: AdapterArrays | None, lora: LoraConfig | None) -> _Lora:
         if adapter and lora is None:
             raise ShapeError("an adapter was given without its LoraConfig: pass lora too")
-        return cls(adapter or {}, lora.scaling if lora else 0.0, {})
+        if not adapter or lora is None:
+            return cls({}, 0.0, {}, 32)
+        bits = lora.adapter_bits
+        if bits < 32:
+            adapter = {path: quantize_adapter(*pair, bits) for path, pair in adapter.items()}
+        return cls(adapter, lora.scaling, {}, bits)
+
+    def passed_through(self, adapter: AdapterArrays) -> AdapterGradients:
+        """Return the gradients with respect to the values that were rounded."""
+        if self.bits == 32:
+            return self.gradients
+        return {
+            path: straight_through_adapter(*pair, *adapter[path], self.bits)
+            for path, pair in self.gradients.items()
+        }

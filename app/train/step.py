@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from app.config import Checkpointing, ModelConfig, OptimizerName
 from app.errors import ConfigError, OutOfGpuMemoryError
@@ -18,6 +20,7 @@ from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter, AdapterLayout
 from app.nn.decoder import Decoder, Sequences
+from app.ops.adapter_bits import PackedRows, adapter_bits, adapter_bits_backward
 from app.ops.cross_entropy import head_loss
 from app.ops.mask import mask, new_mask, pack_bits
 from app.text.windows import Batch, Windows
@@ -116,8 +119,14 @@ class TrainingGraphs:
     gradients: Tensor
     optimizer: Optimizer
     masks: Masks | None
+    packed_rows: PackedRows | None
     plan: MemoryPlan
     is_checkpointing: bool
+
+    def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
+        """Return what must be written before the first update."""
+        packed = self.packed_rows.initial_values() if self.packed_rows is not None else []
+        return self.optimizer.initial_values() + packed
 
 
 def record_training(
@@ -206,14 +215,20 @@ def _record(
     optimizer = create_optimizer()
     update = Graph("update", tuning)
     masks = Masks.create(adapter.layout.size) if is_masked else None
+    parameters, packed = adapter.parameters, adapter.packed
+    rows = adapter.layout.packed.rows() if adapter.layout.packed is not None else None
+    if packed is not None and rows is not None:
+        adapter_bits_backward(update, gradients, parameters, packed, rows)
     if masks is not None:
         mask(update, gradients, masks.trained)
-    optimizer.record(update, adapter.parameters, gradients, inputs.total)
+    optimizer.record(update, parameters, gradients, inputs.total)
     if masks is not None:
-        mask(update, adapter.parameters, masks.present)
+        mask(update, parameters, masks.present)
+    if packed is not None and rows is not None:
+        adapter_bits(update, parameters, packed, rows)
     plan = plan_memory([graph, update])
     return TrainingGraphs(
-        graph, update, inputs, gradients, optimizer, masks, plan, is_checkpointing
+        graph, update, inputs, gradients, optimizer, masks, rows, plan, is_checkpointing
     )
 
 

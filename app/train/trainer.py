@@ -141,7 +141,7 @@ class Trainer:
         self._programs = await build_programs(
             device, [graphs.micro_batch, graphs.update], self._allocation, compiled
         )
-        for tensor, values in graphs.optimizer.initial_values():
+        for tensor, values in graphs.initial_values():
             device.write(self._allocation.buffer_of(tensor.storage), 0, values)
         tensors = await self._adapter.tensors()
         self.active_ranks = self._ranks.first(tensors)
@@ -329,9 +329,6 @@ class Trainer:
         )
 
     async def _restore_last_good(self) -> None:
-        device, parameters = self._model.device, self._adapter.parameters
-        data = await device.read(
-            self._graphs.optimizer.common.last_good.storage.buffer, 0, parameters.size_bytes
-        )
-        device.write(parameters.storage.buffer, 0, data)
-        self._adapter.version += 1
+        last_good = self._graphs.optimizer.common.last_good
+        data = await self._model.device.read(last_good.storage.buffer, 0, last_good.size_bytes)
+        self._adapter.write(np.frombuffer(data, np.float32))
