@@ -85,3 +85,16 @@ def lora_backward(
     dy, x, lora_a = as_float64(dy), as_float64(x), as_float64(lora_a)
     d_low_rank = scaling * (dy @ as_float64(lora_b))
     return d_low_rank @ lora_a, d_low_rank.T @ x, scaling * (dy.T @ (x @ lora_a.T))
+
+
+def weight_gradient(dy: RealArray, x: RealArray) -> Float64Array:
+    """Gradient of `linear` with respect to W: dyᵀ·x.
+
+    Args:
+        dy: (T, N), gradient of y.
+        x: (T, K), as given to `linear`.
+
+    Returns:
+        dW, (N, K).
+    """
+    return as_float64(dy).T @ as_float64(x)

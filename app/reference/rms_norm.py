@@ -28,7 +28,7 @@ def rms_norm(x: RealArray, weight: RealArray, *, eps: float) -> tuple[Float64Arr
 def rms_norm_backward(
     dy: RealArray, x: RealArray, weight: RealArray, rstd: RealArray
 ) -> Float64Array:
-    """Gradient of `rms_norm` with respect to x; the weight is frozen.
+    """Gradient of `rms_norm` with respect to x.
 
     With g = dy · weight and x̂ = x · rstd:  dx = rstd · (g - x̂ · mean(g · x̂))
 
@@ -46,3 +46,19 @@ def rms_norm_backward(
     normed = as_float64(x) * rstd
     projection: Float64Array = np.mean(scaled * normed, axis=-1, keepdims=True)
     return rstd * (scaled - normed * projection)
+
+
+def rms_norm_gain_backward(dy: RealArray, x: RealArray, rstd: RealArray) -> Float64Array:
+    """Gradient of `rms_norm` with respect to its weight: Σ over rows of dy∘x·rstd.
+
+    Args:
+        dy: (T, hidden_size), gradient of y.
+        x: (T, hidden_size), as given to `rms_norm`.
+        rstd: (T,), as returned by `rms_norm`.
+
+    Returns:
+        (hidden_size,).
+    """
+    normed = as_float64(x) * as_float64(rstd)[:, None]
+    gradient: Float64Array = (as_float64(dy) * normed).sum(axis=0)
+    return gradient
