@@ -7,7 +7,7 @@
 // codes (2, coded / 4), scales (2, coded / 256), small (2, kept): first moments, then second ones.
 // Clears the gradient; last_good keeps the parameters that gave this step's finite loss.
 // Dispatch grid_1d(blocks · 64, 64): a workgroup owns a block, an invocation four elements of it.
-// Source: arXiv:2110.02861; bitsandbytes' 8-bit AdamW.
+// Needs the moments_* prelude. Source: arXiv:2110.02861; bitsandbytes' 8-bit AdamW.
 
 @group(0) @binding(0) var<storage, read> update: array<f32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -35,32 +35,6 @@ const FIRST_BLOCK = 512u;   // words of tables before it: the maps
 const IS_SMALL = 0x80000000u;
 
 var<workgroup> largest: array<vec2f, WORKGROUP_SIZE>;
-
-fn value_of(map: u32, code: u32) -> f32 { return bitcast<f32>(tables[256u * map + code]); }
-
-// Four moments of one word of codes.
-fn dequantize(map: u32, word: u32, scale: f32) -> vec4f {
-  let code = unpack4xU8(word);
-  return scale * vec4f(value_of(map, code.x), value_of(map, code.y), value_of(map, code.z), value_of(map, code.w));
-}
-
-// The nearest code to a value of −1..1: how many midpoints between neighbours lie below it.
-fn code_of(map: u32, value: f32) -> u32 {
-  var code = 0u;
-  for (var step = 128u; step > 0u; step /= 2u) {
-    let next = code + step;
-    if (value > 0.5 * (value_of(map, next - 1u) + value_of(map, next))) { code = next; }
-  }
-  return code;
-}
-
-fn quantize(map: u32, moment: vec4f, scale: f32) -> u32 {
-  if (scale == 0.0) { return 0x01010101u * code_of(map, 0.0); }
-  let value = moment / scale;
-  return pack4xU8(vec4u(
-    code_of(map, value.x), code_of(map, value.y), code_of(map, value.z), code_of(map, value.w),
-  ));
-}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn adam8bit(

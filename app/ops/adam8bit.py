@@ -114,7 +114,7 @@ def adam8bit(
     """
     num_blocks = (state.tables.size - 512) // 4
     graph.dispatch(
-        Kernel("adam8bit"),
+        Kernel("adam8bit", ("moments_dynamic",)),
         (
             update,
             state.tables,

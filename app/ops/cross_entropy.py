@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.errors import ShapeError
 from app.gpu.graph import Graph, Tensor
 from app.gpu.kernels import Kernel
+from app.ops.gradient import linear_gradient
 from app.ops.linear import linear, linear_backward
 from app.ops.matrix import Matrix
 
@@ -72,11 +73,13 @@ def head_loss(
     *,
     chunk_rows: int,
     wants_gradient: bool = True,
+    d_head: Tensor | None = None,
 ) -> Tensor | None:
     """Record logits, loss and the gradient of the hidden states, a chunk of rows at a time.
 
     Only max(chunk_rows, LOSS_ROWS) · vocab_size logits exist at once. A frozen head needs no
-    gradient of its own, so two products a chunk are all. The losses are summed once, at the end.
+    gradient of its own, so two products a chunk are all; a head that is trained takes a third.
+    The losses are summed once, at the end.
 
     Args:
         graph: Where to record.
@@ -87,6 +90,7 @@ def head_loss(
         total: (1,), f32: the sum of losses is added.
         chunk_rows: Rows of a product, a multiple of 8.
         wants_gradient: False for evaluation.
+        d_head: (hidden_size, head.stride), f32: where the gradient of the head is added.
 
     Returns:
         d_hidden, (rows, hidden_size), or None.
@@ -121,5 +125,7 @@ def head_loss(
             for first, last in chunks:
                 part = logits.rows(first - start, last - start)
                 linear_backward(graph, part, head, out=d_hidden.rows(first, last))
+        if d_head is not None:
+            linear_gradient(graph, logits, hidden.rows(start, stop), d_head)
     accumulate_loss(graph, losses, total)
     return d_hidden

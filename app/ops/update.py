@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.gpu.graph import Graph, Tensor, ceil_div, persistent
@@ -67,11 +68,46 @@ def prepare_update(graph: Graph, gradients: Tensor, loss: Tensor, state: UpdateS
         (size, ceil_div(size, num_partials)),
         flops=2.0 * size,
     )
+    return _decide(graph, partials, loss, state)
+
+
+def prepare_updates(
+    graph: Graph, gradients: Sequence[Tensor], loss: Tensor, state: UpdateState
+) -> Tensor:
+    """Record the norm of several gradients together and the decision on the update.
+
+    Args:
+        graph: Where to record.
+        gradients: Of any shapes, f32.
+        loss: (1,), f32, the step's mean loss; cleared for the next step.
+        state: Counters, settings and the report.
+
+    Returns:
+        update, (8,), f32, as `prepare_update`.
+
+    Reference: app.reference.adamw.clip_scale.
+    """
+    partials = graph.empty("norm partials", len(gradients), MAX_PARTIALS)
+    for index, gradient in enumerate(gradients):
+        graph.dispatch(
+            Kernel("grad_norm"),
+            (gradient, partials.rows(index, index + 1)),
+            (MAX_PARTIALS, 1, 1),
+            (gradient.size, ceil_div(gradient.size, MAX_PARTIALS)),
+            flops=2.0 * gradient.size,
+        )
+    total = graph.empty("squared norm", 1)
+    graph.dispatch(Kernel("sum_partials"), (partials, total), (1, 1, 1), (partials.size,))
+    return _decide(graph, total, loss, state)
+
+
+def _decide(graph: Graph, partials: Tensor, loss: Tensor, state: UpdateState) -> Tensor:
+    """Record the decision on an update from the sums of squares that make its norm."""
     update = graph.empty("update", 8)
     graph.dispatch(
         Kernel("update_prepare"),
         (state.step, partials, loss, state.counters, update, state.report),
         (1, 1, 1),
-        (num_partials, math.log(BETA1), math.log(BETA2)),
+        (partials.size, math.log(BETA1), math.log(BETA2)),
     )
     return update

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.checks.bench import Case, record, run_bench
 from app.checks.dot8 import linear_dot8_case
+from app.checks.full_training import FULL_TRAINING
 from app.checks.layers import (
     attention_case,
     cached_attention_case,
@@ -222,6 +223,9 @@ CASES: dict[str, Check] = {
         },
     ),
 }
+
+
+CASES |= {op: Check(case, shapes) for op, (case, shapes) in FULL_TRAINING.items()}
 
 
 async def run_selfcheck(
