@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.errors import CheckpointError
 from app.gpu.device import Device
-from app.gpu.graph import Graph, Tensor
+from app.gpu.graph import Graph, Storage, Tensor
 from app.train.ranks import ActiveRanks
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -58,15 +58,15 @@ class Milestones(Protocol):
         ...
 
 
-def lasting_tensors(update: Graph, gradients: Tensor) -> dict[str, Tensor]:
+def lasting_tensors(update: Graph, cleared: Set[Storage]) -> dict[str, Tensor]:
     """Return by name what an update keeps for the next, each storage once and whole.
 
     That is every persistent tensor the update reads or writes, whichever the optimizer and
-    whatever it trains, but for what the host writes before each step and for the gradients,
-    which each update leaves at zero.
+    whatever it trains, but for what the host writes before each step and for what each update
+    leaves at zero: the `cleared` gradients.
     """
     found: dict[str, Tensor] = {}
-    seen = {gradients.storage}
+    seen = set(cleared)
     for node in update.nodes:
         for tensor in node.bindings:
             storage = tensor.storage

@@ -23,6 +23,7 @@ from app.nn.decoder import Decoder, Sequences
 from app.ops.adapter_bits import PackedRows, adapter_bits, adapter_bits_backward
 from app.ops.cross_entropy import head_loss
 from app.ops.mask import mask, new_mask, pack_bits
+from app.ops.update import UpdateState
 from app.text.windows import Batch, Windows
 from app.train.optimizers import Optimizer
 from app.train.ranks import ActiveRanks, masks_of
@@ -127,6 +128,11 @@ class TrainingGraphs:
         """Return what must be written before the first update."""
         packed = self.packed_rows.initial_values() if self.packed_rows is not None else []
         return self.optimizer.initial_values() + packed
+
+    @property
+    def common(self) -> UpdateState:
+        """What all optimizers keep."""
+        return self.optimizer.common
 
 
 def record_training(

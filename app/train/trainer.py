@@ -1,77 +1,41 @@
-"""The step loop of a training run."""
+"""One training run of an adapter."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.config import TrainConfig
-from app.errors import TrainingDivergedError
 from app.gpu.budget import MemoryBudget
-from app.gpu.device import Program
 from app.gpu.graph import Tensor
-from app.gpu.memory import Allocation, MemoryPlan, build_programs
+from app.gpu.memory import Allocation, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.text.curriculum import order_windows
-from app.text.windows import Windows, batches, pad_batch
-from app.train.control import RunControl
-from app.train.ranks import ActiveRanks, RankSchedule
-from app.train.records import PendingStep, Reporter, StepRecord, TrainResult
-from app.train.schedule import count_steps, learning_rate_at
-from app.train.state import (
-    Arrays,
-    Milestones,
-    Progress,
-    TrainerState,
-    lasting_tensors,
-    read_arrays,
-    write_arrays,
-)
-from app.train.step import check_context, record_training
-
-MAX_SKIPPED_IN_A_ROW = 3
+from app.text.windows import Windows
+from app.train.loop import RunLoop
+from app.train.ranks import RankSchedule
+from app.train.state import TrainerState, lasting_tensors
+from app.train.step import TrainingGraphs, record_training
 
 
-class Trainer:
-    """One training run of an adapter over some windows.
+class Trainer(RunLoop):
+    """One training run of an adapter; it always holds the result so far.
 
     Args:
         model: Frozen base.
-        adapter: What is trained; it always holds the result so far.
-        windows: Visited in the curriculum's order, epoch after epoch.
+        adapter: What is trained.
+        windows: As `RunLoop`; so are config, attributes and errors.
         config: Settings.
-
-    Attributes:
-        plan: Every byte the run will hold; computed here, allocated in `prepare`.
-        num_steps: Updates of the run.
-        active_ranks: Module path → indices of the ranks in use, once prepared.
-        learning_rate_at: Step → learning rate; the settings' schedule unless replaced.
-
-    Raises:
-        ConfigError: settings out of range, or windows longer than the model's context.
-        OutOfGpuMemoryError: the run does not fit the device; nothing was allocated.
     """
 
     def __init__(
         self, model: Model, adapter: Adapter, windows: Windows, config: TrainConfig
     ) -> None:
-        self._model = model
+        super().__init__(model, windows, config)
         self._adapter = adapter
-        self._windows = windows
-        self._config = config.check()
-        check_context(model, windows)
-        self._seq_len = int(windows.lengths.max())
-        self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
         self._ranks = RankSchedule(config.rank_schedule, adapter.lora.rank, self.num_steps)
-        self.active_ranks: ActiveRanks = {}
-        self.learning_rate_at = self._scheduled_rate
-        self._start = Progress()
-        self._report: Reporter | None = None
-        self._graphs = record_training(
+        self._recorded = record_training(
             model,
             adapter,
             micro_batch_size=self._micro_batch_size,
@@ -83,18 +47,10 @@ class Trainer:
             gradient_checkpointing=config.gradient_checkpointing,
             budget_bytes=MemoryBudget.of(model.device, config.device_memory_gb).memory_bytes,
         )
-        self._allocation: Allocation | None = None
-        self._programs: list[Program] = []
 
     @property
-    def plan(self) -> MemoryPlan:
-        """Every byte the run will hold."""
-        return self._graphs.plan
-
-    @property
-    def is_checkpointing(self) -> bool:
-        """Whether activations are recomputed to fit."""
-        return self._graphs.is_checkpointing
+    def _graphs(self) -> TrainingGraphs:
+        return self._recorded
 
     @property
     def optimizer_state_bytes(self) -> int:
@@ -102,24 +58,11 @@ class Trainer:
         return self._graphs.optimizer.state_bytes
 
     @property
-    def flops_per_micro_batch(self) -> float:
-        """Estimated floating-point operations of one micro-batch, forward and backward."""
-        return self._graphs.micro_batch.flops
+    def _tells_ranks(self) -> bool:
+        return not self._ranks.is_fixed
 
-    @property
-    def num_dispatches(self) -> int:
-        """Dispatches of one step without gradient accumulation."""
-        return len(self._graphs.micro_batch.nodes) + len(self._graphs.update.nodes)
-
-    @property
-    def windows_per_step(self) -> int:
-        """Windows that one update sees."""
-        return self._micro_batch_size * self._config.gradient_accumulation_steps
-
-    @property
-    def num_steps(self) -> int:
-        """Updates of the run: as set, or as many as the epochs take."""
-        return count_steps(self._config, self._windows.num_windows, self.windows_per_step)
+    def _changed(self) -> None:
+        self._adapter.version += 1
 
     async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
         """Allocate the plan and compile the kernels.
@@ -150,114 +93,16 @@ class Trainer:
         flat = self._adapter.layout.pack(tensors)
         device.write(graphs.optimizer.common.last_good.storage.buffer, 0, flat)
 
-    @property
-    def progress(self) -> Progress:
-        """How far the run has come."""
-        return self._start if self._report is None else self._report.progress
-
-    async def state(self) -> TrainerState:
-        """Return the run as it is between two updates, to be gone on from by `restore`."""
-        arrays = await read_arrays(self._model.device, self._lasting)
-        return TrainerState(self.progress, arrays)
-
     def restore(self, state: TrainerState) -> None:
-        """Go on from a state, which must be of this very run; between `prepare` and `run`.
-
-        Losses and adapter are then, on the same host, to the last bit those of a run that was
-        never interrupted.
-
-        Raises:
-            CheckpointError: the arrays are of another adapter or optimizer; nothing is changed.
-        """
-        write_arrays(self._model.device, self._lasting, state.arrays)
-        self._start, self._report = state.progress, None
+        """Go on from a state; see `RunLoop.restore`."""
+        super().restore(state)
         if state.progress.active_ranks:
             self.active_ranks = state.progress.active_ranks
         self._write_ranks()
-        self._adapter.version += 1
-
-    async def parameters(self) -> Arrays:
-        """Return what is trained as it is now, to be gone back to by `load_parameters`."""
-        trained = {
-            name: tensor
-            for name, tensor in self._lasting.items()
-            if tensor.storage.part in ("adapter", "weights")
-        }
-        return await read_arrays(self._model.device, trained)
-
-    def load_parameters(self, arrays: Arrays) -> None:
-        """Go back to parameters that this trainer had; the optimizer stays as it is."""
-        lasting = self._lasting
-        write_arrays(self._model.device, {name: lasting[name] for name in arrays}, arrays)
-        self._adapter.version += 1
 
     @property
     def _lasting(self) -> dict[str, Tensor]:
-        return lasting_tensors(self._graphs.update, self._graphs.gradients)
-
-    async def run(
-        self,
-        on_step: Callable[[StepRecord], None],
-        control: RunControl | None = None,
-        milestones: Milestones | None = None,
-    ) -> TrainResult:
-        """Make all updates, or until stopped.
-
-        On a GPU the loss of a step is read while the next one runs. The adapter holds every
-        update that was made, whatever ends the run; where the last steps were skipped, it goes
-        back to the parameters of the last finite step.
-
-        Args:
-            on_step: Called after each update with what it reported.
-            control: To stop or pause from elsewhere.
-            milestones: What else is to happen between two updates; its time is not a step's.
-
-        Raises:
-            TrainingDivergedError: three steps in a row were not finite; the adapter is back at
-                the parameters of the last finite step.
-        """
-        control = control or RunControl()
-        device = self._model.device
-        depth = 1 if device.info.is_software else 2
-        pending: deque[PendingStep] = deque()
-        report = self._report = Reporter(
-            on_step, control, self._start, tells_ranks=not self._ranks.is_fixed
-        )
-        num_tokens, goes_on = self._start.num_tokens, True
-        self._clear_sums()
-        steps = range(self._start.step + 1, self.num_steps + 1)
-        for step, indices in zip(steps, self._visit(self._start.step), strict=False):
-            await control.wait_while_paused()
-            await self._change_ranks(step)
-            if control.stopped or not await self._accumulate(indices, control):
-                break
-            num_tokens += int(self._windows.lengths[indices].sum())
-            learning_rate = self._start_update(step)
-            await device.run(self._programs[1])
-            self._adapter.version += 1
-            buffer = self._graphs.optimizer.common.report.storage.buffer
-            staged = device.stage(buffer, 0, 16)
-            pending.append(PendingStep(step, learning_rate, num_tokens, self.active_ranks, staged))
-            is_milestone = milestones is not None and milestones.is_due(step)
-            while len(pending) >= (1 if is_milestone else depth):
-                await self._take_report(pending.popleft())
-            if milestones is not None and is_milestone:
-                with report.left_out():
-                    goes_on = await milestones.visit(step)
-                if not goes_on:
-                    break
-        while pending:
-            await self._take_report(pending.popleft())
-        if report.skipped_in_a_row:
-            # The parameters of a skipped step may themselves be why its loss was not finite.
-            await self._restore_last_good()
-        return report.result(stopped=control.stopped, stopped_early=not goes_on)
-
-    def destroy(self) -> None:
-        """Free everything but the model and the adapter."""
-        if self._allocation is not None:
-            self._allocation.destroy()
-            self._allocation = None
+        return lasting_tensors(self._graphs.update, {self._graphs.gradients.storage})
 
     def _write_ranks(self) -> None:
         masks = self._graphs.masks
@@ -271,64 +116,14 @@ class Trainer:
         self.active_ranks = self._ranks.next(step, self.active_ranks, tensors)
         self._write_ranks()
 
-    def _visit(self, steps_made: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the windows of each step that is to come, in order, epoch after epoch."""
-        order = order_windows(self._windows, self._config.curriculum, self._config.seed)
-        epoch = batches(order, self.windows_per_step)
-        yield from epoch[steps_made % len(epoch) :]
-        while True:
-            yield from epoch
-
     def _clear_sums(self) -> None:
         """Forget gradients and loss of a step that an earlier `run` was stopped in."""
         device, graphs = self._model.device, self._graphs
         for tensor in (graphs.gradients, graphs.inputs.total):
             device.write(tensor.storage.buffer, 0, np.zeros(tensor.size, np.float32))
 
-    async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
-        """Run the micro-batches of one step; False where it was stopped half-way."""
-        device, inputs = self._model.device, self._graphs.inputs
-        normalizer = 1.0 / int(self._windows.predicted[indices].sum())
-        for part in batches(indices, self._micro_batch_size):
-            batch = pad_batch(self._windows, part, self._micro_batch_size, self._seq_len)
-            inputs.write(device, batch, normalizer)
-            if not await device.run(self._programs[0], control):
-                return False
-        return True
-
-    def _scheduled_rate(self, step: int) -> float:
-        config = self._config
-        return learning_rate_at(
-            step,
-            num_steps=self.num_steps,
-            peak=config.learning_rate,
-            schedule=config.schedule,
-            warmup_steps=config.warmup_steps,
-        )
-
-    def _start_update(self, step: int) -> float:
-        config, learning_rate = self._config, self.learning_rate_at(step)
-        settings = np.array(
-            [learning_rate, config.max_grad_norm, config.weight_decay, 0], np.float32
-        )
-        self._model.device.write(self._graphs.optimizer.common.step.storage.buffer, 0, settings)
-        return learning_rate
-
-    async def _take_report(self, pending: PendingStep) -> None:
-        """Report a step; end the run where it was one bad step in a row too many."""
-        report = self._report
-        assert report is not None
-        await report.add(pending)
-        if report.skipped_in_a_row < MAX_SKIPPED_IN_A_ROW:
-            return
-        await self._restore_last_good()
-        raise TrainingDivergedError(
-            f"the loss was not a finite number for {MAX_SKIPPED_IN_A_ROW} steps in a row "
-            f"(last: step {pending.step}), so the run was stopped and the adapter of the last "
-            "good step kept: lower the learning rate and train again"
-        )
-
-    async def _restore_last_good(self) -> None:
-        last_good = self._graphs.optimizer.common.last_good
+    async def _undo_skipped(self) -> str:
+        last_good = self._graphs.common.last_good
         data = await self._model.device.read(last_good.storage.buffer, 0, last_good.size_bytes)
         self._adapter.write(np.frombuffer(data, np.float32))
+        return "the adapter of the last good step kept"
