@@ -39,6 +39,10 @@ Quantization = Literal["none", "int4", "int4-symmetric", "nf4"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int4", "int4-symmetric", "nf4")
 """What becomes of F32, F16 and BF16 weights while a model is loaded."""
 
+FullWeights = Literal["f16", "f32", "int4"]
+FULL_WEIGHTS: tuple[FullWeights, ...] = ("f16", "f32", "int4")
+"""What all weights are stored in while they are trained."""
+
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The seven linear projections of a Llama layer, in the order the engine records them."""
 

@@ -11,9 +11,9 @@ from app.errors import ShapeError
 from app.reference.adapter_bits import quantize_adapter, straight_through_adapter
 from app.reference.attention import attention, attention_backward
 from app.reference.cross_entropy import IGNORE_INDEX, cross_entropy
-from app.reference.embedding import embedding
-from app.reference.linear import linear, linear_backward, lora_backward
-from app.reference.rms_norm import rms_norm, rms_norm_backward
+from app.reference.embedding import embedding, embedding_backward
+from app.reference.linear import linear, linear_backward, lora_backward, weight_gradient
+from app.reference.rms_norm import rms_norm, rms_norm_backward, rms_norm_gain_backward
 from app.reference.rope import rope, rope_backward
 from app.reference.swiglu import swiglu, swiglu_backward
 
@@ -110,18 +110,56 @@ class ReferenceDecoder:
         """
         if targets.shape != tokens.shape:
             raise ShapeError(f"targets have shape {targets.shape} but tokens {tokens.shape}")
+        update = _Lora.of(adapter, lora)
+        loss = self._backpropagate(tokens, targets, update, normalizer)
+        return loss, update.passed_through(adapter)
+
+    def loss_and_weight_gradients(
+        self, tokens: IntArray, targets: IntArray, normalizer: float | None = None
+    ) -> tuple[float, dict[str, Float64Array]]:
+        """Loss of one batch, without an adapter, and its gradient with respect to every weight.
+
+        For small vocabularies: the head's gradient is made from all logits at once. A tied head
+        adds its gradient to the embedding's.
+
+        Args:
+            tokens: (B, S) token ids.
+            targets: (B, S); the token to be predicted at each position, -100 for none.
+            normalizer: What the summed loss is divided by; None for the number of targets.
+
+        Returns:
+            The loss in nats and, for each name of `weights`, the gradient in its shape.
+        """
+        gradients = {name: np.zeros(weight.shape) for name, weight in self.weights.items()}
+        update = _Lora({}, 0.0, {}, 32, gradients)
+        return self._backpropagate(tokens, targets, update, normalizer), gradients
+
+    def _backpropagate(
+        self, tokens: IntArray, targets: IntArray, update: _Lora, normalizer: float | None
+    ) -> float:
+        """Return the loss; file the gradients in `update`."""
         if normalizer is None:
             normalizer = max(1, int(np.sum(targets != IGNORE_INDEX)))
-        update = _Lora.of(adapter, lora)
         hidden, last, states = self._hidden(tokens, update)
-        loss, dhidden = cross_entropy(
-            hidden, self._head(), targets.reshape(-1), normalizer=normalizer
-        )
-        stream, rstd = last
-        dx = rms_norm_backward(dhidden, stream, self.weights["model.norm.weight"], rstd)
+        head, wanted = self._head(), targets.reshape(-1)
+        loss, dhidden = cross_entropy(hidden, head, wanted, normalizer=normalizer)
+        if update.weights is not None:
+            identity = np.eye(len(head))
+            _, dlogits = cross_entropy(
+                linear(hidden, head), identity, wanted, normalizer=normalizer
+            )
+            tied = "lm_head.weight" not in self.weights
+            name = "model.embed_tokens.weight" if tied else "lm_head.weight"
+            update.weights[name] += weight_gradient(dlogits, hidden)
+        dx = self._norm_backward("model.norm", dhidden, *last, update)
         for index in reversed(range(len(states))):
             dx = self._layer_backward(index, dx, states[index], tokens.shape, update)
-        return loss, update.passed_through(adapter)
+        if update.weights is not None:
+            vocab_size = self.config.vocab_size
+            update.weights["model.embed_tokens.weight"] += embedding_backward(
+                tokens.reshape(-1), dx, vocab_size
+            )
+        return loss
 
     def _head(self) -> RealArray:
         tied = "lm_head.weight" not in self.weights
@@ -197,8 +235,9 @@ class ReferenceDecoder:
         dgate, dup = np.split(swiglu_backward(d_activation, state.gate_up), 2, axis=-1)
         d_input = self._backward(f"{prefix}.mlp.gate_proj", dgate, state.mlp_input, update)
         d_input += self._backward(f"{prefix}.mlp.up_proj", dup, state.mlp_input, update)
-        weight = self.weights[f"{prefix}.post_attention_layernorm.weight"]
-        dmiddle = dy + rms_norm_backward(d_input, state.middle, weight, state.mlp_rstd)
+        dmiddle = dy + self._norm_backward(
+            f"{prefix}.post_attention_layernorm", d_input, state.middle, state.mlp_rstd, update
+        )
 
         o_rows = state.o.reshape(num_rows, -1)
         do = self._backward(f"{prefix}.self_attn.o_proj", dmiddle, o_rows, update)
@@ -218,11 +257,20 @@ class ReferenceDecoder:
             rows = gradient.reshape(num_rows, -1)
             module = f"{prefix}.self_attn.{name}_proj"
             d_input += self._backward(module, rows, state.attention_input, update)
-        weight = self.weights[f"{prefix}.input_layernorm.weight"]
-        return dmiddle + rms_norm_backward(d_input, state.x, weight, state.attention_rstd)
+        return dmiddle + self._norm_backward(
+            f"{prefix}.input_layernorm", d_input, state.x, state.attention_rstd, update
+        )
 
     def _norm(self, module: str, x: Float64Array) -> tuple[Float64Array, Float64Array]:
         return rms_norm(x, self.weights[f"{module}.weight"], eps=self.config.rms_norm_eps)
+
+    def _norm_backward(
+        self, module: str, dy: Float64Array, x: Float64Array, rstd: Float64Array, update: _Lora
+    ) -> Float64Array:
+        """Return dx and file the gradient of the norm's weight."""
+        if update.weights is not None:
+            update.weights[f"{module}.weight"] += rms_norm_gain_backward(dy, x, rstd)
+        return rms_norm_backward(dy, x, self.weights[f"{module}.weight"], rstd)
 
     def _project(
         self, module: str, x: Float64Array, update: _Lora, residual: Float64Array | None = None
@@ -234,8 +282,10 @@ class ReferenceDecoder:
     def _backward(
         self, module: str, dy: Float64Array, x: Float64Array, update: _Lora
     ) -> Float64Array:
-        """Return dx and file the gradients of the module's A and B."""
+        """Return dx and file the gradients of the module's weight, A and B."""
         dx = linear_backward(dy, self.weights[f"{module}.weight"])
+        if update.weights is not None:
+            update.weights[f"{module}.weight"] += weight_gradient(dy, x)
         if module in update.adapter:
             lora_a, lora_b = update.adapter[module]
             dx_part, da, db = lora_backward(dy, x, lora_a, lora_b, update.scaling)
@@ -246,12 +296,17 @@ class ReferenceDecoder:
 
 @dataclass(frozen=True)
 class _Lora:
-    """An adapter as it is applied, its scaling and, after a backward, its gradients."""
+    """An adapter as it is applied, its scaling and, after a backward, its gradients.
+
+    Attributes:
+        weights: Where the gradients of the weights themselves are added; None where none are asked.
+    """
 
     adapter: AdapterArrays
     scaling: float
     gradients: AdapterGradients
     bits: int
+    weights: dict[str, Float64Array] | None = None
 
     @classmethod
     def of(cls, adapter: AdapterArrays | None, lora: LoraConfig | None) -> _Lora:

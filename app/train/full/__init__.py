@@ -1,0 +1,1 @@
+"""Training of all weights of a model."""

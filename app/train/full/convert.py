@@ -1,0 +1,44 @@
+"""Bring a loaded model's weights into the form they are trained in, and give the old ones back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.gpu.device import Device, Program
+from app.gpu.memory import MemoryPlan
+from app.models.loader import Model
+from app.nn.trainable import TrainableWeights, norms_of
+from app.nn.weights import DecoderWeights
+
+
+async def take_over(
+    model: Model, trained: TrainableWeights, conversion: Program, plan: MemoryPlan
+) -> None:
+    """Let a model have the trained weights, which start as its own; free those it had.
+
+    Args:
+        model: Loaded.
+        trained: Allocated by `plan`.
+        conversion: The recorded conversion of the matrices.
+        plan: Its trained weights belong to the model from here on.
+    """
+    device, base = model.device, model.weights
+    await device.run(conversion)
+    await _copy_norms(device, base, trained)
+    kept = trained.storages()
+    model.weights = trained.weights
+    plan.shared += [storage for storage in plan.owned if storage in kept]
+    plan.owned = [storage for storage in plan.owned if storage not in kept]
+    await device.wait()
+    for storage in base.storages():
+        if storage not in kept and storage.buffer is not None:
+            device.destroy_buffer(storage.buffer)
+            storage.buffer = None
+
+
+async def _copy_norms(device: Device, base: DecoderWeights, trained: TrainableWeights) -> None:
+    gains = np.zeros(trained.gains.shape, np.float32)
+    for row, norm in zip(gains, norms_of(base), strict=True):
+        data = await device.read(norm.storage.buffer, norm.offset_bytes, norm.size_bytes)
+        row[: norm.size] = np.frombuffer(data, np.float32)
+    device.write(trained.gains.storage.buffer, 0, gains)

@@ -1,0 +1,149 @@
+"""The recorded form of a step that trains all weights, and the memory it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.config import Checkpointing, FullWeights, OptimizerName
+from app.errors import OutOfGpuMemoryError
+from app.gpu.budget import MemoryBudget
+from app.gpu.device import Device
+from app.gpu.graph import Graph
+from app.gpu.memory import MemoryPlan, check_limits, plan_memory
+from app.models.loader import Model
+from app.nn.full_decoder import FullDecoder
+from app.nn.trainable import TrainableWeights
+from app.ops.convert import convert
+from app.ops.cross_entropy import head_loss
+from app.ops.update import UpdateState
+from app.train.full.optimizer import FullOptimizer
+from app.train.step import BatchInputs
+
+
+@dataclass(frozen=True, eq=False)
+class FullGraphs:
+    """What is run once, for each micro-batch and for each update; and all their memory.
+
+    Attributes:
+        convert: Brings the loaded weights into the format they are trained in.
+        plan: The most that is in use at once: while `convert` runs, the loaded weights are there
+            beside the trained ones; later they are freed.
+    """
+
+    convert: Graph
+    micro_batch: Graph
+    update: Graph
+    inputs: BatchInputs
+    trained: TrainableWeights
+    optimizer: FullOptimizer
+    plan: MemoryPlan
+    is_checkpointing: bool
+
+    @property
+    def common(self) -> UpdateState:
+        """What all optimizers keep."""
+        return self.optimizer.common
+
+    @property
+    def graphs(self) -> list[Graph]:
+        """The graphs in the order in which `plan` takes them."""
+        return [self.convert, self.micro_batch, self.update]
+
+
+def record_full_training(
+    model: Model,
+    *,
+    micro_batch_size: int,
+    seq_len: int,
+    optimizer: OptimizerName = "adamw",
+    weights: FullWeights = "f16",
+    is_packed: bool = False,
+    seed: int = 0,
+    gradient_checkpointing: Checkpointing = "auto",
+    budget_bytes: int | None = None,
+    must_fit: bool = True,
+) -> FullGraphs:
+    """Record a step that trains all weights; nothing is allocated.
+
+    Activations are kept or recomputed as `app.train.step.record_training` decides it.
+
+    Args:
+        model: Its weights are what is trained, from where they are.
+        micro_batch_size: Sequences computed together.
+        seq_len: Tokens of a sequence.
+        optimizer: Which one.
+        weights: What the weights are stored in while they are trained.
+        is_packed: Windows hold several documents, which do not see each other.
+        seed: Of the rounding to f16 and INT4.
+        gradient_checkpointing: Whether to recompute.
+        budget_bytes: Most bytes a run may take before it recomputes; by default what is known
+            of the device: see `MemoryBudget`.
+        must_fit: Refuse what the device's limits do not allow; else it is only recorded.
+
+    Raises:
+        ConfigError: int4 is wanted of a model whose projections are not.
+        OutOfGpuMemoryError: a buffer is larger than the device allows, recomputing or not.
+    """
+    if budget_bytes is None:
+        budget_bytes = MemoryBudget.of(model.device).memory_bytes
+
+    def record(*, is_checkpointing: bool) -> FullGraphs:
+        shape = (micro_batch_size, seq_len)
+        return _record(model, shape, optimizer, weights, is_packed, seed, is_checkpointing)
+
+    graphs = None
+    if gradient_checkpointing != "on":
+        graphs = record(is_checkpointing=False)
+        fits = graphs.plan.total_bytes <= budget_bytes and _fits(graphs.plan, model.device)
+        if not fits and gradient_checkpointing == "auto":
+            graphs = None
+    graphs = graphs or record(is_checkpointing=True)
+    if must_fit:
+        check_limits(graphs.plan, model.device)
+    return graphs
+
+
+def _record(
+    model: Model,
+    shape: tuple[int, int],
+    optimizer_name: OptimizerName,
+    weights: FullWeights,
+    is_packed: bool,
+    seed: int,
+    is_checkpointing: bool,
+) -> FullGraphs:
+    tuning = model.device.tuning
+    trained = TrainableWeights.create(model.config, model.weights, weights)
+    conversion = Graph("conversion", tuning)
+    for matrix in trained.matrices:
+        if matrix.matrix is not matrix.source:
+            convert(conversion, matrix.source, matrix.matrix)
+    inputs = BatchInputs.create(*shape)
+    graph = Graph("micro-batch", tuning)
+    decoder = FullDecoder(model.config, trained, is_checkpointing=is_checkpointing)
+    hidden = decoder.forward(graph, inputs.tokens, inputs.sequences(is_packed=is_packed))
+    d_hidden = head_loss(
+        graph,
+        hidden,
+        trained.head.matrix,
+        inputs.targets,
+        inputs.normalizer,
+        inputs.total,
+        chunk_rows=tuning.head_rows(model.config.hidden_size, model.config.vocab_size),
+        d_head=trained.head.gradient,
+    )
+    assert d_hidden is not None
+    decoder.backward(graph, d_hidden)
+    optimizer = FullOptimizer(optimizer_name, trained, seed)
+    update = Graph("update", tuning)
+    optimizer.record(update, inputs.total)
+    plan = plan_memory([conversion, graph, update])
+    return FullGraphs(conversion, graph, update, inputs, trained, optimizer, plan, is_checkpointing)
+
+
+def _fits(plan: MemoryPlan, device: Device) -> bool:
+    try:
+        check_limits(plan, device)
+    except OutOfGpuMemoryError:
+        return False
+    return True

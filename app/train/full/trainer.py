@@ -1,0 +1,102 @@
+"""One training run of all weights of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from app.config import FullWeights, TrainConfig
+from app.gpu.budget import MemoryBudget
+from app.gpu.graph import Tensor
+from app.gpu.memory import Allocation, build_programs
+from app.models.loader import Model
+from app.text.windows import Windows
+from app.train.full.convert import take_over
+from app.train.full.record import FullGraphs, record_full_training
+from app.train.loop import RunLoop
+from app.train.state import lasting_tensors
+
+
+class FullTrainer(RunLoop):
+    """One training run of all weights; from `prepare` on they are the model's own.
+
+    Args:
+        model: What is trained. Its loaded weights are gone once `prepare` has brought them into
+            the form they are trained in.
+        windows: As `RunLoop`; so are attributes and errors.
+        config: Settings; those of the adapter mean nothing here.
+        weights: What the weights are stored in while they are trained.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        windows: Windows,
+        config: TrainConfig,
+        weights: FullWeights = "f16",
+    ) -> None:
+        super().__init__(model, windows, config)
+        self._recorded = record_full_training(
+            model,
+            micro_batch_size=self._micro_batch_size,
+            seq_len=self._seq_len,
+            optimizer=config.optimizer,
+            weights=weights,
+            is_packed=windows.is_packed,
+            seed=config.seed,
+            gradient_checkpointing=config.gradient_checkpointing,
+            budget_bytes=MemoryBudget.of(model.device, config.device_memory_gb).memory_bytes,
+        )
+
+    @property
+    def _graphs(self) -> FullGraphs:
+        return self._recorded
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights that are trained."""
+        return self._recorded.trained.num_parameters
+
+    async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
+        """Allocate the plan, compile the kernels and bring the weights into their form.
+
+        Until that form is there the model keeps the weights it has, whatever fails.
+
+        Args:
+            on_progress: Called with what is being done and the share of it that is done.
+
+        Raises:
+            OutOfGpuMemoryError: the device refused the allocation.
+            GpuError: a kernel did not compile.
+        """
+
+        def compiled(done: int, total: int) -> None:
+            if on_progress:
+                on_progress("compiling", done / total)
+
+        device, graphs = self._model.device, self._recorded
+        self._allocation = Allocation.create(device, graphs.plan)
+        conversion, *self._programs = await build_programs(
+            device, graphs.graphs, self._allocation, compiled
+        )
+        for tensor, values in graphs.optimizer.initial_values():
+            device.write(tensor.storage.buffer, 0, values)
+        await take_over(self._model, graphs.trained, conversion, graphs.plan)
+
+    @property
+    def _lasting(self) -> dict[str, Tensor]:
+        trained = self._recorded.trained
+        cleared = {matrix.gradient.storage for matrix in trained.matrices}
+        cleared.add(trained.gain_gradients.storage)
+        return lasting_tensors(self._recorded.update, cleared)
+
+    def _clear_sums(self) -> None:
+        device, trained = self._model.device, self._recorded.trained
+        gradients = [matrix.gradient for matrix in trained.matrices]
+        for tensor in (self._recorded.inputs.total, trained.gain_gradients, *gradients):
+            device.write(tensor.storage.buffer, 0, np.zeros(tensor.size, np.float32))
+
+    async def _undo_skipped(self) -> str:
+        # A second copy of all weights would cost as much as they do: docs/decisions/.
+        return "its weights are those of the last update that was made"
