@@ -4,7 +4,7 @@
  * frame, so a fast run never asks for more layout than the screen can show.
  */
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Adapter, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Setting, Adapter, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -20,6 +20,7 @@
  * @property {Count|null} count
  * @property {Field[]} fields
  * @property {Preset[]} presets how far a run may go
+ * @property {Record<string, Setting>} edits settings of a run that the person changed; the rest is suggested
  * @property {Field[]} answerFields settings of an answer
  * @property {Plan|null} plan
  * @property {string} planProblem why no run can be planned, '' where one can
@@ -36,7 +37,7 @@
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], presets: [], answerFields: [], plan: null, planProblem: '', run: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', run: null,
   adapter: null, useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', question: '',
 };
 

@@ -19,6 +19,7 @@ Status = Literal["booting", "loading", "ready", "training", "paused", "generatin
 RequestType = Literal[
     "load-model",
     "count-tokens",
+    "check-settings",
     "preview",
     "plan",
     "train",

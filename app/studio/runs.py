@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -160,3 +161,15 @@ def _preset(name: Any) -> PresetName:
         if known == name:
             return known
     raise ConfigError(f"preset is {name!r}: choose from {', '.join(PRESETS)}")
+
+
+def check_settings(edits: Mapping[str, Any], problems: Problems, model: Model | None) -> None:
+    """Note what is wrong with a person's edits, whatever else a run is made of."""
+    merge_settings(
+        LoraConfig(),
+        TrainConfig(max_seq_len=2),  # not the suggestion: it takes the corpus to know it
+        edits,
+        problems,
+        model=model.config if model else None,
+        model_name=model.base_name if model else "",
+    )

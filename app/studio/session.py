@@ -13,14 +13,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app.config import LoraConfig, TrainConfig
 from app.errors import ConfigError, DeviceLostError, NoAdapterError, Problems, StudioError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_speed
-from app.plan.run_input import merge_settings, packing_of
+from app.plan.run_input import packing_of
 from app.plan.speed import Speed
 from app.plan.tuning_cache import TuningStore
 from app.studio.adapters import AdapterDesk
@@ -41,6 +40,7 @@ from app.studio.protocol import (
     TokenEvent,
     to_message,
 )
+from app.studio.runs import check_settings
 from app.studio.settings import describe_generation, describe_presets, describe_settings, labelled
 from app.studio.training import TrainingDesk
 from app.studio.tuning import TuningDesk
@@ -88,6 +88,7 @@ class Session:
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             "load-model": self._load_model,
             "count-tokens": self._count_tokens,
+            "check-settings": self._check_settings,
             "plan": self._plan,
             "preview": self._preview,
             "train": self._train,
@@ -304,15 +305,14 @@ class Session:
             return await self._corpus.tokenize(
                 request["corpus"], model, packing=packing, pinned=pinned
             )
-        merge_settings(
-            LoraConfig(),
-            TrainConfig(max_seq_len=2),  # not the suggestion: it takes the corpus to know it
-            edits,
-            problems,
-            model=model.config,
-            model_name=model.base_name,
-        )
+        check_settings(edits, problems, model)
         raise problems.together()
+
+    async def _check_settings(self, request: Any) -> None:
+        """Say what is wrong with edits, where there is no text yet and perhaps no model."""
+        problems = Problems()
+        check_settings(request["edits"], problems, self._model)
+        problems.raise_if_any()
 
     async def _train(self, request: Any) -> Message:
         self._ready_model()

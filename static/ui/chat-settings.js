@@ -1,6 +1,7 @@
 // @ts-check
 /** How the model answers: a form built from the settings that Python describes. */
 
+import { keep, kept } from '../kept.js';
 import { state, watch } from '../store.js';
 import { button, byId, element, make } from './dom.js';
 
@@ -29,7 +30,7 @@ export function isSampling() {
 function row(field) {
   const id = `chat-${field.name}`;
   const node = make('input', {
-    id, type: 'text', inputmode: field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false', value: String(field.default),
+    id, type: 'text', inputmode: field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false', value: String(edits[field.name] ?? field.default),
   });
   node.addEventListener('change', () => {
     const text = node.value.trim();
@@ -38,6 +39,7 @@ function row(field) {
     if (text === '') delete edits[field.name];
     else edits[field.name] = Number.isNaN(number) ? text : number;
     if (text === '') node.value = String(field.default);
+    keep('chat', Object.keys(edits).length ? edits : undefined);
   });
   return make('label', { class: 'field', for: id }, make('span', { text: field.label }), node, make('small', { text: field.help }));
 }
@@ -55,11 +57,19 @@ function ownFields() {
   ];
 }
 
+/** Take up what was set on the last visit, as far as this version of the page knows it. */
+function restore() {
+  for (const [name, value] of Object.entries(kept('chat') ?? {})) {
+    if (typeof value === 'number' && state.answerFields.some((field) => field.name === name)) edits[name] ??= value;
+  }
+}
+
 export function mountChatSettings() {
   const dialog = byId('chat-dialog', HTMLDialogElement);
   element('chat-own-fields').append(...ownFields());
   watch(['answerFields'], () => {
     const place = element('chat-fields');
+    restore();
     if (state.answerFields.length) place.replaceChildren(...state.answerFields.map(row));
     else place.replaceChildren(make('p', { class: 'hint', text: 'The other settings appear here once Python has started.' }));
   });

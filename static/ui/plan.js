@@ -11,13 +11,11 @@ import { buildFields, renderParts, showPlanIn } from './plan-form.js';
 /** @import {Studio} from '../api.js' */
 /** @import {Plan, Setting} from '../types.js' */
 
-/** @type {Record<string, Setting>} what the person changed; the rest is suggested */
-let edits = {};
 let keepAdapter = false;
 let planning = 0;
 
 /** What a run is asked for: the same words go to `plan`, `train` and `evaluate`. */
-export const runRequest = () => ({ corpus: currentCorpus(), edits, keep_adapter: keepAdapter && state.adapter !== null });
+export const runRequest = () => ({ corpus: currentCorpus(), edits: state.edits, keep_adapter: keepAdapter && state.adapter !== null });
 
 /** @param {Studio} studio */
 async function plan(studio) {
@@ -42,46 +40,41 @@ async function plan(studio) {
 export function mountPlan(studio) {
   const dialog = byId('plan-dialog', HTMLDialogElement);
   const replan = debounce(200, () => void plan(studio));
-  const changed = () => {
-    edits = { ...edits };
-    replan();
-  };
 
   watch(['fields', 'supported'], () => {
     buildFields(element('plan-fields'), {
       /** @param {string} name @param {Setting|undefined} value */
       onEdit(name, value) {
+        const edits = { ...state.edits };
         if (value === undefined) delete edits[name];
         else edits[name] = value;
         // Steps win over passes: who asks for passes does not want the suggested steps.
         if (name === 'epochs' && value !== undefined) edits['steps'] = null;
-        changed();
+        update({ edits });
       },
       /** @param {boolean} keep */
       onKeep(keep) {
         keepAdapter = keep;
-        changed();
+        replan();
       },
     });
-    showPlanIn(element('plan-fields'), state.plan, edits);
+    showPlanIn(element('plan-fields'), state.plan, state.edits);
   });
-  watch(['plan', 'planProblem', 'adapter', 'run'], () => {
+  watch(['plan', 'planProblem', 'adapter', 'run', 'edits'], () => {
     const { plan: current } = state;
     const feasible = current && !current.problem ? current : null;
     setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatEta(value) : `≈ ${formatEta(value)}`));
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
     setText(element('plan-note'), state.planProblem);
-    showPlanIn(element('plan-fields'), current, edits);
+    showPlanIn(element('plan-fields'), current, state.edits);
     renderParts(element('plan-parts'), current, state.planProblem);
   });
-  watch(['corpusVersion', 'model', 'adapter', 'status'], replan);
+  watch(['corpusVersion', 'model', 'adapter', 'status', 'edits'], replan);
 
   button('plan-open').addEventListener('click', () => dialog.showModal());
   button('plan-reset').addEventListener('click', () => {
-    edits = {};
-    showPlanIn(element('plan-fields'), state.plan, edits);
-    replan();
+    update({ edits: {} });
   });
   byId('plan-form', HTMLFormElement).addEventListener('keydown', (event) => {
     // Enter in a field means “use this”, not “close the dialog”.

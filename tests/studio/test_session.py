@@ -373,6 +373,8 @@ def test_settings_out_of_range_and_an_absurd_size_are_refused_before_anything_is
         before = loaded.device.allocated_bytes
         assert "Rank is 0" in await loaded.refused("train", **run_fields(rank=0))
         assert "context" in await loaded.refused("train", **run_fields(max_seq_len=8192))
+        assert await loaded.ask("check-settings", edits={"max_seq_len": 512, "rank": 8}) is None
+        assert "context" in await loaded.refused("check-settings", edits={"max_seq_len": 513})
         edits = {"max_seq_len": 8192, "rank": "4", "seed": -1, "colour": 1, "eval_fraction": 1}
         for kind, text, last in (("train", "", "is empty"), ("plan", "a", "at least 2 tokens")):
             answer = await loaded.send(kind, **run_fields(text, **edits))

@@ -1,0 +1,94 @@
+// @ts-check
+/**
+ * What this browser keeps from visit to visit, and nobody else sees: settings in its local storage,
+ * the text in its private file system, and that only if asked. Where storage is switched off,
+ * nothing is kept and nothing fails.
+ */
+
+const PREFIX = 'lora-lab.';
+const FOLDER = 'corpus';
+const INDEX = 'index.json';
+
+/** @param {string} name @returns {any} undefined where nothing is kept */
+export function kept(name) {
+  try {
+    const text = localStorage.getItem(PREFIX + name);
+    return text === null ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {string} name @param {unknown} value undefined forgets it */
+export function keep(name, value) {
+  try {
+    if (value === undefined) localStorage.removeItem(PREFIX + name);
+    else localStorage.setItem(PREFIX + name, JSON.stringify(value));
+  } catch {
+    // It lasts until the page is closed.
+  }
+}
+
+/** @typedef {{isTyped: boolean, files: File[]}} KeptText typed text is one file */
+
+/** @param {boolean} create */
+async function folder(create) {
+  return (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create });
+}
+
+/** @param {FileSystemDirectoryHandle} place @param {string} name @param {Blob|string} data */
+async function write(place, name, data) {
+  const stream = await (await place.getFileHandle(name, { create: true })).createWritable();
+  await stream.write(data);
+  await stream.close(); // only now is the file replaced, whole
+}
+
+/** One change after the other: they share the folder. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
+/** @template T @param {() => Promise<T>} change @returns {Promise<T>} */
+function afterTheLast(change) {
+  const mine = last.then(change);
+  last = mine.catch(() => {});
+  return mine;
+}
+
+/**
+ * Keep a text instead of the one before. The index is written last: what it names is whole.
+ * @param {KeptText} text
+ */
+export function keepText({ isTyped, files }) {
+  return afterTheLast(async () => {
+    const place = await folder(true);
+    const turn = crypto.randomUUID();
+    const names = files.map((_, index) => `${turn}.${index}`);
+    for (const [index, file] of files.entries()) await write(place, `${turn}.${index}`, file);
+    await write(place, INDEX, JSON.stringify({ isTyped, names, called: files.map((file) => file.name) }));
+    for await (const name of place.keys()) if (name !== INDEX && !names.includes(name)) await place.removeEntry(name);
+  });
+}
+
+/** @returns {Promise<KeptText|null>} null where nothing, or nothing whole, is kept */
+export async function keptText() {
+  try {
+    const place = await folder(false);
+    /** @param {string} name */
+    const read = async (name) => (await place.getFileHandle(name)).getFile();
+    const { isTyped, names, called } = JSON.parse(await (await read(INDEX)).text());
+    // Copies in memory: the stored files go when another text is kept.
+    const files = await Promise.all(names.map(async (/** @type {string} */ name, /** @type {number} */ index) => new File([await (await read(name)).arrayBuffer()], called[index])));
+    return { isTyped, files };
+  } catch {
+    return null;
+  }
+}
+
+/** Forget the text at once. */
+export function forgetText() {
+  return afterTheLast(async () => {
+    const root = await navigator.storage.getDirectory();
+    await root.removeEntry(FOLDER, { recursive: true }).catch((error) => {
+      if (error.name !== 'NotFoundError') throw error;
+    });
+  });
+}
