@@ -45,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--calibrate", action="store_true", help="make three steps first, for a better estimate"
     )
-    for parser_of_run in (train, plan):
+    preview = commands.add_parser("preview", help="the windows that a run would learn from")
+    for parser_of_run in (train, plan, preview):
         _add_run(parser_of_run)
     _add_eval(commands.add_parser("eval", help="loss and perplexity of a text"))
     _add_chat(commands.add_parser("chat", help="answer a prompt"))

@@ -1,4 +1,4 @@
-"""Commands of the native host: train, plan, eval, chat, info, bench.
+"""Commands of the native host: train, plan, preview, eval, chat, info, bench.
 
 With `--json` stdout carries JSON lines and nothing else; progress goes to stderr. Anything a
 person can mend ends with exit status 2 and one line `error: …` on stderr.
@@ -13,7 +13,7 @@ import math
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,20 @@ from app.runs.native import checkpoints_in, printing, read_resumed
 from app.runs.record import write_record
 from app.runs.resumed import check_resumable, resumed_settings
 from app.text.chat_template import render_chat
-from app.text.preview import describe_dataset, describe_repeats, repeats_of
+from app.text.preview import (
+    describe_dataset,
+    describe_repeats,
+    describe_windows,
+    preview_of,
+    repeats_of,
+)
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
 from app.train.trainer import Trainer
+
+RUNS = ("train", "plan", "preview")
+"""Commands that take the settings of a run."""
 
 MAX_CHAT_CONTEXT = 2048
 
@@ -57,11 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options, unknown = build_parser().parse_known_args(arguments)
         options.unknown = [word for word in unknown if word.startswith("-")] or unknown
-        if unknown and options.command not in ("train", "plan"):  # there it is told with all else
+        if unknown and options.command not in (
+            "train",
+            "plan",
+            "preview",
+        ):  # there it is told with all else
             raise ConfigError(_unknown_options(options))
         command = {
             "train": _train,
             "plan": _plan,
+            "preview": _preview,
             "eval": _eval,
             "chat": _chat,
             "info": _info,
@@ -153,9 +167,13 @@ def _unknown_options(options: argparse.Namespace) -> str:
     )
 
 
-async def _read_run(options: argparse.Namespace, resumed: Checkpoint | None = None) -> RunInput:
-    """Check everything that `train` or `plan` was given, without touching the device."""
-    problems = Problems()
+async def _read_run(
+    options: argparse.Namespace,
+    resumed: Checkpoint | None = None,
+    problems: Problems | None = None,
+) -> RunInput:
+    """Check everything that a run was given, without touching the device."""
+    problems = problems or Problems()
     if options.unknown:
         problems.add(_unknown_options(options))
     given = given_settings(options, LoraConfig, TrainConfig)
@@ -176,15 +194,18 @@ async def _read_run(options: argparse.Namespace, resumed: Checkpoint | None = No
         corpus=options.corpus,
         adapter=None if resumed is not None else options.adapter,
         problems=problems,
+        checks=[check_course],
     )
 
 
 async def _train(options: argparse.Namespace) -> None:
     output = _Output(is_json=options.json)
-    resumed = await read_resumed(options.resume, output.progress) if options.resume else None
-    asked = await _read_run(options, resumed)
+    resumed, problems = None, Problems()
+    if options.resume:
+        with problems.gathered():
+            resumed = await read_resumed(options.resume, output.progress)
+    asked = await _read_run(options, resumed, problems)
     lora, config, dataset = asked.lora, asked.config, asked.dataset
-    check_course(config, dataset)
     windows = dataset.train
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -258,6 +279,17 @@ async def _plan(options: argparse.Namespace) -> None:
     model = await _open_model(options, output, may_measure=True)
     for report in await overview(model, asked, is_calibrated=options.calibrate):
         output.result(report, text_of(report))
+
+
+async def _preview(options: argparse.Namespace) -> None:
+    asked = await _read_run(options)
+    shown = preview_of(asked.dataset, asked.files, asked.checkpoint.make_tokenizer())
+    text = [
+        describe_dataset(asked.dataset),
+        *describe_repeats(repeats_of(asked.files)),
+        *describe_windows(shown.windows),
+    ]
+    _Output(is_json=options.json).result(asdict(shown), "\n".join(text))
 
 
 async def _eval(options: argparse.Namespace) -> None:

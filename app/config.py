@@ -331,7 +331,7 @@ class TrainConfig(_Checked):
             found.append(f"device_memory_gb is {shown(memory)}: give a number above 0, up to 1e6")
         if not is_text(self.sample_prompt):
             found.append(f"sample_prompt is {shown(self.sample_prompt)}: give words")
-        if self.early_stop_patience and self.eval_every == 0:
+        if is_whole(self.early_stop_patience, 1, MAX_STEPS) and self.eval_every == 0:
             found.append(
                 f"early_stop_patience is {shown(self.early_stop_patience)} and eval_every is 0: "
                 "say after how many steps to read the held-out loss"

@@ -9,6 +9,21 @@
 const MARK = 'settings=';
 const MAX_CHARACTERS = 4_000;
 
+/** What a link carries; words that a person types are none of them. */
+const KINDS = ['int', 'float', 'choice', 'switch', 'modules'];
+
+/**
+ * The settings that a link should carry: those of the plan, or without one those that were changed.
+ * @param {Field[]} fields
+ * @param {Record<string, Setting>} planned
+ * @param {Record<string, Setting>} edits
+ */
+export function settingsToShare(fields, planned, edits) {
+  const all = { ...planned, ...edits };
+  const shared = fields.filter((field) => KINDS.includes(field.kind) && Object.hasOwn(all, field.name));
+  return Object.fromEntries(shared.map((field) => [field.name, all[field.name] ?? null]));
+}
+
 /** @param {Setting} value */
 const asText = (value) => (Array.isArray(value) ? value.join('.') : value === null ? '' : String(value));
 
@@ -47,7 +62,8 @@ function valueOf(field, text) {
       const names = text.split('.');
       return names.every((name) => field.choices.includes(name)) ? names : undefined;
     }
-    default: return /^-?[\d.]+(e[-+]?\d+)?$/i.test(text) && Number.isFinite(Number(text)) ? Number(text) : undefined;
+    case 'int': case 'float': return /^-?[\d.]+(e[-+]?\d+)?$/i.test(text) && Number.isFinite(Number(text)) ? Number(text) : undefined;
+    default: return undefined;
   }
 }
 

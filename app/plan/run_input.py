@@ -5,7 +5,7 @@ Everything that is wrong is found before anything is uploaded, and told in one m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from reprlib import repr as shown
@@ -133,6 +133,7 @@ async def read_run(
     corpus: Sequence[Path],
     adapter: Path | None = None,
     problems: Problems | None = None,
+    checks: Sequence[Callable[[TrainConfig, Dataset], None]] = (),
 ) -> RunInput:
     """Read and check all that a run is asked for; of the model only its checkpoint.
 
@@ -142,6 +143,7 @@ async def read_run(
         corpus: Text files, in order.
         adapter: PEFT adapter to start from.
         problems: What is known to be wrong already.
+        checks: Raise what else is wrong with sound settings and their windows together.
 
     Raises:
         ConfigError, CorpusError, FormatError, AdapterError: all that is wrong, in one message.
@@ -162,6 +164,10 @@ async def read_run(
             documents = await _read_documents(checkpoint, files, by_documents=by_documents)
     if documents is not None:
         dataset = dataset_of(documents, config, problems, by_documents=by_documents)
+    if dataset is not None and not config.problems():
+        for check in checks:
+            with problems.gathered():
+                check(config, dataset)
     tensors = None
     if adapter is not None and checkpoint is not None:
         with problems.gathered():

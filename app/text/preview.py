@@ -114,5 +114,19 @@ def describe_repeats(repeats: Repeats) -> list[str]:
     return lines
 
 
+def describe_windows(windows: Sequence[Sequence[PreviewToken]]) -> list[str]:
+    """Return the tokens of some windows, marked as the first line of what is returned says."""
+    lines = ["tokens end at |, documents begin at «, what is read and not learnt is in ( )"]
+    for index, tokens in enumerate(windows, start=1):
+        lines.append(f"window {index}, {_counted(len(tokens), 'token')}:")
+        lines.append("".join(_marked(token) for token in tokens))
+    return lines
+
+
+def _marked(token: PreviewToken) -> str:
+    text = token.text.replace("\n", "⏎")
+    return ("«" if token.is_first else "") + (text if token.is_learned else f"({text})") + "|"
+
+
 def _counted(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"

@@ -1,7 +1,7 @@
 // @ts-check
 /** A link that carries the settings of a run, and what happens when one is opened. */
 
-import { linkTo, readSettings, takeSettings } from '../settings-link.js';
+import { linkTo, readSettings, settingsToShare, takeSettings } from '../settings-link.js';
 import { StudioError } from '../api.js';
 import { state, update, watch } from '../store.js';
 import { button, element, input, setText } from './dom.js';
@@ -43,8 +43,7 @@ async function open(studio) {
 }
 
 async function share() {
-  // What is shown is what is shared: all settings of the plan, or without one those that were changed.
-  const link = linkTo(location.href, { ...state.plan?.settings, ...state.edits });
+  const link = linkTo(location.href, settingsToShare(state.fields, state.plan?.settings ?? {}, state.edits));
   const { text } = takeSettings(new URL(link).hash);
   if (text !== null && readSettings(text, state.fields).problem) {
     // Words that were typed where a number belongs do not leave this page.

@@ -138,6 +138,20 @@ def test_settings_from_a_file_and_a_run_repeated_from_what_it_wrote(folder: Path
     assert [step["loss"] for step in again[:-1]] == [step["loss"] for step in first[:-1]]
 
 
+def test_a_corpus_is_previewed_without_a_device(folder: Path) -> None:
+    (folder / "talk.jsonl").write_text('{"prompt": "Who?", "completion": " I."}\n' * 3)
+    asked = ("--model", folder / "tiny.gguf", "--corpus", folder / "talk.jsonl")
+    (shown,) = lines("preview", *asked, "--packing", "best-fit", "--max-seq-len", "64")
+    assert (shown["num_documents"], shown["num_windows"], shown["num_repeated"]) == (3, 1, 2)
+    learned = "".join(token["text"] for token in shown["windows"][0] if token["is_learned"])
+    assert learned.count(" I.") == 3
+    assert "Who" not in learned
+    done = run("preview", *asked)
+    assert done.stderr == ""
+    assert '3 times: {"prompt": "Who?",' in done.stdout
+    assert "«(W)|" in done.stdout
+
+
 def test_all_that_is_wrong_is_one_line_before_the_model_is_touched(folder: Path) -> None:
     config = folder / "wrong.json"
     config.write_text('{"rank": 0, "learning_rate": "fast", "ranks": 3, "eval_fraction": 1}')
@@ -146,13 +160,15 @@ def test_all_that_is_wrong_is_one_line_before_the_model_is_touched(folder: Path)
         *("train", "--model", folder / "tiny.gguf", "--corpus", folder / "nothing.txt"),
         *("--out", folder / "untouched", "--config", config, "--max-seq-len", "5000"),
         *("--optimizer", "sgd", "--alpha", "nan", "--colour", "blue", "--json"),
+        *("--resume", folder / "nowhere"),
     )
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()  # no device was opened, no model loaded
     for words in (
         "unknown option --colour",
-        "unknown setting 'ranks': choose from alpha,",
+        "nowhere",
+        "unknown setting 'ranks': choose from adapter_bits, alpha,",
         "rank is 0: give a whole number from 1 to 256",
         "alpha is nan: give a number above 0",
         "learning_rate is 'fast': give a number above 0, up to 10",

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linkTo, readSettings, takeSettings } from '../../../static/settings-link.js';
+import { linkTo, readSettings, settingsToShare, takeSettings } from '../../../static/settings-link.js';
 
 const FIELDS = [
   { name: 'rank', label: 'Rank', kind: 'int', choices: [] },
@@ -22,6 +22,15 @@ test('settings go through a link unchanged, beside what else a fragment has', ()
     assert.equal(rest, 'model=none');
     assert.deepEqual(readSettings(text, FIELDS), { settings: SETTINGS, problem: '' });
   }
+});
+
+test('a link carries what the form shows, edits first, and no words', () => {
+  const fields = [...FIELDS, { name: 'sample_prompt', label: 'Prompt', kind: 'text', choices: [] }];
+  const planned = { rank: 4, steps: null, packing: 'none', eval_every: 10, sample_prompt: 'secret' };
+  const shared = settingsToShare(fields, planned, { rank: 9 });
+  assert.deepEqual(shared, { rank: 9, steps: null, packing: 'none' });
+  assert.equal(readSettings('sample_prompt:secret', fields).problem, 'Prompt cannot be “secret”');
+  assert.deepEqual(settingsToShare(fields, {}, {}), {});
 });
 
 test('no settings are no fragment, and another fragment is left alone', () => {
