@@ -77,7 +77,7 @@ def tiny_config(file: GgufFile, *, is_tied: bool) -> dict[str, Any]:
         "num_hidden_layers": metadata["llama.block_count"],
         "num_attention_heads": metadata["llama.attention.head_count"],
         "num_key_value_heads": metadata["llama.attention.head_count_kv"],
-        "head_dim": metadata["llama.attention.key_length"],
+        "head_dim": metadata["llama.rope.dimension_count"],
         "vocab_size": metadata["llama.vocab_size"],
         "max_position_embeddings": metadata["llama.context_length"],
         "rms_norm_eps": 1e-5,
