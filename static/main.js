@@ -11,7 +11,7 @@ import { mountCorpus, useCorpusFiles } from './ui/corpus.js';
 import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/evaluate.js';
 import { mountMessages, showError } from './ui/messages.js';
-import { loadFirstModel, loadModelFile, mountModel } from './ui/model.js';
+import { loadFirstModel, loadModelFile, loadModelFolder, mountModel } from './ui/model.js';
 import { mountPlan } from './ui/plan.js';
 import { mountPreview } from './ui/preview.js';
 import { mountRemember } from './ui/remember.js';
@@ -39,6 +39,7 @@ mountChat(studio);
 mountDrops({
   corpus: useCorpusFiles,
   model: (file) => loadModelFile(studio, file),
+  modelFolder: (files, name) => loadModelFolder(studio, files, name),
   adapter: (files) => void loadAdapter(studio, files),
 });
 mountChart().catch(() => showError('The chart could not be fetched: training works without it. Reload the page to try again.'));

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Where models come from: a file of the person's, or an address. What is fetched is kept in
+ * Where models come from: files of the person's, or an address. What is fetched is kept in
  * the browser's private file system, so the next visit needs no network, and what was fetched
  * half is continued.
  */
@@ -10,7 +10,7 @@ import { download } from './download.js';
 
 /** @import {ModelSource} from './types.js' */
 /** @typedef {{name: string, loaded: number, total: number}} Progress */
-/** @typedef {{blob: Blob, name: string}} OpenedModel */
+/** @typedef {{name: string, blob?: Blob, files?: File[]}} OpenedModel one of the two */
 /** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
 
 const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
@@ -20,7 +20,7 @@ let current = null;
 
 /** @param {ModelSource} source @returns {Promise<Wanted>} */
 async function locate(source) {
-  if (source.kind === 'file') throw new Error('a chosen file is not fetched');
+  if (source.kind === 'file' || source.kind === 'folder') throw new Error('a chosen file is not fetched');
   const base = new URL('./', import.meta.url);
   const url = source.kind === 'bundled' ? new URL(BUNDLED, base) : new URL(source.url, base);
   const { files } = await manifest();
@@ -38,9 +38,10 @@ async function locate(source) {
  * @returns {Promise<OpenedModel>}
  */
 export function openModel(source, onProgress) {
-  if (source.kind === 'file') {
+  if (source.kind === 'file' || source.kind === 'folder') {
     current?.abort.abort();
     current = null;
+    if (source.kind === 'folder') return Promise.resolve({ files: source.files, name: source.name });
     return Promise.resolve({ blob: source.file, name: source.file.name });
   }
   const key = source.kind === 'url' ? source.url : 'bundled';

@@ -10,7 +10,7 @@
  *   variants: Record<string, string>}} Gpu
  * @typedef {{name: string, stage: 'download'|'gpu'|'tuning', loaded_bytes: number, total_bytes: number}} ModelProgress
  * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
- *   vocab_size: number, max_context: number, weights_bytes: number}} ModelInfo
+ *   vocab_size: number, max_context: number, weights_bytes: number, quantization: string}} ModelInfo
  *
  * @typedef {{text: string}|{files: {file: Blob, name: string}[]}} Corpus
  * @typedef {{text: string, is_learned: boolean, is_first: boolean}} PreviewToken
@@ -52,6 +52,7 @@
  *   num_prompt_tokens: number, max_context: number, tokens_per_second: number,
  *   prefill_seconds: number, num_dropped: number}} Answer
  *
- * @typedef {{kind: 'bundled'}|{kind: 'url', url: string}|{kind: 'file', file: File}} ModelSource
+ * @typedef {{kind: 'bundled'}|{kind: 'url', url: string}|{kind: 'file', file: File}|
+ *   {kind: 'folder', files: File[], name: string}} ModelSource
  */
 export {};

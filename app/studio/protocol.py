@@ -157,7 +157,11 @@ class ModelProgressEvent:
 
 @dataclass(frozen=True)
 class ModelEvent:
-    """The model that is loaded now."""
+    """The model that is loaded now.
+
+    Attributes:
+        quantization: What its projections became while they were loaded.
+    """
 
     type: ClassVar[str] = "model"
     name: str
@@ -167,6 +171,7 @@ class ModelEvent:
     vocab_size: int
     max_context: int
     weights_bytes: int
+    quantization: str
 
 
 @dataclass(frozen=True)

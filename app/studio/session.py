@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from app.config import QUANTIZATIONS
 from app.errors import ConfigError, DeviceLostError, NoAdapterError, Problems, StudioError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
@@ -216,7 +217,7 @@ class Session:
         async with self._loading:
             self._check_turn(turn)
             with self._job("loading"):
-                model = await self._fetch_model(device, request["source"], turn)
+                model = await self._fetch_model(device, request, turn)
                 try:
                     await self._tuning.settle(model, lambda: turn != self._load_turn)
                     self._check_turn(turn)
@@ -233,8 +234,11 @@ class Session:
         if turn != self._load_turn:
             raise SupersededError("another model was chosen meanwhile")
 
-    async def _fetch_model(self, device: Device, spec: Any, turn: int) -> Model:
-        source = await self._open_source(spec)
+    async def _fetch_model(self, device: Device, request: Message, turn: int) -> Model:
+        quantize = request.get("quantize", "none")
+        if quantize not in QUANTIZATIONS:
+            raise ConfigError(f"quantize is {quantize!r}: choose from {', '.join(QUANTIZATIONS)}")
+        source = await self._open_source(request["source"])
 
         def on_progress(loaded: int, total: int) -> None:
             self._check_turn(turn)
@@ -242,7 +246,7 @@ class Session:
             self._post_memory()
 
         self._check_turn(turn)
-        return await load_model(device, source, on_progress)
+        return await load_model(device, source, on_progress, quantize)
 
     async def _use_model(self, model: Model) -> None:
         await self._adapters.use_model(model)
@@ -267,6 +271,7 @@ class Session:
             vocab_size=config.vocab_size,
             max_context=Conversation.context_of(config),
             weights_bytes=model.weights_bytes,
+            quantization=model.quantization,
         )
 
     # Text and training

@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import FormatError
 from app.gpu.browser import open_browser_device
 from app.io.browser_source import BlobSource
-from app.io.source import ByteSource
+from app.io.folder import ModelFolder, ModelSource
 from app.studio.protocol import Message
 from app.studio.session import Session
 
@@ -42,7 +42,7 @@ async def start(post: Any, open_model: Any, tunings: Any) -> Callable[[Any], Non
     Args:
         post: JavaScript function; sends one message to the page.
         open_model: JavaScript function; turns a model's source into a promise of
-            `{blob, name}`.
+            `{blob, name}`, or `{files, name}` for a HuggingFace model.
         tunings: JavaScript object that keeps texts by key.
     """
     import js
@@ -51,12 +51,15 @@ async def start(post: Any, open_model: Any, tunings: Any) -> Callable[[Any], Non
     def send(message: Message) -> None:
         post(to_js(message, dict_converter=js.Object.fromEntries, create_pyproxies=False))
 
-    async def open_source(source: Any) -> ByteSource:
+    async def open_source(source: Any) -> ModelSource:
         try:
             opened = await open_model(source)
         except JsException as error:
             raise FormatError(str(getattr(error, "message", error))) from error
-        return BlobSource(opened.blob, str(opened.name))
+        name = str(opened.name)
+        if hasattr(opened, "files"):
+            return ModelFolder(name, {str(file.name): BlobSource(file) for file in opened.files})
+        return BlobSource(opened.blob, name)
 
     session = Session(send, open_browser_device, open_source, BrowserStore(tunings))
     await session.start()

@@ -2,6 +2,7 @@
 /** The whole page takes files: text to learn from, an adapter, a model. */
 
 import { element } from './dom.js';
+import { droppedFiles, isModelFolder } from './folders.js';
 import { showError } from './messages.js';
 
 const TEXT = /\.(txt|text|md|markdown|csv|tsv|json|jsonl|html?|tex|rst|org|log)$/i;
@@ -12,14 +13,20 @@ const ADAPTER_CONFIG = /^adapter_config.*\.json$/i;
  * @property {(files: File[]) => void} corpus
  * @property {(files: File[]) => void} adapter the .safetensors and, where given, its config
  * @property {(file: File) => void} model
+ * @property {(files: File[], name: string) => void} modelFolder a HuggingFace model's files, and the folder's name
  */
 
 /**
  * Send files where they belong, by their names.
  * @param {File[]} files
  * @param {Targets} targets
+ * @param {string} [folder] name of the folder that they come from
  */
-export function sortFiles(files, targets) {
+export function sortFiles(files, targets, folder = 'model') {
+  if (isModelFolder(files)) {
+    targets.modelFolder(files, folder);
+    return;
+  }
   const adapter = files.filter((file) => /\.safetensors$/i.test(file.name));
   const configs = files.filter((file) => ADAPTER_CONFIG.test(file.name));
   const model = files.find((file) => /\.gguf$/i.test(file.name));
@@ -28,7 +35,7 @@ export function sortFiles(files, targets) {
   else if (model) targets.model(model);
   else if (texts.length) targets.corpus(texts);
   else if (configs.length) showError('That is only the description of an adapter: drop adapter_model.safetensors together with it.');
-  else if (files[0]) showError(`${files[0].name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter or a .gguf model.`);
+  else if (files[0]) showError(`${files[0].name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter, a .gguf model or a model\u2019s folder.`);
 }
 
 /** @param {Targets} targets */
@@ -55,9 +62,11 @@ export function mountDrops(targets) {
   addEventListener('drop', (event) => {
     depth = 0;
     veil.hidden = true;
-    const files = [...(event.dataTransfer?.files ?? [])];
-    if (!files.length) return;
+    if (!event.dataTransfer?.files.length) return;
     event.preventDefault();
-    sortFiles(files, targets);
+    droppedFiles(event.dataTransfer).then(
+      ({ files, name }) => sortFiles(files, targets, name),
+      () => showError('The folder cannot be read: drop its files instead.'),
+    );
   });
 }

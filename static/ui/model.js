@@ -3,6 +3,7 @@
 
 import { state, update, watch } from '../store.js';
 import { button, byId, element, input, make, setProgress, setText } from './dom.js';
+import { folderName, modelParts } from './folders.js';
 import { formatBytes, formatCount, formatParameters } from './format.js';
 import { clearError, showError, showFailure } from './messages.js';
 
@@ -15,6 +16,7 @@ const BUNDLED = { kind: /** @type {const} */ ('bundled') };
 const sources = new Map();
 let latest = 0;
 let loadedOption = '';
+let loadedQuantization = 'none';
 
 /** @param {string} value @param {string} label @param {ModelSource} source */
 function addOption(value, label, source) {
@@ -42,15 +44,18 @@ async function load(studio, option) {
   const source = sources.get(option);
   if (!source) return;
   const turn = ++latest;
+  const quantize = byId('model-quantize', HTMLSelectElement).value;
   clearError();
   try {
-    await studio.request('load-model', { source });
+    await studio.request('load-model', { source, quantize });
     loadedOption = option;
+    loadedQuantization = quantize;
   } catch (error) {
     if (turn !== latest) return;
     update({ modelProgress: null });
     showFailure(error);
-    dropOption(option);
+    byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
+    if (option !== loadedOption) dropOption(option);
   }
 }
 
@@ -59,6 +64,21 @@ export function loadModelFile(studio, file) {
   const value = `file:${file.name}:${file.size}`;
   addOption(value, `${file.name} (${formatBytes(file.size)}, this computer)`, { kind: 'file', file });
   void load(studio, value);
+}
+
+/** @param {Studio} studio @param {File[]} chosen @param {string} name */
+export function loadModelFolder(studio, chosen, name) {
+  const files = modelParts(chosen);
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  addOption(`folder:${name}:${size}`, `${name} (${formatBytes(size)}, this computer)`, { kind: 'folder', files, name });
+  void load(studio, `folder:${name}:${size}`);
+}
+
+/** @param {Studio} studio @param {File[]} files */
+function loadChosen(studio, files) {
+  const single = files.find((file) => /\.gguf$/i.test(file.name)) ?? files[0];
+  if (modelParts(files).length) loadModelFolder(studio, files, folderName(files));
+  else if (single) loadModelFile(studio, single);
 }
 
 /** @param {Studio} studio @param {string} address */
@@ -90,7 +110,7 @@ function describe() {
   }
   if (model) {
     const parts = [`${formatParameters(model.num_parameters)} parameters`, `${model.num_layers} layers`,
-      `${formatBytes(model.weights_bytes)} on the GPU`, `context ${formatCount(model.max_context)}`];
+      `${formatBytes(model.weights_bytes)} on the GPU${model.quantization === 'none' ? '' : `, ${model.quantization}`}`, `context ${formatCount(model.max_context)}`];
     return { text: parts.join(' · '), fraction: undefined };
   }
   if (boot && state.status === 'booting') {
@@ -126,11 +146,13 @@ export function mountModel(studio) {
     if (address) loadModelUrl(studio, address);
     else showError('There is no address to load from: paste one that ends in .gguf.');
   });
-  input('model-file').addEventListener('change', () => {
-    const file = input('model-file').files?.[0];
-    if (file) loadModelFile(studio, file);
-    input('model-file').value = '';
-  });
+  for (const id of ['model-file', 'model-folder']) {
+    input(id).addEventListener('change', () => {
+      loadChosen(studio, [...(input(id).files ?? [])]);
+      input(id).value = '';
+    });
+  }
+  byId('model-quantize', HTMLSelectElement).addEventListener('change', () => void load(studio, select.value));
   watch(['boot', 'model', 'modelProgress', 'status', 'supported'], () => {
     const { text, fraction } = describe();
     setText(element('model-text'), text);

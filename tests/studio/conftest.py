@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.gpu.device import Device
-from app.io.source import ByteSource, MemorySource
+from app.io.folder import ModelFolder, ModelSource
+from app.io.source import MemorySource
 from app.studio.session import Session
 from tests.tiny_model import make_tiny_gguf
 
@@ -29,7 +30,7 @@ class Page:
     def __init__(self, device: Device) -> None:
         self.heard: list[Message] = []
         self.device = device
-        self.sources: dict[str, bytes] = {}
+        self.sources: dict[str, bytes | ModelFolder] = {}
         self.session = Session(self._hear, self._open_device, self._open_source)
         self._listeners: list[Callable[[Message], None]] = []
         self._next_id = 1
@@ -37,8 +38,9 @@ class Page:
     async def _open_device(self) -> Device:
         return self.device
 
-    async def _open_source(self, spec: Any) -> ByteSource:
-        return MemorySource(self.sources[spec], str(spec))
+    async def _open_source(self, spec: Any) -> ModelSource:
+        source = self.sources[spec]
+        return source if isinstance(source, ModelFolder) else MemorySource(source, str(spec))
 
     def _hear(self, message: Message) -> None:
         self.heard.append(message)

@@ -16,6 +16,7 @@ from app.io.safetensors import read_safetensors, write_safetensors
 from app.io.source import MemorySource
 from tests.conftest import run
 from tests.studio.conftest import TEXT, Page, chat_fields, run_fields
+from tests.tiny_folder import as_folder, make_tiny_folder
 from tests.tiny_model import make_tiny_gguf
 
 pytestmark = pytest.mark.gpu
@@ -35,6 +36,27 @@ def test_boot_tells_gpu_settings_and_model(page: Page) -> None:
         assert page.statuses() == ["loading", "ready"]
         progress = page.events("model-progress")
         assert progress[-1]["loaded_bytes"] == progress[-1]["total_bytes"]
+
+    run(story())
+
+
+def test_a_folder_is_quantized_as_asked(page: Page) -> None:
+    types = {"projection": "F16", "embedding": "F16"}
+    page.sources["mine"] = as_folder(make_tiny_folder(make_tiny_gguf(types=types)), "mine")
+
+    async def story() -> None:
+        await page.session.start()
+        sizes = {}
+        for kind in ("none", "int4", "nf4"):
+            model = await page.ask("load-model", source="mine", quantize=kind)
+            assert (model["name"], model["quantization"]) == ("mine", kind)
+            sizes[kind] = model["weights_bytes"]
+        assert max(sizes["nf4"], sizes["int4"]) < sizes["none"] / 2
+        sentence = await page.refused("load-model", source="mine", quantize="int3")
+        assert sentence == "Quantize is 'int3': choose from none, int4, int4-symmetric, nf4."
+        sentence = await page.refused("load-model", source="tiny.gguf", quantize="nf4")
+        assert "is quantized already (Q4_1)" in sentence
+        assert (await page.ask("count-tokens", corpus={"text": "a"}))["num_tokens"] == 1
 
     run(story())
 

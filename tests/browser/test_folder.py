@@ -1,0 +1,54 @@
+"""A HuggingFace folder in the page: chosen, dropped, quantized, refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site
+from tests.browser.studio import Studio
+from tests.tiny_folder import make_tiny_folder
+from tests.tiny_model import make_tiny_gguf
+
+PLAIN = {"projection": "F16", "embedding": "F16"}
+
+
+def test_a_folder_is_chosen_quantized_dropped_and_refused(
+    page: Page, site: Site, tmp_path: Path
+) -> None:
+    files = make_tiny_folder(
+        make_tiny_gguf(types=PLAIN), dtype="BF16", shards=2, path=tmp_path / "mine"
+    )
+    studio = Studio(page)
+    studio.open(site.url, model="none")
+    studio.get("model-folder").set_input_files(tmp_path / "mine")
+    studio.wait_status("ready")
+    assert studio.events("model")[-1]["name"] == "mine"
+    assert studio.events("model")[-1]["quantization"] == "none"
+    plain_bytes = studio.events("model")[-1]["weights_bytes"]
+
+    # Another form of the same weights: loaded anew at once.
+    studio.get("model-quantize").select_option("nf4")
+    expect(page.locator("#model-text")).to_contain_text("nf4", timeout=30_000)
+    assert studio.events("model")[-1]["weights_bytes"] < plain_bytes / 2
+    answer = studio.ask(
+        "evaluate", corpus={"text": "the cat sat. " * 20}, edits={}, keep_adapter=False
+    )
+    assert answer["result"]["base"]["loss"] > 0
+
+    # Files dropped together are the same model.
+    studio.get("model-quantize").select_option("none")
+    expect(page.locator("#model-text")).not_to_contain_text("nf4", timeout=30_000)
+    studio.drop(*files.items())
+    expect(studio.get("model-select")).to_have_value(re.compile("^folder:model:"))
+    studio.wait_status("ready")
+    assert studio.events("model")[-1]["weights_bytes"] == plain_bytes
+
+    # One that lacks a shard is refused with a sentence; the model in use stays.
+    del files["model-00002-of-00002.safetensors"]
+    studio.drop(*files.items())
+    studio.wait_error("lacks model-00002-of-00002.safetensors", "whole folder")
+    expect(studio.get("model-select")).to_have_value(re.compile("^folder:model:"))
+    studio.wait_status("ready")
