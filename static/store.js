@@ -31,6 +31,7 @@
  * @property {number|null} allocatedBytes
  * @property {Evaluation|null} evaluation
  * @property {string} evaluating
+ * @property {boolean} isKept all of the page lies on this device: it opens without a network
  * @property {string} question what the sample suggests to ask
  */
 
@@ -38,7 +39,7 @@
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', run: null,
-  adapter: null, useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', question: '',
+  adapter: null, useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 
 /** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */

@@ -25,6 +25,8 @@ from tools.fetch import (
     sha256_of,
     work_folder,
 )
+from tools.icons import draw_icons
+from tools.precache import make_precache
 from tools.snapshot import make_snapshot
 
 DIST = ROOT / "dist"
@@ -68,7 +70,7 @@ def zip_sources(root: Path) -> bytes:
 
 
 def site_files() -> dict[str, Path]:
-    """Return path in dist/ → file to copy there; app.zip and manifest.json are made later.
+    """Return path in dist/ → file to copy there; the rest is made later.
 
     Raises:
         BuildError: A file is missing, or Pyodide's own lock names another wheel.
@@ -109,8 +111,10 @@ def make_manifest(folder: Path) -> Manifest:
     return {"build": build, "total_bytes": total_bytes, "files": files}
 
 
-def write_dist(files: Mapping[str, Path], app_zip: bytes, dist: Path, cache: Path) -> Manifest:
-    """Copy `files` into a new folder and put it in the place of `dist` at once.
+def write_dist(
+    files: Mapping[str, Path], made: Mapping[str, bytes], dist: Path, cache: Path
+) -> Manifest:
+    """Copy `files`, write what was `made`, in a new folder; put it in the place of `dist` at once.
 
     Returns:
         The manifest that was written with them.
@@ -120,9 +124,14 @@ def write_dist(files: Mapping[str, Path], app_zip: bytes, dist: Path, cache: Pat
         for name, source in files.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, new / name)
-        (new / "app.zip").write_bytes(app_zip)
+        for name, data in made.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(data)
         manifest = make_manifest(new)
-        (new / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        manifest_json = (json.dumps(manifest, indent=1) + "\n").encode()
+        (new / "manifest.json").write_bytes(manifest_json)
+        precache = make_precache(manifest, manifest_json)
+        (new / "precache.js").write_text(precache, encoding="utf-8")
         if dist.exists() or dist.is_symlink():
             dist.rename(folder / "previous")
         new.rename(dist)
@@ -141,7 +150,8 @@ def build() -> None:
     fetch_wheel(MODEL)
     app_zip = zip_sources(ROOT)
     files = site_files() | make_snapshot(app_zip, NODE_MODULES / "pyodide")
-    manifest = write_dist(files, app_zip, DIST, CACHE)
+    made = {"app.zip": app_zip, **draw_icons(ROOT / "static" / "icon.svg")}
+    manifest = write_dist(files, made, DIST, CACHE)
     say(
         f"dist/ is ready: {len(manifest['files'])} files, {manifest['total_bytes'] / 1e6:.1f} MB, "
         f"build {manifest['build']}, {time.perf_counter() - start:.1f} s"

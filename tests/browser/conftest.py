@@ -16,7 +16,14 @@ import pytest
 if not os.environ.get("LORA_LAB_CI"):  # there a missing part is a failure
     pytest.importorskip("playwright", reason="pip install playwright, or run `build.py test`")
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    ViewportSize,
+    sync_playwright,
+)
 from playwright.sync_api import Error as PlaywrightError
 
 from build import DIST, make_server
@@ -33,6 +40,7 @@ PLAIN_FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+BLOCKED = "Service Worker registration blocked by Playwright"
 GPU_FLAGS = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 
 
@@ -135,6 +143,12 @@ def browser_without_gpu(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
+def new_context(browser: Browser) -> BrowserContext:
+    """A context with nothing stored, which keeps no copy of the page: test_offline.py does."""
+    size: ViewportSize = {"width": 1280, "height": 900}
+    return browser.new_context(viewport=size, service_workers="block")
+
+
 @dataclass
 class Watched:
     """A browser context, and whatever in it should not have happened."""
@@ -156,7 +170,7 @@ def watch(context: BrowserContext) -> Watched:
     context.add_init_script(RECORDER)
 
     def on_console(message: Any) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and BLOCKED not in message.text:
             watched.faults.append(f"console {message.type}: {message.text}")
 
     def on_request(request: Any) -> None:
@@ -172,7 +186,7 @@ def watch(context: BrowserContext) -> Watched:
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
     """A page of a new context: nothing stored; it must stay free of errors of its own."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = new_context(browser)
     watched = watch(context)
     yield context.new_page()
     context.close()
@@ -201,7 +215,7 @@ def open_tiny(page: Page, site: Site, tiny_gguf: bytes) -> Callable[[], Studio]:
 @pytest.fixture(scope="module")
 def shared(browser: Browser, site: Site, tiny_gguf: bytes) -> Iterator[tuple[Studio, Watched]]:
     """One page with the tiny model for all tests of a module that leave it as it was."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = new_context(browser)
     watched = watch(context)
     studio = Studio(context.new_page())
     studio.open(site.url, model="none")

@@ -1,7 +1,8 @@
 """Time visits of the built page with the real model: `python -m tests.browser.measure_visits`.
 
 The first visit finds nothing stored; each later one is a new browser process with the profile of
-the one before. Prints milliseconds since the navigation, the median of the later visits first.
+the one before, opened by the service worker from its copy, or with --no-service-worker from the
+browser's cache. Prints milliseconds since the navigation, the median of the later visits first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 
 from build import DIST, make_server
 from tests.browser.conftest import GPU_FLAGS, PLAIN_FLAGS
-from tests.browser.studio import RECORDER
+from tests.browser.studio import RECORDER, wait_kept
 from tools.checks import find_browser
 
 READY = """() => globalThis.lab?.events.some(
@@ -57,8 +58,8 @@ def visit(context: BrowserContext, url: str) -> dict[str, float]:
     return {name: times[name] for name in STEPS if name in times}
 
 
-def measure(playwright: Playwright, num_visits: int) -> list[dict[str, float]]:
-    """Return the times of a first visit and of some more."""
+def measure(playwright: Playwright, num_visits: int, *, keeps: bool) -> list[dict[str, float]]:
+    """Return the times of a first visit and of some more; `keeps`: with a service worker."""
     server = make_server(DIST, port=0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     visits = []
@@ -68,9 +69,12 @@ def measure(playwright: Playwright, num_visits: int) -> list[dict[str, float]]:
                 profile,
                 executable_path=os.environ.get("LORA_LAB_CHROMIUM") or find_browser(),
                 args=[*PLAIN_FLAGS, *GPU_FLAGS],
+                service_workers="allow" if keeps else "block",
             )
             context.add_init_script(RECORDER)
             visits.append(visit(context, f"http://localhost:{server.server_address[1]}/"))
+            if keeps:
+                wait_kept(context.pages[0])
             context.close()
     server.shutdown()
     server.server_close()
@@ -80,7 +84,9 @@ def measure(playwright: Playwright, num_visits: int) -> list[dict[str, float]]:
 def main(arguments: list[str]) -> None:
     """Measure and print a table."""
     with sync_playwright() as playwright:
-        first, *later = measure(playwright, int(arguments[0]) if arguments else 3)
+        numbers = [int(argument) for argument in arguments if argument.isdigit()]
+        keeps = "--no-service-worker" not in arguments
+        first, *later = measure(playwright, numbers[0] if numbers else 3, keeps=keeps)
     print(f"{'ms since the navigation':<52} {'first':>6} {'later':>6}")
     for name, meaning in STEPS.items():
         found: list[Any] = [times[name] for times in later if name in times]

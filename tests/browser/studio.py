@@ -50,6 +50,13 @@ def wait_until(holds: Callable[[], bool], seconds: float, page: Page, what: str)
         page.wait_for_timeout(20)
 
 
+def wait_kept(page: Page) -> None:
+    """Wait until all of the page lies on the device."""
+    # Asked again and again: wait_for_function takes a promise for a yes.
+    kept = "async () => !!(await caches.match(new URL('precache-complete', document.baseURI)))"
+    wait_until(lambda: bool(page.evaluate(kept)), 60, page, "the page is kept")
+
+
 class Studio:
     """One open page."""
 

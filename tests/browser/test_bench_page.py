@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Site, watch
+from tests.browser.conftest import Site, new_context, watch
 from tests.browser.studio import BOOT_MS
 
 RUN_MS = 120_000
@@ -53,7 +53,7 @@ class BenchPage:
 @pytest.fixture(scope="module")
 def bench(browser: Browser, site: Site) -> Iterator[BenchPage]:
     """One page for all tests here; what should not happen in it fails them at the end."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = new_context(browser)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     watched = watch(context)
     yield BenchPage(context.new_page(), site.url)
@@ -142,7 +142,7 @@ def test_it_fits_a_narrow_screen(bench: BenchPage) -> None:
 
 
 def test_without_a_gpu_it_says_how_to_get_one(browser_without_gpu: Browser, site: Site) -> None:
-    context = browser_without_gpu.new_context()
+    context = new_context(browser_without_gpu)
     watched = watch(context)
     page = context.new_page()
     page.goto(f"{site.url}bench.html")

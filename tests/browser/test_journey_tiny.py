@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from tests.browser.conftest import Site, watch
+from tests.browser.conftest import Site, new_context, watch
 from tests.browser.studio import Studio
 from tests.tiny_model import make_tiny_gguf
 
@@ -158,7 +158,7 @@ def test_second_visit_does_not_fetch_the_model_again(
 def test_page_without_webgpu_says_so_and_stays_readable(
     browser_without_gpu: Browser, site: Site
 ) -> None:
-    context = browser_without_gpu.new_context()
+    context = new_context(browser_without_gpu)
     watched = watch(context)
     studio = Studio(context.new_page())
     studio.page.goto(site.url)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import Site, watch
+from tests.browser.conftest import Site, new_context, watch
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
@@ -23,7 +23,7 @@ def test_the_snapshot_is_all_that_is_fetched(page: Page, site: Site) -> None:
 def test_a_missing_snapshot_only_costs_time(
     browser: Browser, site: Site, tiny_gguf: bytes, tmp_path: Path
 ) -> None:
-    context = browser.new_context()
+    context = new_context(browser)
     watch(context)  # its faults are not looked at: the browser reports the missing file
     site.extra["/python/heap.bin"] = tmp_path / "missing"
     try:

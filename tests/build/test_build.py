@@ -190,11 +190,11 @@ def test_dist_is_replaced_whole(tmp_path: Path, cache: Path) -> None:
     files = {name: source / name for name in ("index.html", "ui/chat.js")}
     dist = make_tree(tmp_path / "dist", ["stale.js"])
     (dist / "linked.js").symlink_to(source / "index.html")
-    manifest = assemble.write_dist(files, b"zip", dist, cache)
+    manifest = assemble.write_dist(files, {"app.zip": b"zip"}, dist, cache)
     found = {path.relative_to(dist).as_posix() for path in dist.rglob("*") if path.is_file()}
-    assert found == {"index.html", "ui/chat.js", "app.zip", "manifest.json"}
+    assert found == {"index.html", "ui/chat.js", "app.zip", "manifest.json", "precache.js"}
     assert json.loads((dist / "manifest.json").read_text()) == manifest
-    assert set(manifest["files"]) == found - {"manifest.json"}
+    assert set(manifest["files"]) == found - {"manifest.json", "precache.js"}
     entry = manifest["files"]["ui/chat.js"]
     assert entry["sha256"] == hashlib.sha256((dist / "ui/chat.js").read_bytes()).hexdigest()
     assert entry["size"] == (dist / "ui/chat.js").stat().st_size
@@ -202,9 +202,10 @@ def test_dist_is_replaced_whole(tmp_path: Path, cache: Path) -> None:
     assert (source / "index.html").is_file()
     assert list(cache.iterdir()) == []
 
-    again = assemble.write_dist(files, b"zip", dist, cache)
+    again = assemble.write_dist(files, {"app.zip": b"zip"}, dist, cache)
     assert again["build"] == manifest["build"]
-    assert assemble.write_dist(files, b"pip", dist, cache)["build"] != manifest["build"]
+    other = assemble.write_dist(files, {"app.zip": b"pip"}, dist, cache)
+    assert other["build"] != manifest["build"]
 
 
 def test_interrupted_build_leaves_dist_as_it_was(
@@ -222,7 +223,7 @@ def test_interrupted_build_leaves_dist_as_it_was(
     monkeypatch.setattr(assemble.shutil, "copyfile", interrupted)
     files = {name: source / name for name in ("index.html", "main.js")}
     with pytest.raises(KeyboardInterrupt):
-        assemble.write_dist(files, b"zip", dist, cache)
+        assemble.write_dist(files, {"app.zip": b"zip"}, dist, cache)
     assert {path.name for path in dist.iterdir()} == {"index.html", "old.js"}
     assert list(cache.iterdir()) == []
 

@@ -1,0 +1,188 @@
+"""The page on plain hosts and without a network: isolation, the copy on the device, updates."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, expect
+
+from tests.browser.conftest import Watched, watch
+from tests.browser.studio import Studio, wait_kept, wait_until
+from tools.assemble import make_manifest
+from tools.precache import make_precache
+
+SUB_PATH = "people/someone/lab"
+TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
+CACHES = """async () => {
+  const found = {};
+  for (const name of await caches.keys()) {
+    found[name] = (await (await caches.open(name)).keys()).map(({ url }) => url);
+  }
+  return found;
+}"""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """A host that knows of no headers, as a bare `python -m http.server`."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class PlainHost:
+    """A copy of dist/ below a sub-path, served without isolation headers.
+
+    Attributes:
+        folder: The files, links to those of dist/ until they are replaced.
+        url: Address of the page.
+    """
+
+    def __init__(self, dist: Path, root: Path, model: bytes) -> None:
+        self.folder = root / SUB_PATH
+        for path in dist.rglob("*"):
+            if path.is_file() and path.parent.name != "models":
+                link = self.folder / path.relative_to(dist)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+        (self.folder / "models").mkdir()
+        (self.folder / "models/tiny.gguf").write_bytes(model)
+        self.release()
+        self.server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(QuietHandler, directory=str(root))
+        )
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://localhost:{self.server.server_address[1]}/{SUB_PATH}/"
+
+    def write(self, name: str, text: str) -> None:
+        """Replace a file of this copy."""
+        (self.folder / name).unlink(missing_ok=True)
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def release(self) -> None:
+        """Describe the files as they are now, as the build does."""
+        for name in ("manifest.json", "precache.js"):
+            (self.folder / name).unlink(missing_ok=True)
+        manifest = make_manifest(self.folder)
+        text = json.dumps(manifest)
+        self.write("manifest.json", text)
+        self.write("precache.js", make_precache(manifest, text.encode()))
+
+    def stop(self) -> None:
+        """Go away."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def host(dist: Path, tmp_path: Path, tiny_gguf: bytes) -> Iterator[PlainHost]:
+    host = PlainHost(dist, tmp_path, tiny_gguf)
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A context in which the page may keep itself."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield watch(context)
+    context.close()
+
+
+def open_and_keep(context: BrowserContext, host: PlainHost) -> Studio:
+    """Visit for the first time and wait until all of the page is kept."""
+    studio = Studio(context.new_page())
+    studio.open(host.url, model="models/tiny.gguf")
+    studio.wait_status("ready")
+    wait_kept(studio.page)
+    return studio
+
+
+def test_a_plain_host_under_a_sub_path_then_no_network(watched: Watched, host: PlainHost) -> None:
+    context = watched.context
+    loads: list[str] = []
+    context.on("page", lambda page: page.on("load", lambda: loads.append(page.url)))
+    first = open_and_keep(context, host)
+    assert len(loads) == 2  # once more, into isolation, and no more
+    assert first.page.evaluate("crossOriginIsolated")
+    worker = next(worker for worker in first.page.workers if worker.url.endswith("/worker.js"))
+    assert worker.evaluate("crossOriginIsolated")
+    headers = first.page.evaluate(
+        "async () => Object.fromEntries((await fetch('worker.js')).headers)"
+    )
+    assert headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "script-src 'self' 'wasm-unsafe-eval'" in headers["content-security-policy"]
+    kept = first.page.evaluate(CACHES)
+    (name,) = kept
+    assert f" /{SUB_PATH}/ " in name
+    assert host.url + "python/heap.bin" in kept[name]
+    assert not [url for url in kept[name] if "models/" in url]  # they lie in their own store
+    assert not watched.faults
+    first.page.close()
+
+    host.stop()
+    again = Studio(context.new_page())
+    again.open(host.url, model="models/tiny.gguf")
+    again.wait_status("ready")
+    assert again.page.evaluate("crossOriginIsolated")
+    again.paste(TEXT)
+    again.wait_counted()
+    again.change_settings(steps=2, max_seq_len=32, micro_batch_size=1)
+    assert len(again.train_to_end()) == 2
+    again.change_chat(raw=True, length=3)
+    again.ask_model("the cat")
+    faults = [fault for fault in watched.faults if "ERR_CONNECTION_REFUSED" not in fault]
+    assert not faults  # the browser itself reports what it could not ask the host
+
+
+def test_a_new_version_waits_until_it_is_asked_for(watched: Watched, host: PlainHost) -> None:
+    first = open_and_keep(watched.context, host)
+    (former,) = first.page.evaluate(CACHES)
+    page = first.page
+    index = (host.folder / "index.html").read_text(encoding="utf-8")
+    host.write("index.html", index.replace("Fine-tuning in this tab.", "The second version."))
+
+    # A version of which a file cannot be had changes nothing.
+    host.release()
+    whole = (host.folder / "index.html").read_text(encoding="utf-8")
+    host.write("index.html", "damaged on its way")
+    state = page.evaluate(
+        """async () => {
+          const registration = await navigator.serviceWorker.getRegistration();
+          const found = new Promise((resolve) => registration.addEventListener('updatefound', () => resolve(registration.installing)));
+          await registration.update();
+          const installing = await found;
+          return new Promise((resolve) => installing.addEventListener('statechange', () => resolve(installing.state)));
+        }"""  # noqa: E501
+    )
+    assert state == "redundant"
+    page.reload()
+    expect(page.locator(".tagline")).to_contain_text("Fine-tuning in this tab.")
+    expect(first.get("notice-update")).to_have_count(0)
+
+    # The whole of it is offered, and not in the middle of a run.
+    host.write("index.html", whole)
+    first.wait_status("ready")
+    first.paste(TEXT)
+    first.wait_counted()
+    first.change_settings(steps=5000, max_seq_len=32, micro_batch_size=1)
+    first.train()
+    first.wait_steps(1)
+    page.evaluate("async () => (await navigator.serviceWorker.getRegistration()).update()")
+    notice = first.get("notice-update")
+    expect(notice).to_contain_text("waits for the end of this run", timeout=30_000)
+    expect(notice.get_by_role("button", name="Reload")).to_have_count(0)
+    first.get("stop").click()
+    first.wait_status("ready")
+    expect(page.locator(".tagline")).to_contain_text("Fine-tuning in this tab.")
+    notice.get_by_role("button", name="Reload").click()
+    expect(page.locator(".tagline")).to_contain_text("The second version.", timeout=30_000)
+    wait_until(lambda: former not in page.evaluate(CACHES), 10, page, "the old files are deleted")
+    expect(first.get("status")).to_have_text(re.compile("loading|ready"), timeout=60_000)
