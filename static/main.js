@@ -23,6 +23,9 @@ import { mountShare } from './ui/share.js';
 import { mountStatus } from './ui/status.js';
 import { showNoGpu } from './ui/support.js';
 
+// Before anything is begun, or taken from the address, that a reload would end.
+if (await isolate()) await new Promise(() => {});
+
 const studio = new Studio();
 
 mountMessages();
@@ -51,10 +54,8 @@ addEventListener('beforeunload', (event) => {
   if (isRunning()) event.preventDefault();
 });
 
-const [isReloading, support] = await Promise.all([isolate(), checkGpu()]);
-if (isReloading) {
-  // Nothing is begun that the reload would end.
-} else if (support.ok) {
+const support = await checkGpu();
+if (support.ok) {
   if (support.isFallback) update({ gpuText: 'software adapter (slow)' });
   studio.start();
   loadFirstModel(studio);

@@ -6,7 +6,7 @@ import { isRunning, state, update, watch } from '../store.js';
 import { showNotice } from './notices.js';
 
 const TEXT = {
-  ready: 'A new version of LoRA Lab is ready. It starts when you reload; text that you pasted is not kept.',
+  ready: 'A new version of LoRA Lab is ready. It starts when you reload; text that you pasted is kept only where you asked for it.',
   reload: 'Reload',
   running: 'A new version of LoRA Lab is ready. It waits for the end of this run: reload then.',
 };

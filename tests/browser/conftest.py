@@ -27,6 +27,7 @@ from playwright.sync_api import (
 from playwright.sync_api import Error as PlaywrightError
 
 from build import DIST, make_server
+from tests.browser.plain_host import PlainHost
 from tests.browser.studio import RECORDER, Studio
 from tests.tiny_model import make_tiny_gguf
 from tools.checks import find_browser
@@ -230,3 +231,18 @@ def tiny(shared: tuple[Studio, Watched], site: Site) -> Iterator[Studio]:
     studio, watched = shared
     yield studio
     watched.assert_clean(site)
+
+
+@pytest.fixture
+def host(dist: Path, tmp_path: Path, tiny_gguf: bytes) -> Iterator[PlainHost]:
+    host = PlainHost(dist, tmp_path, tiny_gguf)
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A context in which the page may keep itself."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield watch(context)
+    context.close()

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import Watched, watch
-from tests.browser.studio import Studio, wait_kept, wait_until
-from tools.assemble import make_manifest
-from tools.precache import make_precache
+from tests.browser.conftest import Watched
+from tests.browser.plain_host import SUB_PATH, PlainHost, open_and_keep
+from tests.browser.studio import Studio, wait_until
 
-SUB_PATH = "people/someone/lab"
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
 CACHES = """async () => {
   const found = {};
@@ -28,81 +18,6 @@ CACHES = """async () => {
   }
   return found;
 }"""
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """A host that knows of no headers, as a bare `python -m http.server`."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-class PlainHost:
-    """A copy of dist/ below a sub-path, served without isolation headers.
-
-    Attributes:
-        folder: The files, links to those of dist/ until they are replaced.
-        url: Address of the page.
-    """
-
-    def __init__(self, dist: Path, root: Path, model: bytes) -> None:
-        self.folder = root / SUB_PATH
-        for path in dist.rglob("*"):
-            if path.is_file() and path.parent.name != "models":
-                link = self.folder / path.relative_to(dist)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(path)
-        (self.folder / "models").mkdir()
-        (self.folder / "models/tiny.gguf").write_bytes(model)
-        self.release()
-        self.server = ThreadingHTTPServer(
-            ("127.0.0.1", 0), partial(QuietHandler, directory=str(root))
-        )
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        self.url = f"http://localhost:{self.server.server_address[1]}/{SUB_PATH}/"
-
-    def write(self, name: str, text: str) -> None:
-        """Replace a file of this copy."""
-        (self.folder / name).unlink(missing_ok=True)
-        (self.folder / name).write_text(text, encoding="utf-8")
-
-    def release(self) -> None:
-        """Describe the files as they are now, as the build does."""
-        for name in ("manifest.json", "precache.js"):
-            (self.folder / name).unlink(missing_ok=True)
-        manifest = make_manifest(self.folder)
-        text = json.dumps(manifest)
-        self.write("manifest.json", text)
-        self.write("precache.js", make_precache(manifest, text.encode()))
-
-    def stop(self) -> None:
-        """Go away."""
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def host(dist: Path, tmp_path: Path, tiny_gguf: bytes) -> Iterator[PlainHost]:
-    host = PlainHost(dist, tmp_path, tiny_gguf)
-    yield host
-    host.stop()
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    """A context in which the page may keep itself."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    yield watch(context)
-    context.close()
-
-
-def open_and_keep(context: BrowserContext, host: PlainHost) -> Studio:
-    """Visit for the first time and wait until all of the page is kept."""
-    studio = Studio(context.new_page())
-    studio.open(host.url, model="models/tiny.gguf")
-    studio.wait_status("ready")
-    wait_kept(studio.page)
-    return studio
 
 
 def test_a_plain_host_under_a_sub_path_then_no_network(watched: Watched, host: PlainHost) -> None:

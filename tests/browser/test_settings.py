@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import Site, Watched, watch
+from tests.browser.conftest import Site, Watched, new_context, watch
 from tests.browser.studio import Studio, wait_until
 
 TEXT = "Ostrimere keeps the light. " * 3
@@ -24,7 +24,7 @@ KEPT = """async () => {
 @pytest.fixture
 def visits(browser: Browser, site: Site) -> Iterator[Watched]:
     """A browser context: what it keeps, it keeps from page to page."""
-    watched = watch(browser.new_context())
+    watched = watch(new_context(browser))
     yield watched
     watched.context.close()
     watched.assert_clean(site)
@@ -89,7 +89,7 @@ def test_a_link_carries_settings_and_no_text(visits: Watched, browser: Browser, 
     assert link == f"{site.url}#settings=rank:7,packing:dual,epochs:2,steps:"
     expect(sender.page.locator("#share-note")).to_contain_text("no text")
 
-    receiving = watch(browser.new_context())
+    receiving = watch(new_context(browser))
     site.requests.clear()
     receiver = visit(receiving.context, site)
     receiver.change_settings(rank=2)
