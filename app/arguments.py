@@ -82,11 +82,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="text, Markdown, CSV or JSON lines files, UTF-8",
     )
-    parser.add_argument("--adapter", type=Path, help="PEFT adapter to start from")
+    parser.add_argument("--adapter", type=Path, help="PEFT adapter or packed file to start from")
     parser.add_argument(
         "--config", type=Path, help="settings, as JSON or .toml; options given here win over it"
     )
-    _add_settings(parser, LoraConfig, ("rank", "alpha"))
+    _add_settings(parser, LoraConfig, ("rank", "alpha", "adapter_bits"))
     rslora = LoraConfig.__dataclass_fields__["use_rslora"].metadata["help"]
     parser.add_argument(
         "--rslora",
@@ -160,14 +160,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_eval(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("--text", type=Path, required=True, help="UTF-8 text file")
-    parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
+    parser.add_argument("--adapter", type=Path, help="PEFT adapter or packed file to apply")
     _add_settings(parser, TrainConfig, ("max_seq_len",))
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("--prompt", required=True, help="what to answer or continue")
-    parser.add_argument("--adapter", type=Path, help="PEFT adapter to apply")
+    parser.add_argument("--adapter", type=Path, help="PEFT adapter or packed file to apply")
     parser.add_argument("--raw", action="store_true", help="continue the prompt as it stands")
     _add_settings(
         parser,

@@ -248,7 +248,7 @@ async def _train(options: argparse.Namespace) -> None:
         result = await course.run(control)
     finally:
         # Whatever ends the run, what was learned so far is kept.
-        tensors = await adapter.tensors()
+        tensors = await adapter.effective_tensors()
         write_adapter_dir(options.out, tensors, adapter.lora, model.config, model.base_name)
         write_record(options.out, course.record(asked.files, result))
     trainer.destroy()

@@ -12,6 +12,7 @@ from reprlib import repr as shown
 from typing import Any
 
 from app.config import (
+    ADAPTER_BITS,
     PACKINGS,
     LoraConfig,
     ModelConfig,
@@ -171,7 +172,10 @@ async def read_run(
     tensors = None
     if adapter is not None and checkpoint is not None:
         with problems.gathered():
+            asked_bits = lora.adapter_bits
             tensors, lora = read_adapter_dir(adapter, checkpoint.config)
+            if lora.adapter_bits == 32 and asked_bits in ADAPTER_BITS:
+                lora = replace(lora, adapter_bits=asked_bits)
     problems.raise_if_any()
     assert checkpoint is not None
     assert documents is not None

@@ -9,9 +9,11 @@ from typing import Any
 from app.config import LoraConfig
 from app.errors import AdapterError
 from app.io.adapter import (
+    PACKED_NAME,
     adapter_config_json,
     adapter_from_bytes,
     adapter_to_safetensors,
+    packed_adapter_bytes,
     parse_config_bytes,
 )
 from app.models.loader import Model
@@ -113,7 +115,7 @@ class AdapterDesk:
         return info
 
     async def export(self) -> Message:
-        """Return the PEFT files of the current adapter.
+        """Return the PEFT files of the current adapter, and the packed one where it has one.
 
         Raises:
             AdapterError: there is none, or it holds values that are not finite.
@@ -122,7 +124,10 @@ class AdapterDesk:
         self._is_saved = True
         lora, base_name = self._naming()
         config = json.dumps(adapter_config_json(lora, base_name), indent=2) + "\n"
-        return {"bytes": data, "filename": FILENAME, "config": config}
+        message: Message = {"bytes": data, "filename": FILENAME, "config": config}
+        if lora.adapter_bits < 32:
+            message |= {"packed": await self._packed_bytes(), "packed_filename": PACKED_NAME}
+        return message
 
     def _naming(self) -> tuple[LoraConfig, str]:
         if self.current is None or self._model is None:
@@ -133,8 +138,15 @@ class AdapterDesk:
         lora, base_name = self._naming()
         assert self.current is not None
         assert self._model is not None
-        tensors = await self.current.tensors()
+        tensors = await self.current.effective_tensors()
         return adapter_to_safetensors(tensors, lora, self._model.config, base_name)
+
+    async def _packed_bytes(self) -> bytes:
+        lora, base_name = self._naming()
+        assert self.current is not None
+        assert self._model is not None
+        tensors = await self.current.effective_tensors()
+        return packed_adapter_bytes(tensors, lora, self._model.config, base_name)
 
     def _set_info(self, info: AdapterInfo) -> None:
         self._info = info
@@ -147,6 +159,7 @@ class AdapterDesk:
         return {
             "rank": lora.rank,
             "alpha": lora.alpha,
+            "bits": lora.adapter_bits,
             "num_parameters": per_layer * lora.rank * config.num_hidden_layers,
         }
 

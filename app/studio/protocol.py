@@ -251,6 +251,7 @@ class AdapterInfo:
 
     rank: int
     alpha: float
+    bits: int
     num_parameters: int
     origin: Literal["trained", "loaded"]
     name: str

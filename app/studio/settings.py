@@ -7,6 +7,7 @@ from dataclasses import Field, fields, replace
 from typing import Any
 
 from app.config import (
+    ADAPTER_BITS,
     CHECKPOINTINGS,
     CURRICULA,
     OPTIMIZERS,
@@ -37,6 +38,7 @@ LABELS = {
     "schedule": "Schedule",
     "warmup_steps": "Warm-up steps",
     "use_rslora": "Rank-stabilised scale",
+    "adapter_bits": "Bits of the adapter",
     "rank_schedule": "Rank schedule",
     "lora_plus_ratio": "Learning rate of B over A",
     "optimizer": "Optimizer",
@@ -56,6 +58,7 @@ LABELS = {
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "adapter_bits": tuple(map(str, ADAPTER_BITS)),
     "schedule": SCHEDULES,
     "rank_schedule": RANK_SCHEDULES,
     "optimizer": OPTIMIZERS,

@@ -22,6 +22,16 @@ export async function downloadAdapter(studio) {
 }
 
 /** @param {Studio} studio */
+async function downloadPacked(studio) {
+  try {
+    const { packed, packed_filename: filename } = await studio.request('export-adapter');
+    saveFile(new Blob([packed], { type: 'application/octet-stream' }), filename);
+  } catch (error) {
+    showFailure(error);
+  }
+}
+
+/** @param {Studio} studio */
 async function downloadConfig(studio) {
   try {
     const { config } = await studio.request('export-adapter');
@@ -34,10 +44,10 @@ async function downloadConfig(studio) {
 /**
  * Load an adapter; the one in use stays until the new one has been found good.
  * @param {Studio} studio
- * @param {File[]} files a .safetensors and perhaps its adapter_config.json
+ * @param {File[]} files a .safetensors and perhaps its adapter_config.json, or a packed .lorabits
  */
 export async function loadAdapter(studio, files) {
-  const weights = files.find((file) => file.name.toLowerCase().endsWith('.safetensors')) ?? files[0];
+  const weights = files.find((file) => /\.(safetensors|lorabits)$/i.test(file.name)) ?? files[0];
   const config = files.find((file) => file !== weights && file.name.toLowerCase().endsWith('.json')) ?? null;
   if (!weights) return;
   clearError();
@@ -53,7 +63,8 @@ export async function loadAdapter(studio, files) {
 function describe() {
   const { adapter } = state;
   if (!adapter) return 'No adapter yet';
-  const size = `rank ${adapter.rank}, ${formatParameters(adapter.num_parameters)} parameters`;
+  const width = adapter.bits < 32 ? ` in ${adapter.bits} ${adapter.bits === 1 ? 'bit' : 'bits'}` : '';
+  const size = `rank ${adapter.rank}, ${formatParameters(adapter.num_parameters)} parameters${width}`;
   if (adapter.origin === 'loaded') return `Loaded ${adapter.name} (${size})`;
   return `Trained ${formatCount(adapter.steps)} ${adapter.steps === 1 ? 'step' : 'steps'} (${size})`;
 }
@@ -67,6 +78,7 @@ export function mountAdapter(studio) {
   });
   button('adapter-download').addEventListener('click', () => void downloadAdapter(studio));
   button('adapter-config').addEventListener('click', () => void downloadConfig(studio));
+  button('adapter-packed').addEventListener('click', () => void downloadPacked(studio));
   button('adapter-previous').addEventListener('click', () => {
     if (previous) saveFile(new Blob([previous.bytes], { type: 'application/octet-stream' }), previous.filename);
   });
@@ -81,6 +93,8 @@ export function mountAdapter(studio) {
     const busy = state.status === 'training' || state.status === 'generating';
     button('adapter-download').disabled = state.adapter === null || busy;
     button('adapter-config').disabled = button('adapter-download').disabled;
+    button('adapter-packed').disabled = button('adapter-download').disabled;
+    button('adapter-packed').hidden = (state.adapter?.bits ?? 32) === 32;
     chooser.disabled = state.model === null || busy || state.status === 'paused';
     element('adapter-drop').classList.toggle('disabled', chooser.disabled);
   });
