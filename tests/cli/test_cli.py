@@ -86,6 +86,20 @@ def test_train_eval_chat(folder: Path) -> None:
     assert 1 <= len(answer["token_ids"]) <= 5
 
 
+def test_low_bit_adapters_go_on_from_their_packed_file(folder: Path) -> None:
+    *steps, _ = train(folder, "bits", "--steps", "4", "--adapter-bits", "1")
+    packed = folder / "bits" / "adapter_model.lorabits"
+    asked = ("--text", folder / "text.txt", "--max-seq-len", "16")
+    losses = [
+        lines("eval", "--model", folder / "tiny.gguf", *asked, "--adapter", path)[0]["loss"]
+        for path in (packed, folder / "bits")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    *again, _ = train(folder, "more", "--steps", "4", "--adapter", str(packed))
+    assert again[0]["loss"] < steps[0]["loss"]
+    assert (folder / "more" / "adapter_model.lorabits").stat().st_size == packed.stat().st_size
+
+
 def test_plan_foretells_the_run(folder: Path) -> None:
     files = ("--model", folder / "tiny.gguf", "--corpus", folder / "text.txt")
     settings = ("--max-seq-len", "32", "--micro-batch-size", "4", "--steps", "5")

@@ -12,6 +12,7 @@ from app.config import TARGET_MODULES, LoraConfig
 from app.errors import AdapterError
 from app.io.adapter import read_adapter_dir, write_adapter_dir
 from tests.io.test_adapter import LORA, MODEL, make_tensors
+from tests.io.test_packed_adapter import rounded
 
 pytestmark = [pytest.mark.peft, pytest.mark.filterwarnings("ignore")]
 
@@ -45,7 +46,9 @@ def deltas(model: Any, name: str = "default") -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("lora", [LORA, LoraConfig(3, 7.5, ("q_proj", "down_proj"))])
+@pytest.mark.parametrize(
+    "lora", [LORA, LoraConfig(3, 7.5, ("q_proj", "down_proj")), LoraConfig(4, 8, adapter_bits=1)]
+)
 def test_peft_loads_ours_with_no_missing_or_unexpected_key(
     tmp_path: Path, base: Any, lora: LoraConfig
 ) -> None:
@@ -53,6 +56,8 @@ def test_peft_loads_ours_with_no_missing_or_unexpected_key(
     from peft.utils import load_peft_weights, set_peft_model_state_dict
 
     tensors = make_tensors(lora)
+    if lora.adapter_bits < 32:
+        tensors = rounded(tensors, lora.adapter_bits)
     write_adapter_dir(tmp_path, tensors, lora, MODEL, "base")
     with warnings.catch_warnings():
         # PEFT only warns where keys are missing; here that fails.

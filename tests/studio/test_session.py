@@ -196,6 +196,27 @@ def test_the_adapter_comes_back_from_its_file_with_the_same_answer(
     run(story())
 
 
+def test_a_low_bit_adapter_comes_back_from_its_packed_file(loaded: Page) -> None:
+    async def story() -> None:
+        await loaded.train(steps=12, learning_rate=0.02, adapter_bits="2")
+        assert loaded.events("adapter")[-1]["adapter"]["bits"] == 2
+        assert loaded.events("plan")[-1]["settings"]["adapter_bits"] == 2
+        tuned = await loaded.chat(QUESTION, use_lora=True)
+        exported = await loaded.ask("export-adapter")
+        assert len(exported["packed"]) < len(exported["bytes"]) / 4
+        for name, data, bits in (
+            (exported["filename"], exported["bytes"], 32),
+            (exported["packed_filename"], exported["packed"], 2),
+        ):
+            file = MemorySource(data, name)
+            info = await loaded.ask("import-adapter", file=file, name=name, config=None)
+            assert info["bits"] == bits
+            assert (await loaded.chat(QUESTION, use_lora=True))["text"] == tuned["text"]
+        assert "packed" in await loaded.ask("export-adapter")
+
+    run(story())
+
+
 def test_switching_in_mid_conversation_answers_from_the_same_history(loaded: Page) -> None:
     async def story() -> None:
         await loaded.train(steps=12, learning_rate=0.02)
