@@ -2,7 +2,7 @@
 
 Each layer's stacked projections have one segment for A and one for B, as in the flat array of
 values, starting at multiples of 256 bytes. A scale belongs to one rank of one module: to a row
-of A and to a column of B. docs/decisions/0010-low-bit-adapters.md says why.
+of A and to a column of B. docs/decisions/0011-low-bit-adapters.md says why.
 """
 
 from __future__ import annotations
