@@ -6,6 +6,7 @@ import { checkGpu } from './gpu-check.js';
 import { isolate } from './offline/register.js';
 import { isRunning, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter.js';
+import { mountAwake } from './ui/awake.js';
 import { mountChart } from './ui/chart.js';
 import { mountChat } from './ui/chat.js';
 import { mountCorpus, useCorpusFiles } from './ui/corpus.js';
@@ -22,6 +23,7 @@ import { mountRunFacts } from './ui/run-facts.js';
 import { mountShare } from './ui/share.js';
 import { mountStatus } from './ui/status.js';
 import { showNoGpu } from './ui/support.js';
+import { waitForTurn } from './ui/tabs.js';
 
 // Before anything is begun, or taken from the address, that a reload would end.
 if (await isolate()) await new Promise(() => {});
@@ -48,6 +50,7 @@ mountDrops({
   adapter: (files) => void loadAdapter(studio, files),
 });
 mountOffline();
+mountAwake();
 mountChart().catch(() => showError('The chart could not be fetched: training works without it. Reload the page to try again.'));
 
 addEventListener('beforeunload', (event) => {
@@ -56,7 +59,8 @@ addEventListener('beforeunload', (event) => {
 
 const support = await checkGpu();
 if (support.ok) {
-  if (support.isFallback) update({ gpuText: 'software adapter (slow)' });
+  await waitForTurn();
+  update({ gpuText: support.isFallback ? 'software adapter (slow)' : 'looking…' });
   studio.start();
   loadFirstModel(studio);
 } else {

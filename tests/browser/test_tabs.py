@@ -1,0 +1,67 @@
+"""One tab at a time, and a run that nobody may put to sleep."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Watched
+from tests.browser.plain_host import PlainHost, open_and_keep
+from tests.browser.studio import Studio
+
+TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
+
+# A screen lock that is counted, and a computer that runs on battery.
+STUBS = """
+globalThis.screens = [];
+const request = async () => {
+  const lock = new EventTarget();
+  lock.held = true;
+  lock.release = async () => { lock.held = false; lock.dispatchEvent(new Event('release')); };
+  screens.push(lock);
+  return lock;
+};
+Object.defineProperty(navigator, 'wakeLock', { value: { request } });
+navigator.getBattery = async () => ({ charging: false });
+"""
+LOCKS = """async () => {
+  const { held, pending } = await navigator.locks.query();
+  return [held, pending].map((locks) => locks.filter(({ name }) => name.endsWith(' training')).length);
+}"""  # noqa: E501
+
+
+def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> None:
+    watched.context.add_init_script(STUBS)
+    studio = open_and_keep(watched.context, host)
+    studio.paste(TEXT)
+    studio.wait_counted()
+    studio.change_settings(steps=5000, max_seq_len=32, micro_batch_size=1)
+    studio.train()
+    studio.wait_steps(1)
+    page = studio.page
+    assert page.evaluate("screens.map((lock) => lock.held)") == [True]
+    expect(studio.get("notice-battery")).to_contain_text("Energy Saver")
+    # The service worker waits for what the page holds: such a page is not frozen.
+    assert page.evaluate(LOCKS) == [1, 1]
+    page.evaluate("() => { const now = Date.now; Date.now = () => now() + 720_000; }")
+    expect(studio.get("notice-gap")).to_contain_text("12 min", timeout=30_000)
+    # The browser takes the screen back while a tab is hidden.
+    page.evaluate("screens[0].release()")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert page.evaluate("screens.map((lock) => lock.held)") == [False, True]
+    studio.get("stop").click()
+    studio.wait_status("ready")
+    expect(studio.get("notice-battery")).to_have_count(0)
+    assert page.evaluate("screens.map((lock) => lock.held)") == [False, False]
+    assert page.evaluate(LOCKS)[0] == 0
+    assert not watched.faults
+
+    # A second tab waits, and takes over when the first is closed.
+    second = Studio(watched.context.new_page())
+    second.page.goto(f"{host.url}#model=models/tiny.gguf")
+    expect(second.get("notice-tabs")).to_contain_text("already open", timeout=30_000)
+    expect(second.get("train")).to_be_disabled()
+    assert not second.page.workers
+    page.close(run_before_unload=False)
+    second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
+    second.wait_status("ready")
+    expect(second.get("notice-tabs")).to_have_count(0)
