@@ -7,6 +7,9 @@ const WORKING = `lora-lab ${BASE}`;
 /** Held while it trains, with the service worker waiting for it. */
 export const TRAINING = `lora-lab ${BASE} training`;
 
+/** A page that is just being reloaded lets go within that time. */
+const PATIENCE_MS = 2_500;
+
 const forEver = () => new Promise(() => {});
 
 /**
@@ -16,11 +19,12 @@ const forEver = () => new Promise(() => {});
 export function claim() {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {
-    const asked = navigator.locks.request(WORKING, { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
-      return lock && forEver();
+    const asked = navigator.locks.request(WORKING, { signal: AbortSignal.timeout(PATIENCE_MS) }, () => {
+      resolve(true);
+      return forEver();
     });
-    asked.catch(() => resolve(true)); // storage is switched off: nothing to fight over
+    // Any other failure: storage is switched off, and there is nothing to fight over.
+    asked.catch((error) => resolve(error.name !== 'TimeoutError'));
   });
 }
 

@@ -55,6 +55,11 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     assert page.evaluate(LOCKS)[0] == 0
     assert not watched.faults
 
+    # A page that is reloaded is no second tab.
+    page.reload()
+    studio.wait_status("ready")
+    expect(studio.get("notice-tabs")).to_have_count(0)
+
     # A second tab waits, and takes over when the first is closed.
     second = Studio(watched.context.new_page())
     second.page.goto(f"{host.url}#model=models/tiny.gguf")
