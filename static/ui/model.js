@@ -3,6 +3,7 @@
 
 import { state, update, watch } from '../store.js';
 import { button, byId, element, input, make, setProgress, setText } from './dom.js';
+import { describeRate } from './download-rate.js';
 import { folderName, modelParts } from './folders.js';
 import { formatBytes, formatCount, formatParameters } from './format.js';
 import { clearError, showError, showFailure } from './messages.js';
@@ -106,7 +107,8 @@ function describe() {
     const share = progress.total_bytes ? progress.loaded_bytes / progress.total_bytes : null;
     const verb = progress.stage === 'download' ? 'Fetching' : 'To the GPU:';
     const size = progress.total_bytes ? ` of ${formatBytes(progress.total_bytes)}` : '';
-    return { text: `${verb} ${formatBytes(progress.loaded_bytes)}${size}`, fraction: share };
+    const rate = progress.stage === 'download' ? describeRate(progress.loaded_bytes, progress.total_bytes) : '';
+    return { text: `${verb} ${formatBytes(progress.loaded_bytes)}${size}${rate}`, fraction: share };
   }
   if (model) {
     const parts = [`${formatParameters(model.num_parameters)} parameters`, `${model.num_layers} layers`,
