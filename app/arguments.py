@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
+    _add_model(parser, default=argparse.SUPPRESS)
     parser.add_argument(
         "--corpus",
         type=Path,
@@ -146,12 +146,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser, *, default: str = "none") -> None:
+    """Add what every command that loads a model takes; a file may say what has no default."""
     parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
     parser.add_argument(
         "--quantize",
-        choices=QUANTIZATIONS,
-        default="none",
+        choices=QUANTIZATIONS if default == "none" else None,
+        metavar=f"{{{','.join(QUANTIZATIONS)}}}",
+        default=default,
         help="what F32, F16 and BF16 weights of the projections become while they are loaded; "
         "embedding and head then become INT8 (default: none, they are kept)",
     )

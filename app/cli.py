@@ -15,10 +15,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from app.arguments import build_parser, given_settings
-from app.config import GenerationConfig, LoraConfig, TrainConfig
+from app.config import QUANTIZATIONS, GenerationConfig, LoraConfig, TrainConfig
 from app.errors import ConfigError, Problems, StudioError
 from app.generate.generator import Generator
 from app.gpu.device import Device
@@ -181,6 +182,10 @@ async def _read_run(
     if options.config is not None:
         with problems.gathered():
             values = read_settings_file(options.config)
+    options.quantize = getattr(options, "quantize", values.pop("quantize", "none"))
+    if options.quantize not in QUANTIZATIONS:
+        allowed = ", ".join(QUANTIZATIONS)
+        problems.add(f"quantize is {shown(options.quantize)}: choose from {allowed}")
     if "epochs" in given and "steps" not in given:
         values.pop("steps", None)  # who asks for epochs does not want the file's steps
     if resumed is not None:  # what is not said is what it was
@@ -225,7 +230,8 @@ async def _train(options: argparse.Namespace) -> None:
             lora = await choose_rank(model, lora, windows, config)
             output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
-    write_settings_file(options.out, settings_values(asked.lora, config))
+    values = settings_values(asked.lora, config) | {"quantize": options.quantize}
+    write_settings_file(options.out, values)
     trainer = Trainer(model, adapter, windows, config)
     output.progress(describe_dataset(dataset))
     output.progress(
@@ -283,13 +289,13 @@ async def _plan(options: argparse.Namespace) -> None:
 
 async def _preview(options: argparse.Namespace) -> None:
     asked = await _read_run(options)
-    shown = preview_of(asked.dataset, asked.files, asked.checkpoint.make_tokenizer())
+    found = preview_of(asked.dataset, asked.files, asked.checkpoint.make_tokenizer())
     text = [
         describe_dataset(asked.dataset),
         *describe_repeats(repeats_of(asked.files)),
-        *describe_windows(shown.windows),
+        *describe_windows(found.windows),
     ]
-    _Output(is_json=options.json).result(asdict(shown), "\n".join(text))
+    _Output(is_json=options.json).result(asdict(found), "\n".join(text))
 
 
 async def _eval(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -79,14 +80,22 @@ def test_settings_last_and_the_text_only_if_asked(visits: Watched, site: Site) -
     assert setting(fourth.page, "rank") == "4"
 
 
-def test_a_link_carries_settings_and_no_text(visits: Watched, browser: Browser, site: Site) -> None:
+def test_a_link_carries_settings_and_no_text(
+    visits: Watched, browser: Browser, site: Site, tiny_gguf: bytes
+) -> None:
     sender = visit(visits.context, site)
+    sender.load_model(tiny_gguf)
     sender.paste(TEXT)
     sender.change_settings(rank=7, packing="dual", epochs=2)
+    planned = sender.page.locator("#plan-steps")  # the device is measured before the first plan
+    expect(planned).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
     sender.get("plan-open").click()
     sender.get("plan-share").click()
     link = sender.get("share-link").input_value()
-    assert link == f"{site.url}#settings=rank:7,packing:dual,epochs:2,steps:"
+    assert link.startswith(f"{site.url}#settings=rank:7,alpha:")
+    for part in ("packing:dual", "epochs:2", "steps:", "seed:0", "optimizer:adamw"):
+        assert part in link.split("=")[1].split(",")
+    assert "Ostrimere" not in link
     expect(sender.page.locator("#share-note")).to_contain_text("no text")
 
     receiving = watch(new_context(browser))

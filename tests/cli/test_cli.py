@@ -139,12 +139,15 @@ def test_same_seed_same_losses_and_a_run_goes_on_from_its_adapter(folder: Path) 
 
 def test_settings_from_a_file_and_a_run_repeated_from_what_it_wrote(folder: Path) -> None:
     config = folder / "run.json"
-    config.write_text('{"r": 2, "lora_alpha": 4, "steps": 9, "seed": 7, "packing": "dual"}')
+    config.write_text(
+        '{"r": 2, "lora_alpha": 4, "steps": 9, "seed": 7, "packing": "dual", "quantize": "int4"}'
+    )
     first = train(folder, "from-file", "--config", str(config), "--steps", "3", "--rslora")
     assert len(first) == 4  # an option wins over the file
     written = json.loads((folder / "from-file" / "settings.json").read_text())
     assert (written["rank"], written["steps"], written["use_rslora"]) == (2, 3, True)
     assert (written["packing"], written["max_seq_len"]) == ("dual", 16)
+    assert written["quantize"] == "int4"
     again = lines(
         *("train", "--model", folder / "tiny.gguf", "--corpus", folder / "text.txt"),
         *("--out", folder / "repeated", "--config", folder / "from-file" / "settings.json"),
@@ -168,7 +171,9 @@ def test_a_corpus_is_previewed_without_a_device(folder: Path) -> None:
 
 def test_all_that_is_wrong_is_one_line_before_the_model_is_touched(folder: Path) -> None:
     config = folder / "wrong.json"
-    config.write_text('{"rank": 0, "learning_rate": "fast", "ranks": 3, "eval_fraction": 1}')
+    config.write_text(
+        '{"rank": 0, "learning_rate": "fast", "ranks": 3, "eval_fraction": 1, "quantize": "int3"}'
+    )
     (folder / "nothing.txt").write_bytes(b"")
     done = run(
         *("train", "--model", folder / "tiny.gguf", "--corpus", folder / "nothing.txt"),
@@ -182,6 +187,7 @@ def test_all_that_is_wrong_is_one_line_before_the_model_is_touched(folder: Path)
     for words in (
         "unknown option --colour",
         "nowhere",
+        "quantize is 'int3': choose from none, int4, ",
         "unknown setting 'ranks': choose from adapter_bits, alpha,",
         "rank is 0: give a whole number from 1 to 256",
         "alpha is nan: give a number above 0",
