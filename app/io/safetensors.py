@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +146,36 @@ def write_safetensors(
         header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": span}
         parts.append(raw)
         offset += len(raw)
+    return b"".join([_framed(header), *parts])
+
+
+def safetensors_header(
+    tensors: Iterable[tuple[str, Literal["F32", "F16"], tuple[int, ...]]],
+    metadata: Mapping[str, str],
+) -> bytes:
+    """Return what a file begins with; the tensors' bytes follow in the order given here.
+
+    Args:
+        tensors: (name, dtype, shape) of each.
+        metadata: Text by text.
+
+    Raises:
+        FormatError: metadata that is not text.
+    """
+    header: dict[str, Any] = {METADATA_KEY: _check_metadata(dict(metadata))} if metadata else {}
+    offset = 0
+    for name, dtype, shape in tensors:
+        span = [offset, offset + prod(shape) * _ITEM_BYTES[dtype]]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": span}
+        offset = span[1]
+    return _framed(header)
+
+
+def _framed(header: Mapping[str, Any]) -> bytes:
+    """Return a header as JSON behind its length, padded to eight bytes."""
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
-    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+    return len(text).to_bytes(8, "little") + text
 
 
 def _header_size(raw: bytes, file_size: int) -> int:

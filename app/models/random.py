@@ -95,6 +95,7 @@ class ByteTokenizer:
     bos_token_id: int | None = None
     eos_token_id: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    document: str = ""
 
     def encode(self, text: str) -> list[int]:
         """Return the bytes of `text`; half a surrogate pair counts as U+FFFD."""

@@ -37,6 +37,8 @@ class Tokenizer(Protocol):
     eos_token_id: int | None
     settings: Mapping[str, Any]
     """tokenizer.json without the vocabulary: what decides where a text may be cut."""
+    document: str
+    """tokenizer.json as text; "" of a tokenizer that is none of these."""
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`; half a surrogate pair counts as U+FFFD."""
@@ -154,6 +156,7 @@ class _NativeTokenizer:
         except Exception as error:  # the wheel raises bare Exception
             raise _refused(error) from error
         self.settings, self.bos_token_id, self.eos_token_id = settings, bos, eos
+        self.document = text
         self.vocab_size = self._tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
@@ -185,6 +188,7 @@ class _BrowserTokenizer:
         except JsException as error:
             raise _refused(error) from error
         self.settings, self.bos_token_id, self.eos_token_id = settings, bos, eos
+        self.document = text
         self.vocab_size = int(self._tokenizer.vocabSize)
 
     def encode(self, text: str) -> list[int]:
