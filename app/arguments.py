@@ -12,6 +12,8 @@ from app import __version__
 from app.config import (
     CHECKPOINTINGS,
     CURRICULA,
+    FULL_WEIGHTS,
+    MODES,
     OPTIMIZERS,
     PACKINGS,
     QUANTIZATIONS,
@@ -105,6 +107,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         ("packing", PACKINGS),
         ("curriculum", CURRICULA),
         ("gradient_checkpointing", CHECKPOINTINGS),
+        ("mode", MODES),
+        ("full_weights", FULL_WEIGHTS),
     ):
         field = TrainConfig.__dataclass_fields__[name]
         parser.add_argument(
@@ -138,6 +142,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     prompt = TrainConfig.__dataclass_fields__["sample_prompt"].metadata["help"]
     parser.add_argument("--sample-prompt", metavar="TEXT", default=argparse.SUPPRESS, help=prompt)
+    parser.add_argument(
+        "--confirm-full",
+        action="store_true",
+        help="begin with --mode full although the device is slower than advised; without it the "
+        "time and the memory that it takes are told",
+    )
     parser.add_argument(
         "--resume",
         type=Path,

@@ -12,7 +12,7 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from reprlib import repr as shown
@@ -32,6 +32,7 @@ from app.nn.adapter import Adapter
 from app.plan.bench import SHAPES, run_bench
 from app.plan.bench_table import TextTable
 from app.plan.bench_tuning import BenchTuning
+from app.plan.full import check_full_settings
 from app.plan.overview import overview
 from app.plan.probe import collect_info
 from app.plan.report import text_of
@@ -39,6 +40,7 @@ from app.plan.run_input import RunInput, read_run, settings_values
 from app.plan.tuning_cache import FileStore
 from app.plan.tuning_policy import settle_tuning
 from app.runs.course import Course, Parts, check_course
+from app.runs.full import run_full
 from app.runs.identity import RunIdentity
 from app.runs.native import checkpoints_in, printing, read_resumed
 from app.runs.record import write_record
@@ -54,6 +56,7 @@ from app.text.preview import (
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
+from app.train.records import StepRecord
 from app.train.trainer import Trainer
 
 RUNS = ("train", "plan", "preview")
@@ -218,7 +221,12 @@ async def _train(options: argparse.Namespace) -> None:
         raise StudioError(f"cannot write to {options.out}: {error.strerror}") from error
     for line in describe_repeats(repeats_of(asked.files)):
         output.progress(line)
+    if config.mode == "full":
+        check_full_settings(config, has_adapter=asked.adapter is not None or resumed is not None)
     model = await _open_model(options, output, may_measure=True)
+    if config.mode == "full":
+        await _train_all(options, output, model, asked)
+        return
     identity = await RunIdentity.of(model, dataset, lora, config)
     if resumed is not None:
         adapter = Adapter(model.config, model.device, check_resumable(resumed, identity))
@@ -276,6 +284,31 @@ async def _train(options: argparse.Namespace) -> None:
         done |= course.before()
     write_record(options.out, course.record(asked.files, result))
     output.result(done, f"done: adapter in {options.out}, loss {result.final_loss:.4f}")
+
+
+async def _train_all(
+    options: argparse.Namespace, output: _Output, model: Model, asked: RunInput
+) -> None:
+    """Train all weights; write the whole model."""
+
+    def begin(takes: str, num_steps: int) -> Callable[[StepRecord], None]:
+        write_settings_file(options.out, settings_values(asked.lora, asked.config))
+        output.progress(describe_dataset(asked.dataset))
+        output.progress(takes)
+        return printing(output.result, output.progress, num_steps).on_step
+
+    control = RunControl()
+    signal.signal(signal.SIGINT, lambda *_: control.stop())
+    done = await run_full(
+        model,
+        asked.dataset,
+        asked.config,
+        options.out,
+        is_confirmed=options.confirm_full,
+        on_begin=begin,
+        control=control,
+    )
+    output.result(done, f"done: model in {options.out}, loss {done['loss']:.4f}")
 
 
 async def _plan(options: argparse.Namespace) -> None:

@@ -39,6 +39,9 @@ Quantization = Literal["none", "int4", "int4-symmetric", "nf4"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int4", "int4-symmetric", "nf4")
 """What becomes of F32, F16 and BF16 weights while a model is loaded."""
 
+Mode = Literal["adapter", "full"]
+MODES: tuple[Mode, ...] = ("adapter", "full")
+
 FullWeights = Literal["f16", "f32", "int4"]
 FULL_WEIGHTS: tuple[FullWeights, ...] = ("f16", "f32", "int4")
 """What all weights are stored in while they are trained."""
@@ -250,6 +253,10 @@ class TrainConfig(_Checked):
     lora_plus_ratio: float = setting(
         1.0, "Learning rate of B over that of A; LoRA+ takes about 16, 1 is off."
     )
+    mode: Mode = setting("adapter", "full trains all weights of the model itself, no adapter.")
+    full_weights: FullWeights = setting(
+        "f16", "What full keeps the weights in: f32 is exact, f16 half as large, int4 smallest."
+    )
     gradient_checkpointing: Checkpointing = setting(
         "auto",
         "Recompute each layer in the backward: much less memory, a third more time. auto does "
@@ -306,6 +313,8 @@ class TrainConfig(_Checked):
             ("rank_schedule", RANK_SCHEDULES),
             ("optimizer", OPTIMIZERS),
             ("packing", PACKINGS),
+            ("mode", MODES),
+            ("full_weights", FULL_WEIGHTS),
             ("curriculum", CURRICULA),
             ("gradient_checkpointing", CHECKPOINTINGS),
         )

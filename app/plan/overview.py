@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.errors import ConfigError
 from app.models.loader import Model
 from app.plan.advice import FREE_SETTINGS
 from app.plan.calibrate import calibrate
+from app.plan.full import FullMode
 from app.plan.modes import AdapterMode, RunSettings
-from app.plan.planner import Planner, preferred
+from app.plan.planner import ModePlan, Planner, preferred
 from app.plan.probe import measure_speed
-from app.plan.report import FULL_UNAVAILABLE, report_of
+from app.plan.report import UnavailableMode, report_of
 from app.plan.run_input import RunInput
 from app.text.dataset import Dataset, make_dataset
 
@@ -44,8 +46,22 @@ async def overview(
     if is_calibrated and not plan.is_refused:
         planner.speed = await calibrate(model, plan, speed, asked.adapter)
         plan = planner.plan(settings, FREE_SETTINGS)
-    is_selected = preferred([plan]).is_feasible
+    full = _full(Planner(FullMode(model), model.device, cut, speed), settings)
+    fastest = preferred([plan, full] if isinstance(full, ModePlan) else [plan])
     return [
-        report_of(plan, model.device, planner.speed, is_selected=is_selected),
-        report_of(FULL_UNAVAILABLE, model.device, planner.speed, is_selected=False),
+        report_of(
+            item,
+            model.device,
+            planner.speed,
+            is_selected=item is fastest and fastest.is_feasible,
+        )
+        for item in (plan, full)
     ]
+
+
+def _full(planner: Planner, settings: RunSettings) -> ModePlan | UnavailableMode:
+    """Return the plan of training all weights, or why there is none."""
+    try:
+        return planner.plan(settings, FREE_SETTINGS)
+    except ConfigError as error:
+        return UnavailableMode("full", str(error))

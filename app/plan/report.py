@@ -22,7 +22,9 @@ class UnavailableMode:
     reason: str
 
 
-FULL_UNAVAILABLE = UnavailableMode("full", "Training all weights is not part of this version.")
+FULL_UNAVAILABLE = UnavailableMode(
+    "full", "Training all weights is for the command line so far: train --mode full."
+)
 
 
 def report_of(

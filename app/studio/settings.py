@@ -76,7 +76,10 @@ ANSWER = GenerationConfig(temperature=0.0)
 GENERATION_NAMES = tuple(name for name in GenerationConfig.names() if name != "stop_token_ids")
 """What a person sets of an answer; where it ends is the model's affair."""
 NATIVE = frozenset(
-    ("eval_every", "early_stop_patience", "sample_every", "sample_prompt", "checkpoint_every")
+    (
+        *("eval_every", "early_stop_patience", "sample_every", "sample_prompt"),
+        *("checkpoint_every", "mode", "full_weights"),
+    )
 )
 """Settings of the command line that the page does not offer."""
 

@@ -84,6 +84,21 @@ def test_gradients_against_peft() -> None:
             assert_close(gradient, expected, TWIN_VS_TRANSFORMERS, name)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_gradients_of_all_weights_against_transformers(*, tied: bool) -> None:
+    torch = pytest.importorskip("torch")
+    model, decoder = _torch_model(tied=tied)
+    expected_loss = model(torch.from_numpy(TOKENS), labels=torch.from_numpy(TOKENS)).loss
+    expected_loss.backward()
+    targets = np.concatenate([TOKENS[:, 1:], np.full((2, 1), -100)], axis=1)
+    loss, gradients = decoder.loss_and_weight_gradients(TOKENS, targets)
+    assert loss == pytest.approx(expected_loss.item(), rel=1e-5)
+    parameters = dict(model.named_parameters())
+    assert parameters.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert_close(gradient, parameters[name].grad.numpy(), TWIN_VS_TRANSFORMERS, name)
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("max_norm", [0.5, 1e3])
 def test_adamw_and_clipping_against_torch(weight_decay: float, max_norm: float) -> None:

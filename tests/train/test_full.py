@@ -64,7 +64,7 @@ def train(
     """Prepare, run and take down one training run."""
     made = into or Run()
     device = own.device
-    trainer = FullTrainer(own.model, windows, TrainConfig(**set), weights)
+    trainer = FullTrainer(own.model, windows, TrainConfig(full_weights=weights, **set))
     before, loaded_bytes = device.allocated_bytes, own.model.weights_bytes
     made.plan_bytes = trainer.plan.new_bytes
     parts = trainer.plan.parts()
@@ -177,7 +177,9 @@ def test_rounding_follows_the_seed(device: Device, weights: FullWeights) -> None
 
 
 def test_a_run_that_diverges_ends_and_keeps_finite_weights(own: Tiny) -> None:
-    trainer = FullTrainer(own.model, windows_of(own, 48, 12), TrainConfig(steps=9), "f32")
+    trainer = FullTrainer(
+        own.model, windows_of(own, 48, 12), TrainConfig(steps=9, full_weights="f32")
+    )
     trainer.learning_rate_at = lambda step: 1e30
     run(trainer.prepare())
     records: list[StepRecord] = []
@@ -192,4 +194,4 @@ def test_a_run_that_diverges_ends_and_keeps_finite_weights(own: Tiny) -> None:
 @pytest.mark.parametrize("own", [F32], indirect=True, ids=str)
 def test_int4_wants_an_int4_model(own: Tiny) -> None:
     with pytest.raises(ConfigError, match=r"0\.qkv is f32: load a Q4_0 or Q4_1 model"):
-        FullTrainer(own.model, windows_of(own, 24, 12), TrainConfig(), "int4")
+        FullTrainer(own.model, windows_of(own, 24, 12), TrainConfig(full_weights="int4"))

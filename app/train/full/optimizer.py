@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from app.config import OptimizerName
 from app.gpu.graph import Graph, Tensor
+from app.gpu.memory import padded
 from app.nn.trainable import TrainableWeights, TrainedMatrix
 from app.ops.apply import apply_f32, apply_to_matrix
 from app.ops.delta import (
@@ -77,6 +78,14 @@ class FullOptimizer:
             apply_to_matrix(graph, update, matrix.matrix, matrix.gradient, key=key)
         adamw_delta(graph, update, trained.gain_gradients, self._gain_moments)
         apply_f32(graph, update, trained.gains, trained.gain_gradients)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the moments or means and their maps."""
+        states = [*self._moments, self._gain_moments]
+        tensors = [part for state in states for part in vars(state).values()]
+        storages = {part.storage for part in tensors if isinstance(part, Tensor)}
+        return sum(padded(storage.size_bytes) for storage in storages)
 
     def initial_values(self) -> list[tuple[Tensor, npt.NDArray[Any]]]:
         """Return what must be written before the first update."""

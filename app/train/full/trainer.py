@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.config import FullWeights, TrainConfig
+from app.config import TrainConfig
 from app.gpu.budget import MemoryBudget
 from app.gpu.graph import Tensor
 from app.gpu.memory import Allocation, build_programs
@@ -26,7 +26,6 @@ class FullTrainer(RunLoop):
             the form they are trained in.
         windows: As `RunLoop`; so are attributes and errors.
         config: Settings; those of the adapter mean nothing here.
-        weights: What the weights are stored in while they are trained.
     """
 
     def __init__(
@@ -34,7 +33,6 @@ class FullTrainer(RunLoop):
         model: Model,
         windows: Windows,
         config: TrainConfig,
-        weights: FullWeights = "f16",
     ) -> None:
         super().__init__(model, windows, config)
         self._recorded = record_full_training(
@@ -42,7 +40,7 @@ class FullTrainer(RunLoop):
             micro_batch_size=self._micro_batch_size,
             seq_len=self._seq_len,
             optimizer=config.optimizer,
-            weights=weights,
+            weights=config.full_weights,
             is_packed=windows.is_packed,
             seed=config.seed,
             gradient_checkpointing=config.gradient_checkpointing,

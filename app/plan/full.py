@@ -1,0 +1,146 @@
+"""Training of all weights, laid out and weighed: what it takes, and whether it may be begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.config import TrainConfig
+from app.errors import ConfigError, OutOfGpuMemoryError
+from app.gpu.budget import MemoryBudget, format_bytes
+from app.models.loader import Model
+from app.plan.advice import format_duration
+from app.plan.modes import KEPT_OUTLINES, Outline, RunSettings
+from app.plan.planner import ModePlan
+from app.plan.work import ModeName, training_flops_per_token
+from app.text.windows import Windows
+from app.train.full.record import FullGraphs, record_full_training
+from app.train.step import check_context
+
+ADVISED_GFLOPS = 8000.0
+"""Measured speed from which training all weights of a small model needs no confirmation."""
+
+
+class FullMode:
+    """All weights of the model itself."""
+
+    name: ModeName = "full"
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._kept: dict[tuple[Any, ...], Outline] = {}
+
+    def outline(self, settings: RunSettings, windows: Windows) -> Outline:
+        """Record a step; the same question is answered from memory.
+
+        Raises:
+            ConfigError: windows longer than the model's context, or int4 of a model that is not.
+        """
+        check_context(self._model, windows)
+        train = settings.train
+        shape = min(train.micro_batch_size, windows.num_windows), int(windows.lengths.max())
+        budget = MemoryBudget.of(self._model.device, train.device_memory_gb)
+        key = (
+            *(*shape, train.optimizer, train.full_weights, train.gradient_checkpointing),
+            *(windows.is_packed, budget),
+        )
+        if key not in self._kept:
+            self._kept[key] = self._outline(train, shape, windows.is_packed, budget)
+            while len(self._kept) > KEPT_OUTLINES:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]
+
+    def _outline(
+        self, train: TrainConfig, shape: tuple[int, int], is_packed: bool, budget: MemoryBudget
+    ) -> Outline:
+        model, (count, seq_len) = self._model, shape
+        graphs = record_full_training(
+            model,
+            micro_batch_size=count,
+            seq_len=seq_len,
+            optimizer=train.optimizer,
+            weights=train.full_weights,
+            is_packed=is_packed,
+            gradient_checkpointing=train.gradient_checkpointing,
+            budget_bytes=budget.memory_bytes,
+            must_fit=False,
+        )
+        kept, recomputed = (
+            training_flops_per_token(model.config, seq_len, mode="full", is_checkpointing=is_on)
+            for is_on in (False, True)
+        )
+        return Outline(
+            graphs.plan,
+            recomputed if graphs.is_checkpointing else kept,
+            len(graphs.micro_batch.nodes),
+            graphs.trained.num_parameters,
+            graphs.is_checkpointing,
+            graphs.optimizer.state_bytes,
+            recomputed / kept - 1,
+            _update_bytes(graphs),
+        )
+
+
+def _update_bytes(graphs: FullGraphs) -> float:
+    """Return what the bindings of all dispatches of an update come to."""
+    return float(sum(t.size_bytes for node in graphs.update.nodes for t in node.bindings))
+
+
+def check_full_run(plan: ModePlan, model: Model, gflops: float, *, is_confirmed: bool) -> str:
+    """Return what a run takes, as a sentence, if it may be begun.
+
+    Args:
+        plan: The run with exactly its settings.
+        model: What is to be trained.
+        gflops: Measured speed of products on the device, 1e9 operations a second.
+        is_confirmed: The person has read what it takes and wants it.
+
+    Raises:
+        OutOfGpuMemoryError: it does not fit; names what it needs by part and what there is.
+        ConfigError: the device is slower than advised and nothing is confirmed; names time,
+            memory and how to confirm.
+    """
+    train = plan.settings.train
+    parts = plan.outline.memory.parts()
+    by_part = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
+    if not plan.is_feasible:
+        raise OutOfGpuMemoryError(
+            f"training all {plan.outline.num_trained:,} weights in {train.full_weights} with "
+            f"{train.optimizer} cannot fit: {plan.misfit} ({by_part}). Use a smaller window or "
+            "batch, full_weights f16 or int4, optimizer adam8bit or adafactor, a smaller model, or "
+            "an adapter; where the device has more, say so with device_memory_gb"
+        )
+    low, high = format_duration(plan.time.low), format_duration(plan.time.high)
+    takes = (
+        f"training all {plan.outline.num_trained:,} weights takes "
+        f"{format_bytes(plan.total_bytes)} ({by_part}) and about "
+        f"{format_duration(plan.time.seconds)} ({low} to {high}) for {plan.num_steps} steps"
+    )
+    if gflops < ADVISED_GFLOPS and not is_confirmed:
+        raise ConfigError(
+            f"{takes}: {model.device.info.name} was measured at {gflops / 1000:.3g} TFLOP/s, and "
+            f"at least {ADVISED_GFLOPS / 1000:.0f} are advised. Add --confirm-full to do it all "
+            "the same, or train an adapter"
+        )
+    return takes
+
+
+def check_full_settings(config: TrainConfig, *, has_adapter: bool) -> None:
+    """Refuse what full training has no use for, all at once.
+
+    Raises:
+        ConfigError: an adapter to start from, or something that accompanies an adapter's run.
+    """
+    wrong = [
+        name
+        for name in ("eval_every", "early_stop_patience", "sample_every", "checkpoint_every")
+        if getattr(config, name)
+    ]
+    if has_adapter:
+        wrong.append("adapter")
+    if config.rank_schedule != "fixed":
+        wrong.append("rank_schedule")
+    if wrong:
+        raise ConfigError(
+            f"{', '.join(wrong)} cannot be used where all weights are trained: leave "
+            f"{'it' if len(wrong) == 1 else 'them'} out, or choose mode adapter"
+        )
