@@ -32,7 +32,8 @@ def format_bytes(size_bytes: float) -> str:
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= size:
             value = size_bytes / size
-            return f"{value:.2f} {unit}" if unit == "GB" else f"{value:.0f} {unit}"
+            digits = 2 if unit == "GB" else int(value < 10)
+            return f"{value:.{digits}f} {unit}"
     return f"{size_bytes:.0f} B"
 
 
@@ -68,7 +69,8 @@ class MemoryBudget:
         buffer_bytes = min(limits.max_buffer_bytes, limits.max_binding_bytes)
         if device_memory_gb is not None:
             size = int(device_memory_gb * 1e9)
-            return cls(size, buffer_bytes, False, name, f"You said {format_bytes(size)}.")
+            source = f"You said that {format_bytes(size)} are there for a run."
+            return cls(size, buffer_bytes, False, name, source)
         if limits.memory_bytes:
             size = limits.memory_bytes
             source = (

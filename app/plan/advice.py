@@ -101,7 +101,8 @@ def memory_advice(plan: ModePlan, fitting: ModePlan | None, budget: MemoryBudget
     }
     if "rank" in changed:
         changed["alpha"] = fitting.settings.lora.alpha
-    return Advice(text, f"{_words(changed)}: {format_bytes(fitting.total_bytes)}", changed)
+    size = format_bytes(fitting.total_bytes)
+    return Advice(text, f"Make it fit: {_words(changed)} ({size})", changed)
 
 
 def slow_advice(plan: ModePlan) -> Advice | None:
@@ -129,7 +130,7 @@ def _words(settings: Mapping[str, Any]) -> str:
         "gradient_checkpointing": "recompute activations",
         "rank": f"rank {settings.get('rank')}",
     }
-    return _capital(", ".join(text for name, text in words.items() if name in settings))
+    return ", ".join(text for name, text in words.items() if name in settings)
 
 
 def _capital(text: str) -> str:

@@ -72,10 +72,13 @@ class RunLayout:
         plan, device, speed = self.plan, self.planner.device, self.planner.speed
         memory, evaluation = plan.outline.memory, plan.dataset.evaluation
         parts = {str(name): size for name, size in memory.parts().items() if size}
+        problem = ""
+        if plan.is_refused:
+            problem = plan.warnings[0].text if plan.warnings else plan.misfit
         return PlanEvent(
             settings=settings_values(self.lora, self.config),
             suggested=settings_values(self.suggested.lora, self.suggested.train),
-            problem=plan.warnings[0].text if plan.is_refused else "",
+            problem=problem,
             num_steps=plan.num_steps,
             num_tokens=self.windows.num_tokens,
             num_eval_tokens=evaluation.num_tokens if evaluation else 0,

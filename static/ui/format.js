@@ -54,6 +54,19 @@ export function formatEta(seconds) {
   return formatDuration(seconds < 10 ? Math.ceil(seconds) : seconds).replace('.0 s', ' s');
 }
 
+/**
+ * A time that was estimated, no finer than that.
+ * @param {number} seconds
+ */
+export function formatRough(seconds) {
+  if (seconds < 1) return '< 1 s';
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${String(minutes % 60).padStart(2, '0')} min` : `${Math.round(hours / 24)} days`;
+}
+
 /** @param {number} value */
 export function formatSmall(value) {
   if (value === 0) return '0';

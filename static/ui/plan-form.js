@@ -3,9 +3,8 @@
 
 import { state } from '../store.js';
 import { make } from './dom.js';
-import { formatBytes, formatCount } from './format.js';
 
-/** @import {Field, Plan, Setting} from '../types.js' */
+/** @import {Field, Plan, Preset, Setting} from '../types.js' */
 
 /** @type {Record<string, string[]>} */
 const MODULES = {
@@ -86,6 +85,7 @@ export function showPlanIn(place, plan, edits) {
     const node = place.querySelector(`[data-setting="${field.name}"]`);
     if (!(node instanceof HTMLInputElement || node instanceof HTMLSelectElement) || node === document.activeElement) continue;
     const edited = Object.hasOwn(edits, field.name);
+    node.parentElement?.toggleAttribute('data-edited', edited);
     node.value = asText(edited ? edits[field.name] : (plan?.settings[field.name] ?? field.default));
     if (node instanceof HTMLInputElement) node.placeholder = field.optional ? (field.name === 'steps' ? 'by epochs' : 'not set') : asText(plan?.suggested[field.name] ?? field.default);
   }
@@ -93,38 +93,23 @@ export function showPlanIn(place, plan, edits) {
   if (keep instanceof HTMLInputElement) keep.disabled = state.adapter === null;
 }
 
-/** @type {Record<string, string>} */
-const PART_NAMES = {
-  weights: 'Model weights', adapter: 'Adapter', gradients: 'Gradients', optimizer: 'Optimizer and gradients',
-  activations: 'Activations', scratch: 'Working space', head: 'Head and loss', readback: 'Read-back',
-};
-
 /**
- * The two small tables beside the fields: the run in numbers, and every byte of memory.
+ * The presets as one choice.
  * @param {HTMLElement} place
- * @param {Plan|null} plan
- * @param {string} problem why there is none
+ * @param {Preset[]} presets
+ * @param {string} chosen
+ * @param {(name: string) => void} onPreset
  */
-export function renderParts(place, plan, problem) {
-  if (!plan || plan.problem) {
-    place.replaceChildren(make('p', { class: 'hint', text: problem || 'Add some text, and this run is laid out here: steps, tokens, and GPU memory to the byte.' }));
-    return;
-  }
-  /** @param {string} name @param {string} value */
-  const row = (name, value) => make('tr', {}, make('th', { scope: 'row', text: name }), make('td', { text: value }));
-  const run = [
-    row('Tokens to learn from', formatCount(plan.num_tokens)),
-    row('Kept for evaluation', formatCount(plan.num_eval_tokens)),
-    row('Tokens in a step', formatCount(plan.tokens_per_step)),
-    row('Windows filled with text', `${Math.round(100 * plan.occupancy)} %`),
-    row('Steps', formatCount(plan.num_steps)),
-  ];
-  const parts = Object.entries(plan.bytes).map(([name, bytes]) => {
-    const label = PART_NAMES[name] ?? name.replaceAll('_', ' ');
-    return row(label.charAt(0).toUpperCase() + label.slice(1), formatBytes(bytes));
+export function buildPresets(place, presets, chosen, onPreset) {
+  const help = make('p', { class: 'hint', id: 'preset-help', text: presets.find(({ name }) => name === chosen)?.help ?? '' });
+  const choices = presets.map(({ name, label, help: words }) => {
+    const radio = make('input', { type: 'radio', name: 'preset', id: `preset-${name}`, value: name, 'aria-describedby': 'preset-help' });
+    radio.checked = name === chosen;
+    radio.addEventListener('change', () => {
+      help.textContent = words;
+      onPreset(name);
+    });
+    return make('label', { class: 'segment', for: `preset-${name}` }, radio, make('span', { text: label }));
   });
-  const optimizer = Object.keys(plan.bytes).indexOf('optimizer');
-  if (optimizer >= 0) parts.splice(optimizer + 1, 0, row('of which its state', formatBytes(plan.optimizer_state_bytes)));
-  parts.push(row('Total', formatBytes(plan.total_bytes)));
-  place.replaceChildren(make('h3', { text: 'This run' }), make('table', {}, ...run), make('h3', { text: 'GPU memory, exactly' }), make('table', {}, ...parts));
+  place.replaceChildren(make('legend', { class: 'sr', text: 'How far to go' }), make('div', { class: 'segments' }, ...choices), help);
 }

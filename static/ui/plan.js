@@ -6,16 +6,18 @@ import { isRunning, state, update, watch } from '../store.js';
 import { currentCorpus } from './corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from './dom.js';
 import { formatBytes, formatCount, formatEta } from './format.js';
-import { buildFields, renderParts, showPlanIn } from './plan-form.js';
+import { buildFields, buildPresets, showPlanIn } from './plan-form.js';
+import { renderAdvice, renderModes, renderNumbers } from './plan-modes.js';
 
 /** @import {Studio} from '../api.js' */
 /** @import {Plan, Setting} from '../types.js' */
 
 let keepAdapter = false;
+let preset = 'balanced';
 let planning = 0;
 
 /** What a run is asked for: the same words go to `plan`, `train` and `evaluate`. */
-export const runRequest = () => ({ corpus: currentCorpus(), edits: state.edits, keep_adapter: keepAdapter && state.adapter !== null });
+export const runRequest = () => ({ corpus: currentCorpus(), edits: state.edits, preset, keep_adapter: keepAdapter && state.adapter !== null });
 
 /** @param {Studio} studio */
 async function plan(studio) {
@@ -41,6 +43,17 @@ export function mountPlan(studio) {
   const dialog = byId('plan-dialog', HTMLDialogElement);
   const replan = debounce(200, () => void plan(studio));
 
+  /** @param {Record<string, Setting>} settings */
+  const put = (settings) => update({ edits: { ...state.edits, ...settings } });
+  const showPresets = () => buildPresets(element('plan-presets'), state.presets, preset, (name) => {
+    preset = name;
+    // A preset sets everything anew; what the device has does not change with it.
+    const memory = state.edits['device_memory_gb'];
+    update({ edits: memory === undefined ? {} : { device_memory_gb: memory } });
+    replan();
+  });
+
+  watch(['presets'], showPresets);
   watch(['fields', 'supported'], () => {
     buildFields(element('plan-fields'), {
       /** @param {string} name @param {Setting|undefined} value */
@@ -66,14 +79,22 @@ export function mountPlan(studio) {
     setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatEta(value) : `≈ ${formatEta(value)}`));
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
+    element('plan-eta').title = current?.modes.find((mode) => mode.selected)?.time_basis ?? '';
     setText(element('plan-note'), state.planProblem);
     showPlanIn(element('plan-fields'), current, state.edits);
-    renderParts(element('plan-parts'), current, state.planProblem);
+  });
+  watch(['plan', 'planProblem'], () => {
+    renderModes(element('plan-modes'), state.plan, state.planProblem, (mode) => put({ mode }));
+    renderAdvice(element('plan-advice'), state.plan, put);
+    renderNumbers(element('plan-parts'), state.plan);
+    element('plan-numbers').hidden = !state.plan;
   });
   watch(['corpusVersion', 'model', 'adapter', 'status', 'edits'], replan);
 
   button('plan-open').addEventListener('click', () => dialog.showModal());
   button('plan-reset').addEventListener('click', () => {
+    preset = 'balanced';
+    showPresets();
     update({ edits: {} });
   });
   byId('plan-form', HTMLFormElement).addEventListener('keydown', (event) => {

@@ -13,6 +13,7 @@ import { runRequest } from './plan.js';
 
 /** The time left follows the last steps of this run only, so that it is right after a pause. */
 const RATE_STEPS = 20;
+const CALIBRATION_STEPS = 3;
 
 let stopping = false;
 
@@ -44,10 +45,13 @@ async function train(studio) {
 }
 
 /** @param {Run} run @returns {number|null} seconds still to go */
-function timeLeft({ steps, numSteps, done }) {
+function timeLeft({ steps, numSteps, plan, done }) {
   const last = steps.at(-1);
   if (!last || done || !isRunning()) return null;
-  const recent = steps.slice(-RATE_STEPS);
+  // Until there are steps to go by, the plan knows better than the first one, which is slow.
+  if (steps.length < CALIBRATION_STEPS && plan) return (Math.max(0, numSteps - last.step) * plan.seconds) / plan.num_steps;
+  const recent = steps.slice(Math.max(1, steps.length - RATE_STEPS));
+  if (!recent.length) return null;
   const each = recent.reduce((sum, step) => sum + step.seconds, 0) / recent.length;
   return Math.max(0, numSteps - last.step) * each;
 }

@@ -129,6 +129,7 @@ class Studio:
     def change_settings(self, **settings: Any) -> None:
         """Type into the plan dialog as a person does."""
         self.get("plan-open").click()
+        self.page.locator("#plan-expert").evaluate("drawer => { drawer.open = true; }")
         for name, value in settings.items():
             field = self.page.locator(f"#setting-{name}")
             if field.evaluate("e => e.tagName") == "SELECT":

@@ -38,7 +38,7 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
         packing="best-fit", max_seq_len=128, steps=2, eval_fraction=0, rank_schedule="progressive"
     )
     expect(tiny.page.locator("#plan-parts")).to_contain_text("Windows filled with text")
-    expect(tiny.page.locator("#plan-parts")).to_contain_text("of which its state")
+    expect(tiny.page.locator("#plan-parts")).to_contain_text("optimizer’s state")
     tiny.get("preview-open").click()
     dialog = tiny.get("preview-dialog")
     expect(dialog).to_contain_text("5 documents")

@@ -1,0 +1,100 @@
+"""The plan dialog: what is compared, what is offered, and that settings shown are settings run."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.studio import Studio
+
+pytestmark = pytest.mark.browser
+
+TEXT = "The keeper of the lamp wrote the weather in a book, and the boat came with bread. " * 40
+
+
+def open_plan(studio: Studio) -> Locator:
+    studio.get("plan-open").click()
+    return studio.page.locator("#plan-dialog")
+
+
+def done(studio: Studio) -> None:
+    studio.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
+
+
+def card(studio: Studio, mode: str) -> Locator:
+    return studio.page.locator(f'.mode[data-mode="{mode}"]')
+
+
+def selected(studio: Studio) -> dict[str, Any]:
+    """Return what the worker last said of the selected mode, asked for or told in a run."""
+    plans = studio.page.evaluate(
+        "() => lab.events.map(e => e.result ?? e).filter(e => e.modes).map(e => e.modes)"
+    )
+    return next(mode for mode in plans[-1] if mode["selected"])
+
+
+def test_compare_choose_mend_and_run(tiny: Studio) -> None:
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    # the first plan measures the device
+    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
+    dialog = open_plan(tiny)
+
+    # Side by side, the part sums on the screen, and whence the figures come.
+    expect(card(tiny, "adapter").get_by_role("radio")).to_be_checked()
+    expect(card(tiny, "adapter")).to_contain_text(re.compile(r"Fits.*Activations", re.DOTALL))
+    expect(card(tiny, "full")).to_contain_text(re.compile(r"Not available|GPU memory"))
+    expect(dialog).to_contain_text("quick measurement of this device")
+    assert tiny.number("plan-memory") == selected(tiny)["bytes"]["total"]
+
+    # A preset changes what is suggested, by keyboard too.
+    tiny.page.locator("#preset-balanced").focus()
+    steps = tiny.page.locator("#plan-steps").get_attribute("data-value") or ""
+    assert steps
+    tiny.page.keyboard.press("ArrowLeft")
+    expect(tiny.page.locator("#preset-help")).to_contain_text("A minute")
+    expect(tiny.page.locator("#plan-steps")).not_to_have_attribute("data-value", steps)
+    tiny.page.keyboard.press("ArrowRight")
+    expect(tiny.page.locator("#plan-steps")).to_have_attribute("data-value", steps)
+    done(tiny)
+
+    # What cannot fit says so, and one click mends it: into the settings that are then run.
+    limit = 0.0012  # 256 tokens at once take twice as much
+    wanted = {"max_seq_len": 64, "micro_batch_size": 4, "gradient_checkpointing": "off", "steps": 4}
+    tiny.change_settings(**wanted, device_memory_gb=limit)
+    dialog = open_plan(tiny)
+    expect(card(tiny, "adapter")).to_contain_text("Does not fit")
+    dialog.get_by_role("button", name="Make it fit").click()
+    expect(card(tiny, "adapter")).to_contain_text("Fits")
+    expect(dialog.locator(".warning")).to_have_count(0)
+    planned = selected(tiny)
+    assert planned["bytes"]["total"] <= limit * 1e9
+    for name in ("max_seq_len", "micro_batch_size", "gradient_accumulation_steps", "rank"):
+        shown = tiny.page.locator(f"#setting-{name}").input_value()
+        assert shown == str(planned["settings"][name]), name
+    done(tiny)
+    tiny.train_to_end()
+    ran = selected(tiny)
+    assert ran["settings"] == planned["settings"]
+    assert ran["bytes"] == planned["bytes"]
+    assert ran["basis"] == "calibration"  # four steps were made, three of them counted
+    dialog = open_plan(tiny)
+    expect(dialog).to_contain_text("From real steps")
+    tiny.page.locator("#plan-reset").click()
+    done(tiny)
+
+
+def test_more_than_half_an_hour_is_warned_of(tiny: Studio) -> None:
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    tiny.change_settings(steps=100_000_000)
+    dialog = open_plan(tiny)
+    expect(dialog.locator(".warning")).to_contain_text("more than half an hour")
+    dialog.get_by_role("button", name="Stop after").click()
+    expect(dialog.locator(".warning")).to_have_count(0)
+    assert tiny.number("plan-eta") <= 1800
+    tiny.page.locator("#plan-reset").click()
+    done(tiny)
