@@ -21,6 +21,7 @@ import { mountRemember } from './ui/remember.js';
 import { mountRun } from './ui/run.js';
 import { mountRunFacts } from './ui/run-facts.js';
 import { mountShare } from './ui/share.js';
+import { mountShelf } from './ui/shelf.js';
 import { mountStatus } from './ui/status.js';
 import { showNoGpu } from './ui/support.js';
 import { waitForTurn } from './ui/tabs.js';
@@ -42,6 +43,7 @@ mountRemember();
 mountShare(studio);
 mountEvaluate(studio);
 mountAdapter(studio);
+mountShelf(studio);
 mountChat(studio);
 mountDrops({
   corpus: useCorpusFiles,

@@ -26,6 +26,7 @@
  * @property {string} planProblem why no run can be planned, '' where one can
  * @property {Run|null} run
  * @property {Adapter|null} adapter
+ * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
  * @property {boolean} useLora
  * @property {boolean} compare answers come side by side
  * @property {number|null} allocatedBytes
@@ -39,7 +40,7 @@
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', run: null,
-  adapter: null, useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
+  adapter: null, shelf: [], useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 
 /** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */

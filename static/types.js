@@ -42,8 +42,8 @@
  * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
  *   done: TrainDone|null, failed: boolean}} Run
  *
- * @typedef {{rank: number, alpha: number, bits: number, num_parameters: number, origin: 'trained'|'loaded',
- *   name: string, steps: number}} Adapter
+ * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
+ *   origin: 'trained'|'loaded', name: string, steps: number, strength: number}} Adapter
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
  * @typedef {{base: Score, lora: Score|null, held_out: boolean, shortened: boolean, stopped: boolean}} Evaluation
  *

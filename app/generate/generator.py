@@ -22,6 +22,12 @@ from app.nn.adapter import Adapter
 
 StopReason = Literal["stop", "length", "stopped"]
 
+Applied = tuple[Adapter | None, float]
+"""An adapter and its strength; the base is (None, 1.0)."""
+
+MAX_ADAPTERS = 2
+"""Adapters whose passes are kept recorded, so that two can answer side by side."""
+
 
 @dataclass(frozen=True)
 class GenerationResult:
@@ -46,7 +52,7 @@ class Generator:
 
     Base and adapter have recorded passes of their own: without an adapter nothing low-rank is
     computed at all, so the base answers to the last bit as if there had never been one. They
-    share one cache, which is refilled when the adapter or its parameters change.
+    share one cache, which is refilled when the adapter, its strength or its parameters change.
 
     Args:
         model: What answers.
@@ -68,7 +74,7 @@ class Generator:
             )
             for _ in range(config.num_hidden_layers)
         )
-        self._passes: dict[Adapter | None, Passes] = {}
+        self._passes: dict[Applied, Passes] = {}
         try:
             for pair in self._caches:
                 for tensor in pair:
@@ -79,7 +85,7 @@ class Generator:
             self.destroy()
             raise
         self._cached: list[int] = []
-        self._cached_for: tuple[Adapter | None, int] = (None, 0)
+        self._cached_for: tuple[Applied, int] = ((None, 1.0), 0)
 
     async def generate(
         self,
@@ -87,6 +93,7 @@ class Generator:
         config: GenerationConfig,
         *,
         adapter: Adapter | None = None,
+        strength: float = 1.0,
         on_token: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> GenerationResult:
@@ -96,6 +103,8 @@ class Generator:
             token_ids: The prompt; what it shares with the last call is not computed again.
             config: Sampling, length and stop tokens.
             adapter: Applied where given.
+            strength: Factor of its scale; 1 is the adapter as it was trained, and with 0 the
+                base answers as if there were none, to the last bit.
             on_token: Called with each new token as it comes.
             should_stop: Asked before each token.
 
@@ -112,9 +121,12 @@ class Generator:
                 f"the prompt has {len(prompt)} tokens but a context holds {self.max_context}, "
                 "answer included: start a new conversation or shorten it"
             )
-        passes = await self._passes_of(adapter)
+        if strength == 0:
+            adapter = None
+        applied = (adapter, strength if adapter else 1.0)
+        passes = await self._passes_of(applied)
         started = time.perf_counter()
-        logits = await self._prefill(passes, prompt, adapter, should_stop)
+        logits = await self._prefill(passes, prompt, applied, should_stop)
         prefilled = time.perf_counter()
         sampler = Sampler(config)
         new: list[int] = []
@@ -143,11 +155,12 @@ class Generator:
         self,
         passes: Passes,
         prompt: list[int],
-        adapter: Adapter | None,
+        applied: Applied,
         should_stop: Callable[[], bool],
     ) -> NDArray[np.float32] | None:
         """Bring the cache up to the prompt; return the logits of its last token."""
-        version = (adapter, adapter.version if adapter else 0)
+        adapter = applied[0]
+        version = (applied, adapter.version if adapter else 0)
         if version != self._cached_for:
             self._cached, self._cached_for = [], version
         shared = 0
@@ -167,21 +180,26 @@ class Generator:
             await asyncio.sleep(0)
         return logits
 
-    async def _passes_of(self, adapter: Adapter | None) -> Passes:
-        """Return the passes for an adapter, recording them on first use."""
-        if adapter not in self._passes:
-            for other in [key for key in self._passes if key is not None]:
-                if adapter is not None:
-                    self._passes.pop(other).destroy()
-            self._passes[adapter] = await Passes.create(self._model, adapter, self._caches)
-        return self._passes[adapter]
+    async def _passes_of(self, applied: Applied) -> Passes:
+        """Return the passes for an adapter, recording them on first use.
+
+        Those of the last two stay, so that two adapters can answer in turn.
+        """
+        passes = self._passes.pop(applied, None)
+        if passes is None:
+            with_adapter = [key for key in self._passes if key[0] is not None]
+            if applied[0] is not None and len(with_adapter) >= MAX_ADAPTERS:
+                self._passes.pop(with_adapter[0]).destroy()
+            passes = await Passes.create(self._model, applied[0], self._caches, applied[1])
+        self._passes[applied] = passes  # the one used last stands last
+        return passes
 
     def forget(self, adapter: Adapter) -> None:
         """Free what was recorded for an adapter that goes away."""
-        if adapter in self._passes:
-            self._passes.pop(adapter).destroy()
-        if self._cached_for[0] is adapter:
-            self._cached, self._cached_for = [], (None, 0)
+        for applied in [key for key in self._passes if key[0] is adapter]:
+            self._passes.pop(applied).destroy()
+        if self._cached_for[0][0] is adapter:
+            self._cached, self._cached_for = [], ((None, 1.0), 0)
 
     def destroy(self) -> None:
         """Free caches and passes."""

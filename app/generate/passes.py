@@ -44,13 +44,15 @@ def tuning_of(model: Model) -> Tuning:
     return model.device.tuning.for_chat() if has_integers else model.device.tuning
 
 
-def record_pass(model: Model, adapter: Adapter | None, caches: KeyValueCache, rows: int) -> Pass:
+def record_pass(
+    model: Model, adapter: Adapter | None, caches: KeyValueCache, rows: int, strength: float = 1.0
+) -> Pass:
     """Record the forward of `rows` new tokens against the caches."""
     graph = Graph(f"generate {rows}", tuning_of(model))
     tokens = persistent("tokens", (rows,), "scratch", "u32")
     positions = persistent("positions", (rows,), "scratch", "u32")
     last_row = persistent("last row", (1,), "scratch", "u32")
-    decoder = Decoder(model.config, model.weights, adapter)
+    decoder = Decoder(model.config, model.weights, adapter, strength=strength)
     hidden = decoder.forward(graph, tokens, Sequences(1, positions), caches=caches)
     logits = persistent("logits", (1, model.weights.head.stride), "scratch")
     last = take_row(graph, hidden, last_row) if rows > 1 else hidden
@@ -70,14 +72,16 @@ class Passes:
         self._allocation = allocation
 
     @classmethod
-    async def create(cls, model: Model, adapter: Adapter | None, caches: KeyValueCache) -> Passes:
-        """Record, allocate and compile.
+    async def create(
+        cls, model: Model, adapter: Adapter | None, caches: KeyValueCache, strength: float = 1.0
+    ) -> Passes:
+        """Record, allocate and compile, with the adapter's scale times `strength`.
 
         Raises:
             OutOfGpuMemoryError: the device cannot hold the activations.
         """
         sizes = model.device.tuning.prefill_rows
-        passes = [record_pass(model, adapter, caches, rows) for rows in sizes]
+        passes = [record_pass(model, adapter, caches, rows, strength) for rows in sizes]
         graphs = [item.graph for item in passes]
         allocation = Allocation.create(model.device, plan_memory(graphs))
         try:

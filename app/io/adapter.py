@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from app.io.adapter_tensors import (
 from app.io.adapter_tensors import (
     adapter_from_bytes as peft_adapter_from_bytes,
 )
+from app.io.adapter_zip import CONFIG_NAME, WEIGHTS_NAME
+from app.io.model_card import model_card
 from app.io.packed_adapter import (
     SUFFIX,
     is_packed_adapter,
@@ -47,8 +48,6 @@ __all__ = [
     "write_adapter_dir",
 ]
 
-WEIGHTS_NAME = "adapter_model.safetensors"
-CONFIG_NAME = "adapter_config.json"
 PACKED_NAME = f"adapter_model{SUFFIX}"
 
 
@@ -132,36 +131,6 @@ def read_adapter_dir(path: Path, model: ModelConfig) -> tuple[AdapterTensors, Lo
     if config is None or alone:
         return adapter_from_bytes(data, None, model)
     return adapter_from_bytes(data, parse_config_bytes(config), model)
-
-
-def model_card(lora: LoraConfig, base_name: str) -> str:
-    """Return a short README.md for the adapter's folder or repository."""
-    # Only "owner/name" is a valid base_model on the Hub; free text would be refused there.
-    is_id = re.fullmatch(r"[\w.-]+/[\w.-]+", base_name) is not None
-    base_line = f"base_model: {base_name}\n" if is_id else ""
-    return f"""---
-library_name: peft
-pipeline_tag: text-generation
-{base_line}tags:
-- lora
----
-
-# LoRA adapter for {base_name}
-
-Trained with LoRA Lab, on device. Rank {lora.rank}, alpha {lora.alpha:g}, on
-{", ".join(lora.target_modules)}.
-
-```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
-
-base = AutoModelForCausalLM.from_pretrained({json.dumps(base_name)})
-model = PeftModel.from_pretrained(base, "path/to/this/folder")
-```
-
-The base was held in quantized form during training; on the unquantized base the adapter
-behaves almost, not exactly, the same.
-"""
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -79,6 +79,7 @@ class Decoder:
         weights: Its frozen weights.
         adapter: Adapter to apply; None runs the base.
         gradients: Flat array like the adapter's parameters, where gradients are added.
+        strength: Factor of the adapter's scale: 1 as it was trained.
         is_checkpointing: Keep only each layer's input and recompute the rest in the backward.
     """
 
@@ -89,8 +90,10 @@ class Decoder:
         adapter: Adapter | None = None,
         gradients: Tensor | None = None,
         *,
+        strength: float = 1.0,
         is_checkpointing: bool = False,
     ) -> None:
+        self._strength = strength
         self._config = config
         self._weights = weights
         self._adapter = adapter
@@ -151,7 +154,7 @@ class Decoder:
 
     def _projection(self, index: int, group: str) -> Projection:
         weight = self._weights.layers[index].projections[group]
-        return projection_of(weight, self._adapter, self._gradients, index, group)
+        return projection_of(weight, self._adapter, self._gradients, index, group, self._strength)
 
     def _layer(
         self,

@@ -38,15 +38,25 @@ class SavedProjection:
 
 
 def projection_of(
-    weight: Matrix, adapter: Adapter | None, gradients: Tensor | None, layer: int, group: str
+    weight: Matrix,
+    adapter: Adapter | None,
+    gradients: Tensor | None,
+    layer: int,
+    group: str,
+    strength: float = 1.0,
 ) -> Projection:
-    """Join a group's matrix with its part of the adapter and of the gradients."""
+    """Join a group's matrix with its part of the adapter and of the gradients.
+
+    `strength` multiplies the adapter's scale; times 1.0 leaves it as it is to the last bit.
+    """
     if adapter is None:
         return Projection(weight, None, None, 0.0)
     gradient = None
     if gradients is not None:
         gradient = adapter.layout.low_rank(gradients, layer, group)
-    return Projection(weight, adapter.low_rank(layer, group), gradient, adapter.lora.scaling)
+    return Projection(
+        weight, adapter.low_rank(layer, group), gradient, adapter.lora.scaling * strength
+    )
 
 
 def project(

@@ -1,39 +1,68 @@
-"""The adapter in use: trained, loaded, exported; never lost without having been offered."""
+"""The adapters on the shelf: trained, loaded, exported; none lost without having been offered."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from app.config import LoraConfig
+from app.config import is_number
 from app.errors import AdapterError
 from app.io.adapter import (
     PACKED_NAME,
     adapter_config_json,
     adapter_from_bytes,
     adapter_to_safetensors,
+    model_card,
     packed_adapter_bytes,
     parse_config_bytes,
 )
+from app.io.adapter_zip import CONFIG_NAME, WEIGHTS_NAME, unzip_adapter, zip_folder
+from app.io.model_card import TrainingFacts
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.studio.protocol import (
     AdapterEvent,
     AdapterInfo,
     AdapterReplacedEvent,
+    EditAdapterRequest,
+    ExportRequest,
     ImportRequest,
     Message,
 )
 
-FILENAME = "adapter_model.safetensors"
+FILENAME = WEIGHTS_NAME
 """What PEFT and everything after it look for in a folder."""
 
 MAX_ADAPTER_BYTES = 1_000_000_000
+MAX_ON_SHELF = 8
+"""Each takes room on the GPU; the oldest leaves when another comes, handed out if unsaved."""
+
+MAX_NAME_LENGTH = 80
+MAX_STRENGTH = 2.0
+
+
+@dataclass(eq=False)
+class _Shelved:
+    """An adapter on the GPU, and what is known of it.
+
+    Attributes:
+        snapshot: Its file as of `snapshot_version` of its parameters, for the day the device
+            goes away.
+    """
+
+    adapter: Adapter
+    info: AdapterInfo
+    is_saved: bool
+    snapshot: bytes | None = None
+    snapshot_version: int = -1
+    facts: TrainingFacts | None = None
 
 
 class AdapterDesk:
-    """Holds at most one adapter of one model."""
+    """Holds the adapters of one model, and which of them answers."""
 
     def __init__(
         self, post: Callable[[Any], None], on_drop: Callable[[Adapter], None] = lambda _: None
@@ -42,47 +71,78 @@ class AdapterDesk:
         self._post = post
         self._on_drop = on_drop
         self._model: Model | None = None
-        self._info: AdapterInfo | None = None
-        self._is_saved = True
-        self._snapshot: bytes | None = None
-        self.current: Adapter | None = None
+        self._shelf: list[_Shelved] = []
+        self._chosen: _Shelved | None = None
+        self._next_id = 1
+        self._num_runs = 0
 
-    async def use_model(self, model: Model) -> None:
-        """Begin with another model; an adapter that was never downloaded is handed out first."""
-        await self.offer_unsaved()
-        self._drop()
-        self._model = model
-        self._post(AdapterEvent(None))
+    @property
+    def current(self) -> Adapter | None:
+        """The adapter that answers, and that a run goes on from."""
+        return None if self._chosen is None else self._chosen.adapter
 
-    async def offer_unsaved(self) -> None:
-        """Hand the page the bytes of a trained adapter that is about to be replaced."""
-        if self.current is not None and not self._is_saved:
-            exported = await self._export_bytes()
-            self._post(AdapterReplacedEvent(exported, FILENAME))
-            self._is_saved = True
-
-    def replace(self, adapter: Adapter, *, steps: int) -> None:
-        """Make a freshly trained adapter the current one, freeing the one before."""
-        if adapter is not self.current:
-            self._drop()
-            self.current = adapter
-        self.note_training(steps)
-
-    def note_training(self, steps: int) -> None:
-        """The current adapter has been trained for `steps` updates in all."""
-        adapter = self.current
-        assert adapter is not None
-        self._is_saved = False
-        shape = self._shape(adapter)
-        self._set_info(AdapterInfo(**shape, origin="trained", name="", steps=steps))
+    @property
+    def strength(self) -> float:
+        """The strength of the adapter that answers."""
+        return 1.0 if self._chosen is None else self._chosen.info.strength
 
     @property
     def steps(self) -> int:
         """Updates that made the current adapter, as far as known."""
-        return 0 if self._info is None else self._info.steps
+        return 0 if self._chosen is None else self._chosen.info.steps
+
+    def holds(self, adapter: Adapter) -> bool:
+        """Whether an adapter is on the shelf."""
+        return any(item.adapter is adapter for item in self._shelf)
+
+    def find(self, adapter_id: Any) -> tuple[Adapter, float]:
+        """Return an adapter and its strength. Raises AdapterError where there is none."""
+        item = self._item(adapter_id)
+        return item.adapter, item.info.strength
+
+    async def use_model(self, model: Model) -> None:
+        """Begin with another model; adapters that were never downloaded are handed out first."""
+        await self.offer_unsaved()
+        self._clear()
+        self._model = model
+        self._tell()
+
+    async def offer_unsaved(self) -> None:
+        """Hand the page the bytes of trained adapters that are about to go."""
+        for item in self._shelf:
+            if not item.is_saved:
+                exported = await self._export_bytes(item)
+                self._post(AdapterReplacedEvent(exported, FILENAME))
+                item.is_saved = True
+
+    def replace(self, adapter: Adapter, *, steps: int) -> None:
+        """Say that an adapter has been trained for `steps` updates; a fresh one is now chosen."""
+        item = next((item for item in self._shelf if item.adapter is adapter), None)
+        if item is None:
+            self._make_room()
+            self._num_runs += 1
+            info = self._info(adapter, origin="trained", name=f"Run {self._num_runs}")
+            item = self._chosen = _Shelved(adapter, info, is_saved=False)
+            self._shelf.append(item)
+        item.is_saved = False
+        item.info = replace(item.info, origin="trained", steps=steps)
+        self._tell()
+
+    def note_run(self, adapter: Adapter, facts: TrainingFacts) -> None:
+        """Keep what a run was, for the model card."""
+        for item in self._shelf:
+            if item.adapter is adapter:
+                item.facts = facts
+
+    def note_evaluation(self, base: float, lora: float, measured_on: str) -> None:
+        """Keep the perplexities of the current adapter, for the model card."""
+        if self._chosen is not None and self._chosen.facts is not None and self.strength == 1:
+            self._chosen.facts = replace(
+                self._chosen.facts, perplexities=(base, lora), measured_on=measured_on
+            )
 
     async def load(self, request: ImportRequest) -> AdapterInfo:
-        """Read an adapter file; only when it is found good does it replace the current one.
+        """Read an adapter file or a zipped folder; only when found good is it on the shelf.
 
         Raises:
             FormatError, AdapterError: names the key, what was found and what was expected.
@@ -100,87 +160,182 @@ class AdapterDesk:
         if config_file is not None:
             config = parse_config_bytes(await config_file.read(0, config_file.size_bytes))
         data = await file.read(0, file.size_bytes)
+        if name.lower().endswith(".zip"):
+            data, zipped = unzip_adapter(data)
+            config = parse_config_bytes(zipped) if zipped is not None else config
         tensors, lora = adapter_from_bytes(data, config, model.config)
+        strength = _strength(request.get("strength", 1.0))
         adapter = Adapter(model.config, model.device, lora)
         try:
             adapter.load(tensors)
         except BaseException:
             adapter.destroy()
             raise
-        await self.offer_unsaved()
-        self._drop()
-        self.current, self._is_saved, self._snapshot = adapter, True, data
-        info = AdapterInfo(**self._shape(adapter), origin="loaded", name=name, steps=0)
-        self._set_info(info)
-        return info
+        self._make_room()
+        info = self._info(adapter, origin="loaded", name=_name(name))
+        item = _Shelved(adapter, replace(info, strength=strength), is_saved=True)
+        item.snapshot = adapter_to_safetensors(tensors, lora, model.config, model.base_name)
+        item.snapshot_version = adapter.version
+        self._shelf.append(item)
+        if request.get("choose", True) or self._chosen is None:
+            self._chosen = item
+        self._tell()
+        return item.info
 
-    async def export(self) -> Message:
-        """Return the PEFT files of the current adapter, and the packed one where it has one.
+    def edit(self, request: EditAdapterRequest) -> None:
+        """Choose, rename or weigh an adapter; what the request does not name stays.
+
+        Raises:
+            AdapterError: there is no such adapter, or the name or strength cannot be.
+        """
+        item = self._item(request["adapter"])
+        info = item.info
+        if "name" in request:
+            info = replace(info, name=_name(request["name"]))
+        if "strength" in request:
+            info = replace(info, strength=_strength(request["strength"]))
+        item.info = info
+        if request.get("chosen"):
+            self._chosen = item
+        self._tell()
+
+    def delete(self, adapter_id: Any) -> None:
+        """Take an adapter off the shelf; the newest that is left answers in its place."""
+        item = self._item(adapter_id)
+        self._free(item)
+        if self._chosen is item:
+            self._chosen = self._shelf[-1] if self._shelf else None
+        self._tell()
+
+    async def export(self, request: ExportRequest) -> Message:
+        """Return an adapter as one file with its config, or as a zipped PEFT folder.
+
+        In one or two bits it comes packed as well.
+
+        Its strength is how it is listened to, and no part of it: the file is as it was trained.
 
         Raises:
             AdapterError: there is none, or it holds values that are not finite.
         """
-        data = await self._export_bytes()
-        self._is_saved = True
-        lora, base_name = self._naming()
+        item = self._item(request.get("adapter"))
+        assert self._model is not None
+        data = await self._export_bytes(item)
+        lora, base_name = item.adapter.lora, self._model.base_name
         config = json.dumps(adapter_config_json(lora, base_name), indent=2) + "\n"
-        message: Message = {"bytes": data, "filename": FILENAME, "config": config}
+        item.is_saved = True
+        card = model_card(lora, base_name, item.facts, name=item.info.name)
+        packed = None
         if lora.adapter_bits < 32:
-            message |= {"packed": await self._packed_bytes(), "packed_filename": PACKED_NAME}
-        return message
-
-    def _naming(self) -> tuple[LoraConfig, str]:
-        if self.current is None or self._model is None:
-            raise AdapterError("there is no adapter yet: train one or load one first")
-        return self.current.lora, self._model.base_name
-
-    async def _export_bytes(self) -> bytes:
-        lora, base_name = self._naming()
-        assert self.current is not None
-        assert self._model is not None
-        tensors = await self.current.effective_tensors()
-        return adapter_to_safetensors(tensors, lora, self._model.config, base_name)
-
-    async def _packed_bytes(self) -> bytes:
-        lora, base_name = self._naming()
-        assert self.current is not None
-        assert self._model is not None
-        tensors = await self.current.effective_tensors()
-        return packed_adapter_bytes(tensors, lora, self._model.config, base_name)
-
-    def _set_info(self, info: AdapterInfo) -> None:
-        self._info = info
-        self._post(AdapterEvent(info))
-
-    def _shape(self, adapter: Adapter) -> dict[str, Any]:
-        assert self._model is not None
-        config, lora = self._model.config, adapter.lora
-        per_layer = sum(sum(config.projection_shape(name)) for name in lora.target_modules)
+            packed = packed_adapter_bytes(
+                await item.adapter.effective_tensors(), lora, self._model.config, base_name
+            )
+        if request.get("form") != "folder":
+            message: Message = {"bytes": data, "filename": FILENAME, "config": config}
+            if packed is not None:
+                message |= {"packed": packed, "packed_filename": PACKED_NAME}
+            return message
+        files = {WEIGHTS_NAME: data, CONFIG_NAME: config.encode(), "README.md": card.encode()}
+        if packed is not None:
+            files[PACKED_NAME] = packed
         return {
-            "rank": lora.rank,
-            "alpha": lora.alpha,
-            "bits": lora.adapter_bits,
-            "num_parameters": per_layer * lora.rank * config.num_hidden_layers,
+            "bytes": zip_folder(files),
+            "filename": f"{_file_stem(item.info.name)}.zip",
+            "config": config,
         }
 
     async def take_snapshot(self) -> None:
-        """Keep a copy off the GPU, for the day the device goes away."""
-        if self.current is not None:
-            self._snapshot = await self._export_bytes()
+        """Keep a copy of each adapter off the GPU, for the day the device goes away."""
+        for item in self._shelf:
+            if item.snapshot_version != item.adapter.version:
+                item.snapshot = await self._export_bytes(item)
+                item.snapshot_version = item.adapter.version
 
     def abandon(self) -> None:
-        """The device is gone: hand out the last copy of the adapter, free nothing."""
-        if self._snapshot is not None and self.current is not None:
-            self._post(AdapterReplacedEvent(self._snapshot, FILENAME))
-        self.current, self._info, self._is_saved, self._snapshot = None, None, True, None
-        self._post(AdapterEvent(None))
+        """The device is gone: hand out the last copies of the adapters, free nothing."""
+        for item in self._shelf:
+            if item.snapshot is not None:
+                self._post(AdapterReplacedEvent(item.snapshot, FILENAME))
+        self._shelf, self._chosen = [], None
+        self._tell()
 
     def close(self) -> None:
-        """Free the current adapter without offering it."""
-        self._drop()
+        """Free the adapters without offering them."""
+        self._clear()
 
-    def _drop(self) -> None:
-        if self.current is not None:
-            self._on_drop(self.current)
-            self.current.destroy()
-        self.current, self._info, self._is_saved, self._snapshot = None, None, True, None
+    def _item(self, adapter_id: Any) -> _Shelved:
+        """Return one by its id, or the chosen one where there is none given."""
+        if adapter_id is None and self._chosen is not None:
+            return self._chosen
+        for item in self._shelf:
+            if item.info.id == adapter_id:
+                return item
+        if not self._shelf:
+            raise AdapterError("there is no adapter yet: train one or load one first")
+        raise AdapterError("that adapter is no longer on the shelf: choose another one")
+
+    async def _export_bytes(self, item: _Shelved) -> bytes:
+        assert self._model is not None
+        tensors = await item.adapter.effective_tensors()
+        model = self._model
+        return adapter_to_safetensors(tensors, item.adapter.lora, model.config, model.base_name)
+
+    def _tell(self) -> None:
+        chosen = None if self._chosen is None else self._chosen.info
+        self._post(AdapterEvent(chosen, [item.info for item in self._shelf]))
+
+    def _info(self, adapter: Adapter, *, origin: Any, name: str) -> AdapterInfo:
+        assert self._model is not None
+        config, lora = self._model.config, adapter.lora
+        per_layer = sum(sum(config.projection_shape(module)) for module in lora.target_modules)
+        self._next_id += 1
+        return AdapterInfo(
+            id=self._next_id - 1,
+            rank=lora.rank,
+            alpha=lora.alpha,
+            bits=lora.adapter_bits,
+            num_parameters=per_layer * lora.rank * config.num_hidden_layers,
+            origin=origin,
+            name=name,
+            steps=0,
+            strength=1.0,
+        )
+
+    def _make_room(self) -> None:
+        others = [item for item in self._shelf if item is not self._chosen]
+        if len(self._shelf) >= MAX_ON_SHELF and others:
+            oldest = others[0]
+            if not oldest.is_saved and oldest.snapshot is not None:
+                self._post(AdapterReplacedEvent(oldest.snapshot, FILENAME))
+            self._free(oldest)
+
+    def _free(self, item: _Shelved) -> None:
+        self._shelf.remove(item)
+        self._on_drop(item.adapter)
+        item.adapter.destroy()
+
+    def _clear(self) -> None:
+        for item in [*self._shelf]:
+            self._free(item)
+        self._chosen = None
+
+
+def _name(value: Any) -> str:
+    """Return a name as it can be shown in one line. Raises AdapterError where nothing is left."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    if not text:
+        raise AdapterError("an adapter needs a name: give it one")
+    return text[:MAX_NAME_LENGTH]
+
+
+def _strength(value: Any) -> float:
+    if not is_number(value, 0, MAX_STRENGTH):
+        raise AdapterError(
+            f"strength is {value!r}: give a number from 0 (the base alone) to {MAX_STRENGTH:g}"
+        )
+    return float(value)
+
+
+def _file_stem(name: str) -> str:
+    """Return a name that every file system takes."""
+    stem = re.sub(r"\.(safetensors|zip)$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-._") or "adapter"

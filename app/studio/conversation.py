@@ -58,10 +58,11 @@ class Conversation:
         self,
         request: ChatRequest,
         adapter: Adapter | None,
+        strength: float,
         on_text: Callable[[str], None],
         should_stop: Callable[[], bool],
     ) -> Answer:
-        """Generate the next turn, with `adapter` or, if None, with the base model alone.
+        """Generate the next turn, with `adapter` at a strength or, if None, with the base alone.
 
         Raises:
             ConfigError: settings out of range, or a message longer than the model can see.
@@ -86,6 +87,7 @@ class Conversation:
             prompt,
             config,
             adapter=adapter,
+            strength=strength,
             on_token=lambda token_id: push(decoder.push(token_id)),
             should_stop=should_stop,
         )

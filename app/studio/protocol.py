@@ -30,6 +30,8 @@ RequestType = Literal[
     "chat-stop",
     "export-adapter",
     "import-adapter",
+    "edit-adapter",
+    "delete-adapter",
     "evaluate",
     "self-check",
     "bench",
@@ -75,21 +77,44 @@ class ChatRequest(TypedDict):
     """A conversation whose next answer is asked for.
 
     `settings` holds those of an answer that the person changed; all others are suggested.
+    `adapter` says which one answers where `use_lora`; without it, the chosen one.
     """
 
     id: int
     messages: list[ChatMessage]
     use_lora: bool
+    adapter: NotRequired[int]
     raw: bool
     settings: dict[str, Any]
 
 
 class ImportRequest(TypedDict):
-    """An adapter file and, where it was dropped along, its config."""
+    """An adapter's file or zipped folder and, where it was dropped along, its config.
+
+    It is chosen unless `choose` is false and another one is.
+    """
 
     file: ByteSource
     name: str
     config: ByteSource | None
+    strength: NotRequired[float]
+    choose: NotRequired[bool]
+
+
+class EditAdapterRequest(TypedDict):
+    """What to change of an adapter on the shelf, by its id."""
+
+    adapter: int
+    name: NotRequired[str]
+    strength: NotRequired[float]
+    chosen: NotRequired[bool]
+
+
+class ExportRequest(TypedDict):
+    """Which adapter, by its id (the chosen one without), and as what."""
+
+    adapter: NotRequired[int]
+    form: NotRequired[Literal["file", "folder"]]
 
 
 class BenchRequest(TypedDict):
@@ -247,8 +272,13 @@ class StepEvent:
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """The adapter in use."""
+    """An adapter on the shelf.
 
+    Attributes:
+        strength: Factor of its scale when it answers: 1 as it was trained, 0 the base alone.
+    """
+
+    id: int
     rank: int
     alpha: float
     bits: int
@@ -256,19 +286,21 @@ class AdapterInfo:
     origin: Literal["trained", "loaded"]
     name: str
     steps: int
+    strength: float
 
 
 @dataclass(frozen=True)
 class AdapterEvent:
-    """Another adapter is in use now, or none."""
+    """What is on the shelf now, and which adapter is chosen, or none."""
 
     type: ClassVar[str] = "adapter"
     adapter: AdapterInfo | None
+    shelf: list[AdapterInfo]
 
 
 @dataclass(frozen=True)
 class AdapterReplacedEvent:
-    """A trained adapter that was never downloaded made room: here it is, to be kept."""
+    """An adapter that was never downloaded had to go: here it is, to be kept."""
 
     type: ClassVar[str] = "adapter-replaced"
     bytes: bytes

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.config import LoraConfig, TrainConfig
 from app.errors import ConfigError, Problems
+from app.io.model_card import TrainingFacts
 from app.models.loader import Model
 from app.plan.defaults import suggest_config
 from app.plan.modes import Mode, RunSettings
@@ -20,6 +21,7 @@ from app.studio.corpus import TokenizedCorpus
 from app.studio.protocol import PlanEvent, RunRequest
 from app.text.dataset import Dataset, make_dataset
 from app.text.windows import Windows
+from app.train.records import TrainResult
 
 LORA_NAMES = frozenset(LoraConfig.names())
 
@@ -56,6 +58,17 @@ class RunLayout:
     def eval_windows(self) -> Windows | None:
         """What is kept aside."""
         return self.dataset.evaluation
+
+    def facts(self, steps_before: int, first_loss: float, result: TrainResult) -> TrainingFacts:
+        """Return what a run of this came to, for the adapter's model card."""
+        return TrainingFacts(
+            settings=settings_values(self.lora, self.config),
+            num_tokens=self.windows.num_tokens,
+            num_eval_tokens=self.eval_windows.num_tokens if self.eval_windows else 0,
+            steps=steps_before + result.steps,
+            first_loss=first_loss,
+            final_loss=result.final_loss,
+        )
 
     def with_lora(self, lora: LoraConfig) -> RunLayout:
         """Return the run with another adapter, laid out anew."""

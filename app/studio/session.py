@@ -100,6 +100,8 @@ class Session:
             "chat-stop": self._chat_stop,
             "export-adapter": self._export_adapter,
             "import-adapter": self._import_adapter,
+            "edit-adapter": self._edit_adapter,
+            "delete-adapter": self._delete_adapter,
             "evaluate": self._evaluate,
             "self-check": self._self_check,
             "bench": self._run_bench,
@@ -353,14 +355,15 @@ class Session:
         self._ready_model()
         self._board.require("ready", "paused")
         assert self._conversation is not None
-        adapter = self._adapters.current if request["use_lora"] else None
-        if request["use_lora"] and adapter is None:
-            raise ConfigError("there is no adapter yet: train one or load one, or switch to Base")
+        adapter, strength = None, 1.0
+        if request["use_lora"]:
+            adapter, strength = self._adapters.find(request.get("adapter"))
         self._stop_chat = False
         with self._job("generating"):
             answer = await self._conversation.answer(
                 request,
                 adapter,
+                strength,
                 on_text=lambda text: self.post(TokenEvent(request["id"], text)),
                 should_stop=lambda: self._stop_chat,
             )
@@ -375,9 +378,17 @@ class Session:
         if self._conversation is not None:
             self._conversation.forget(adapter)
 
-    async def _export_adapter(self, _request: Message) -> Message:
+    async def _export_adapter(self, request: Any) -> Message:
         self._ready_model()
-        return await self._adapters.export()
+        return await self._adapters.export(request)
+
+    async def _edit_adapter(self, request: Any) -> None:
+        self._adapters.edit(request)
+
+    async def _delete_adapter(self, request: Message) -> None:
+        self._board.require("ready", "error")
+        self._adapters.delete(request["adapter"])
+        self._post_memory()
 
     async def _import_adapter(self, request: Any) -> Message:
         self._ready_model()

@@ -106,19 +106,19 @@ class TrainingDesk:
         try:
             trainer = Trainer(self._model, adapter, layout.windows, layout.config)
             self._post(layout.event())
-            if adapter is not kept:
-                await self._adapters.offer_unsaved()
             await trainer.prepare(lambda stage, part: self._post(PreparingEvent(stage, part)))
             on_memory()
             result = await trainer.run(on_step, control)
         finally:
             if trainer is not None:
                 trainer.destroy()
-            if adapter is not self._adapters.current:
+            if not self._adapters.holds(adapter):
                 adapter.destroy()
             self._note_speed(layout, records)
         await self._adapters.take_snapshot()
         first = next((record.loss for record in records if not record.skipped), None)
+        if first is not None:
+            self._adapters.note_run(adapter, layout.facts(steps_before, first, result))
         return asdict(result) | {"first_loss": first}
 
     def stop(self) -> None:
@@ -140,6 +140,9 @@ class TrainingDesk:
         base = await self._score(None, chosen, control, "base")
         lora = await self._score(adapter, chosen, control, "lora") if adapter and base else None
         stopped = base is None or (adapter is not None and lora is None)
+        if base and lora:
+            where = "text kept out of training" if layout.eval_windows else "the text learnt from"
+            self._adapters.note_evaluation(base.perplexity, lora.perplexity, where)
         return {
             "base": asdict(base) if base else None,
             "lora": asdict(lora) if lora else None,

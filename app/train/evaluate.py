@@ -35,6 +35,8 @@ async def evaluate(
     windows: Windows,
     control: RunControl | None = None,
     on_progress: Callable[[float], None] | None = None,
+    *,
+    strength: float = 1.0,
 ) -> EvalResult | None:
     """Compute the loss of some windows.
 
@@ -44,6 +46,7 @@ async def evaluate(
         windows: A window of n tokens predicts n − 1.
         control: To stop from elsewhere.
         on_progress: Called with the share done.
+        strength: Factor of the adapter's scale; with 0 it is left out.
 
     Returns:
         The result, or None where it was stopped.
@@ -59,7 +62,12 @@ async def evaluate(
     num_batches = ceil_div(windows.num_windows, max(1, MAX_TOKENS_TOGETHER // seq_len))
     together = ceil_div(windows.num_windows, num_batches)
     graph, inputs = record_evaluation(
-        model, adapter, num_sequences=together, seq_len=seq_len, is_packed=windows.is_packed
+        model,
+        adapter if strength else None,
+        num_sequences=together,
+        seq_len=seq_len,
+        is_packed=windows.is_packed,
+        strength=strength,
     )
     allocation = Allocation.create(device, plan_memory([graph]))
     try:

@@ -258,12 +258,13 @@ def record_evaluation(
     num_sequences: int,
     seq_len: int,
     is_packed: bool = False,
+    strength: float = 1.0,
 ) -> tuple[Graph, BatchInputs]:
     """Record the forward pass and the loss of some sequences, without gradients."""
     tuning = model.device.tuning
     inputs = BatchInputs.create(num_sequences, seq_len)
     graph = Graph("evaluation", tuning)
-    decoder = Decoder(model.config, model.weights, adapter)
+    decoder = Decoder(model.config, model.weights, adapter, strength=strength)
     hidden = decoder.forward(graph, inputs.tokens, inputs.sequences(is_packed=is_packed))
     head_loss(
         graph,

@@ -3,19 +3,23 @@
 
 import { state, update, watch } from '../store.js';
 import { button, element, input, saveFile, setText } from './dom.js';
-import { formatCount, formatParameters } from './format.js';
+import { describeAdapter } from './format.js';
 import { announce, clearError, showFailure } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
 
-/** @type {{bytes: Uint8Array<ArrayBuffer>, filename: string}|null} the adapter that a new one replaced */
-let previous = null;
+/** @type {{bytes: Uint8Array<ArrayBuffer>, filename: string}[]} adapters that had to go unsaved */
+let handedOut = [];
 
-/** @param {Studio} studio */
-export async function downloadAdapter(studio) {
+/**
+ * Hand an adapter to the person.
+ * @param {Studio} studio
+ * @param {{adapter?: number, form?: 'file'|'folder'}} [which] the chosen one, as one file
+ */
+export async function saveAdapter(studio, which = {}) {
   try {
-    const { bytes, filename } = await studio.request('export-adapter');
-    saveFile(new Blob([bytes], { type: 'application/octet-stream' }), filename);
+    const { bytes, filename } = await studio.request('export-adapter', which);
+    saveFile(new Blob([bytes], { type: which.form === 'folder' ? 'application/zip' : 'application/octet-stream' }), filename);
   } catch (error) {
     showFailure(error);
   }
@@ -31,56 +35,45 @@ async function downloadPacked(studio) {
   }
 }
 
-/** @param {Studio} studio */
-async function downloadConfig(studio) {
-  try {
-    const { config } = await studio.request('export-adapter');
-    saveFile(new Blob([config], { type: 'application/json' }), 'adapter_config.json');
-  } catch (error) {
-    showFailure(error);
-  }
-}
-
 /**
- * Load an adapter; the one in use stays until the new one has been found good.
+ * Put adapters on the shelf; one that is found bad leaves it as it is.
  * @param {Studio} studio
- * @param {File[]} files a .safetensors and perhaps its adapter_config.json, or a packed .lorabits
+ * @param {File[]} files one or several .safetensors, .lorabits or .zip, or one with its adapter_config.json
  */
 export async function loadAdapter(studio, files) {
-  const weights = files.find((file) => /\.(safetensors|lorabits)$/i.test(file.name)) ?? files[0];
-  const config = files.find((file) => file !== weights && file.name.toLowerCase().endsWith('.json')) ?? null;
-  if (!weights) return;
+  const named = files.filter((file) => /\.(safetensors|lorabits|zip)$/i.test(file.name));
+  const weights = named.length ? named : files.slice(0, 1);
+  const configs = files.filter((file) => !weights.includes(file) && /\.json$/i.test(file.name));
+  // Which of several a config belongs to cannot be told: those carry their own.
+  const config = weights.length === 1 ? (configs[0] ?? null) : null;
   clearError();
-  try {
-    await studio.request('import-adapter', { file: weights, name: weights.name, config });
-    update({ useLora: true });
-    announce(`Adapter ${weights.name} is loaded.`);
-  } catch (error) {
-    showFailure(error);
+  for (const file of weights) {
+    try {
+      await studio.request('import-adapter', { file, name: file.name, config });
+      update({ useLora: true });
+      announce(`Adapter ${file.name} is loaded.`);
+    } catch (error) {
+      showFailure(error);
+    }
   }
-}
-
-function describe() {
-  const { adapter } = state;
-  if (!adapter) return 'No adapter yet';
-  const width = adapter.bits < 32 ? ` in ${adapter.bits} ${adapter.bits === 1 ? 'bit' : 'bits'}` : '';
-  const size = `rank ${adapter.rank}, ${formatParameters(adapter.num_parameters)} parameters${width}`;
-  if (adapter.origin === 'loaded') return `Loaded ${adapter.name} (${size})`;
-  return `Trained ${formatCount(adapter.steps)} ${adapter.steps === 1 ? 'step' : 'steps'} (${size})`;
 }
 
 /** @param {Studio} studio */
 export function mountAdapter(studio) {
-  studio.on('adapter', ({ adapter }) => update({ adapter: adapter ?? null, ...(adapter ? {} : { useLora: false }), evaluation: null }));
-  studio.on('adapter-replaced', (replaced) => {
-    previous = replaced;
-    button('adapter-previous').hidden = false;
+  studio.on('adapter', ({ adapter, shelf }) => {
+    const isOther = adapter?.id !== state.adapter?.id || adapter?.steps !== state.adapter?.steps;
+    // Python's None arrives as undefined.
+    update({ adapter: adapter ?? null, shelf, ...(adapter ? {} : { useLora: false }), ...(isOther ? { evaluation: null } : {}) });
   });
-  button('adapter-download').addEventListener('click', () => void downloadAdapter(studio));
-  button('adapter-config').addEventListener('click', () => void downloadConfig(studio));
+  studio.on('adapter-replaced', (replaced) => {
+    handedOut = [...handedOut, replaced];
+    button('adapter-previous').hidden = false;
+    setText(button('adapter-previous'), handedOut.length > 1 ? `Download the ${handedOut.length} that had to go` : 'Download the previous one');
+  });
+  button('adapter-download').addEventListener('click', () => void saveAdapter(studio));
   button('adapter-packed').addEventListener('click', () => void downloadPacked(studio));
   button('adapter-previous').addEventListener('click', () => {
-    if (previous) saveFile(new Blob([previous.bytes], { type: 'application/octet-stream' }), previous.filename);
+    for (const { bytes, filename } of handedOut) saveFile(new Blob([bytes], { type: 'application/octet-stream' }), filename);
   });
   const chooser = input('adapter-file');
   chooser.addEventListener('change', () => {
@@ -89,10 +82,9 @@ export function mountAdapter(studio) {
     chooser.value = '';
   });
   watch(['adapter', 'status', 'model'], () => {
-    setText(element('adapter-status'), describe());
+    setText(element('adapter-status'), state.adapter ? describeAdapter(state.adapter) : 'No adapter yet');
     const busy = state.status === 'training' || state.status === 'generating';
     button('adapter-download').disabled = state.adapter === null || busy;
-    button('adapter-config').disabled = button('adapter-download').disabled;
     button('adapter-packed').disabled = button('adapter-download').disabled;
     button('adapter-packed').hidden = (state.adapter?.bits ?? 32) === 32;
     chooser.disabled = state.model === null || busy || state.status === 'paused';

@@ -6,8 +6,7 @@ import { formatCount, formatRate } from './format.js';
 import { showMarkdown } from './markdown-view.js';
 
 /** @import {Answer} from '../types.js' */
-
-/** @typedef {{key: string, label: string, isBase: boolean}} Voice */
+/** @import {Voice} from './chat-voices.js' */
 
 /** Within this distance of the end, the log follows what is being written. */
 const FOLLOW_PX = 60;
@@ -46,7 +45,7 @@ export class AnswerBubble {
     this.about = make('span', { class: 'about', text: 'waiting…' });
     this.actions = make('span', { class: 'msg-actions' });
     const by = make('div', { class: 'msg-by' }, make('span', { class: 'by', text: voice.label }), this.about, this.actions);
-    this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': voice.isBase ? 'base' : 'lora', 'data-busy': '', 'aria-label': `${voice.label} answers` }, this.body, by);
+    this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': voice.adapter === null ? 'base' : 'lora', 'data-busy': '', 'aria-label': `${voice.label} answers` }, this.body, by);
   }
 
   begin() {

@@ -6,25 +6,18 @@ import { follow, showEmpty, smallButton, TurnView } from './chat-log.js';
 import { markDifferences } from './chat-marks.js';
 import { answerSettings, isSampling } from './chat-settings.js';
 import { Thread } from './chat-thread.js';
+import { voices } from './chat-voices.js';
 import { make } from './dom.js';
 import { announce, clearError, showFailure } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
 /** @import {Answer} from '../types.js' */
-/** @import {AnswerBubble, Voice} from './chat-log.js' */
+/** @import {AnswerBubble} from './chat-log.js' */
 /** @import {Turn} from './chat-thread.js' */
+/** @import {Voice} from './chat-voices.js' */
 
-/** @type {Voice} */
-const BASE = { key: 'base', label: 'Base', isBase: true };
-/** @type {Voice} */
-const LORA = { key: 'lora', label: 'LoRA', isBase: false };
-
-/** Who answers the next message. @returns {Voice[]} */
-export function voices() {
-  if (!state.adapter) return [BASE];
-  if (state.compare) return [BASE, LORA];
-  return [state.useLora ? LORA : BASE];
-}
+/** @param {Voice} voice */
+const whoAnswers = ({ adapter }) => (adapter === null ? { use_lora: false } : { use_lora: true, adapter });
 
 export class Talk {
   /**
@@ -133,7 +126,7 @@ export class Talk {
   /** @param {Voice} voice @param {Turn} turn @param {AnswerBubble} bubble */
   async answerWith(voice, turn, bubble) {
     const { raw, system, settings } = answerSettings(turn.attempt);
-    const fields = { messages: this.thread.messages(turn, voice.key, system), use_lora: !voice.isBase, raw, settings };
+    const fields = { messages: this.thread.messages(turn, voice.key, system), ...whoAnswers(voice), raw, settings };
     bubble.begin();
     /** @type {Answer} */
     const answer = await this.studio.request('chat', fields, (id) => (this.writing = { id, bubble }));

@@ -3,7 +3,8 @@
 
 import { state, update, watch } from '../store.js';
 import { mountChatSettings } from './chat-settings.js';
-import { Talk, voices } from './chat-talk.js';
+import { Talk } from './chat-talk.js';
+import { mountVoices, voices } from './chat-voices.js';
 import { button, byId, element, input, make, setText, textarea } from './dom.js';
 import { formatCount } from './format.js';
 
@@ -34,7 +35,7 @@ function placeholder() {
   if (state.model === null) return state.supported ? 'The model is still loading; you can type already' : 'Ask the model something';
   if (state.status === 'training') return 'Training is on: pause it to talk';
   const [voice, other] = voices();
-  return `Ask ${other ? 'both' : voice?.isBase ? 'the base model' : 'the trained model'} something`;
+  return `Ask ${other ? 'both' : voice?.adapter === null ? 'the base model' : 'the trained model'} something`;
 }
 
 /** @param {Talk} talk */
@@ -103,5 +104,6 @@ export function mountChat(studio) {
   input('use-lora').addEventListener('change', () => update({ useLora: input('use-lora').checked }));
   button('chat-compare').addEventListener('click', () => update({ compare: !state.compare }));
   mountChatSettings();
-  watch(['status', 'model', 'adapter', 'useLora', 'compare', 'supported', 'question'], () => render(talk));
+  mountVoices(studio);
+  watch(['status', 'model', 'adapter', 'shelf', 'useLora', 'compare', 'supported', 'question'], () => render(talk));
 }

@@ -11,7 +11,7 @@ const ADAPTER_CONFIG = /^adapter_config.*\.json$/i;
 /**
  * @typedef {object} Targets
  * @property {(files: File[]) => void} corpus
- * @property {(files: File[]) => void} adapter the .safetensors and, where given, its config; or a packed .lorabits
+ * @property {(files: File[]) => void} adapter one or several .safetensors, .lorabits or .zip and, where given, a config
  * @property {(file: File) => void} model
  * @property {(files: File[], name: string) => void} modelFolder a HuggingFace model's files, and the folder's name
  */
@@ -27,7 +27,7 @@ export function sortFiles(files, targets, folder = 'model') {
     targets.modelFolder(files, folder);
     return;
   }
-  const adapter = files.filter((file) => /\.(safetensors|lorabits)$/i.test(file.name));
+  const adapter = files.filter((file) => /\.(safetensors|lorabits|zip)$/i.test(file.name));
   const configs = files.filter((file) => ADAPTER_CONFIG.test(file.name));
   const model = files.find((file) => /\.gguf$/i.test(file.name));
   const texts = files.filter((file) => !configs.includes(file) && (TEXT.test(file.name) || file.type.startsWith('text/')));

@@ -37,6 +37,14 @@ export function formatParameters(value) {
   return value >= 1e6 ? `${(value / 1e6).toFixed(value < 1e7 ? 1 : 0)} M` : `${(value / 1e3).toFixed(0)} k`;
 }
 
+/** @param {import('../types.js').Adapter} adapter */
+export function describeAdapter({ rank, bits, num_parameters, origin, name, steps, strength }) {
+  const width = bits < 32 ? ` in ${bits} ${bits === 1 ? 'bit' : 'bits'}` : '';
+  const size = `rank ${rank}, ${formatParameters(num_parameters)} parameters${width}${strength === 1 ? '' : `, strength ${strength}`}`;
+  if (origin === 'loaded') return `Loaded ${name} (${size})`;
+  return `Trained ${formatCount(steps)} ${steps === 1 ? 'step' : 'steps'} (${size})`;
+}
+
 /** @param {number} seconds */
 export function formatDuration(seconds) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

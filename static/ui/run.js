@@ -2,7 +2,7 @@
 /** Train, pause, stop; the figures of the run; its summary. */
 
 import { isRunning, state, update, watch } from '../store.js';
-import { downloadAdapter } from './adapter.js';
+import { saveAdapter } from './adapter.js';
 import { button, byId, element, setNumber, setProgress, setText, textarea } from './dom.js';
 import { formatCount, formatDuration, formatEta, formatLoss, formatRate } from './format.js';
 import { clearError, showFailure } from './messages.js';
@@ -140,7 +140,7 @@ export function mountRun(studio) {
     if (!box.value && state.question) box.value = state.question;
     box.focus();
   });
-  button('finish-download').addEventListener('click', () => void downloadAdapter(studio));
+  button('finish-download').addEventListener('click', () => void saveAdapter(studio));
 
   watch(['status', 'model', 'run', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
   watch(['run', 'status'], () => renderFigures(state.run));

@@ -54,7 +54,7 @@ def bodies(studio: Studio) -> Locator:
 def chat(tiny: Studio) -> Studio:
     """The shared page with an empty conversation and short greedy answers, an adapter loaded."""
     if tiny.get("use-lora").is_disabled():
-        tiny.change_settings(steps=12, max_seq_len=64, micro_batch_size=4, learning_rate=0.02)
+        tiny.change_settings(steps=24, max_seq_len=64, micro_batch_size=4, learning_rate=0.05)
         tiny.paste(TEXT)
         tiny.wait_counted()
         tiny.train_to_end()

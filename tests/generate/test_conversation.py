@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tests.generate.answers import (
     prompt_of,
     reference_answer,
 )
-from tests.nn.engine import LORA, Tiny, random_tensors
+from tests.nn.engine import LORA, Float32Array, Tiny, random_tensors
 from tests.tolerances import ENGINE_LOGITS, assert_close
 from tests.train.runs import train, windows_of
 
@@ -77,6 +78,53 @@ def test_the_base_is_the_same_to_the_last_bit_after_an_adapter(
     for found, expected in zip(after, before, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert any((a != b).any() for a, b in zip(between, before, strict=False))
+
+
+def test_strength_is_the_scale_and_one_and_nought_are_exact(
+    tiny: Tiny, generator: Generator, adapter: Adapter, computed: Computed
+) -> None:
+    prompt = prompt_of(tiny, 45)
+
+    def logits_of(adapter: Adapter | None, **how: float) -> list[Float32Array]:
+        generator._cached = []  # so that every pass is computed
+        answer(generator, prompt, adapter=adapter, **how)
+        return computed.take()[1]
+
+    def assert_same(found: list[Float32Array], expected: list[Float32Array]) -> None:
+        for left, right in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+    base, whole = logits_of(None), logits_of(adapter)
+    assert any((a != b).any() for a, b in zip(base, whole, strict=False))
+    assert_same(logits_of(adapter, strength=0.0), base)
+    assert_same(logits_of(adapter, strength=1.0), whole)
+    for strength in (0.25, 2.0):
+        found = logits_of(adapter, strength=strength)
+        scaled = tiny.adapter(replace(LORA, alpha=LORA.alpha * strength))
+        assert_same(found, logits_of(scaled))
+        assert any((a != b).any() for a, b in zip(found, whole, strict=False))
+        generator.forget(scaled)
+        scaled.destroy()
+    assert_same(logits_of(adapter), whole)
+    assert_same(logits_of(None), base)
+
+
+def test_two_adapters_in_turn_are_recorded_once(
+    tiny: Tiny, generator: Generator, adapter: Adapter
+) -> None:
+    other = tiny.adapter(seed=2)
+    prompt = prompt_of(tiny, 9)
+    first = [answer(generator, prompt, adapter=one).token_ids for one in (adapter, other)]
+    recorded = list(generator._passes.values())
+    again = [answer(generator, prompt, adapter=one).token_ids for one in (adapter, other)]
+    assert again == first
+    assert set(generator._passes.values()) == set(recorded)
+    held = tiny.device.allocated_bytes
+    for strength in (0.5, 1.5, 0.75):
+        answer(generator, prompt, adapter=adapter, strength=strength)
+    assert tiny.device.allocated_bytes == held, "of two at most"
+    generator.forget(other)
+    other.destroy()
 
 
 def test_a_fresh_adapter_changes_nothing(

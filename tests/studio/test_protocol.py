@@ -60,8 +60,8 @@ def test_the_corpus_limit_is_the_same_on_both_sides() -> None:
 
 
 def test_events_are_plain_data() -> None:
-    info = protocol.AdapterInfo(4, 8.0, 32, 100, "trained", "", 3)
-    message = protocol.to_message(protocol.AdapterEvent(info))
+    info = protocol.AdapterInfo(1, 4, 8.0, 32, 100, "trained", "Run 1", 3, 1.0)
+    message = protocol.to_message(protocol.AdapterEvent(info, [info]))
     assert message["type"] == "adapter"
     assert message["adapter"]["rank"] == 4
     assert json.loads(json.dumps(message)) == message

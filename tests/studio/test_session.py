@@ -272,7 +272,7 @@ def test_pause_chat_resume_and_stop(loaded: Page) -> None:
     run(story())
 
 
-def test_a_new_run_starts_fresh_and_hands_out_the_adapter_it_replaces(loaded: Page) -> None:
+def test_a_new_run_starts_fresh_and_the_adapter_before_stays_on_the_shelf(loaded: Page) -> None:
     async def story() -> None:
         first = await loaded.train()
         adapter = loaded.session._adapters.current
@@ -280,16 +280,29 @@ def test_a_new_run_starts_fresh_and_hands_out_the_adapter_it_replaces(loaded: Pa
         trained = await adapter.tensors()
         again = await loaded.train()
         assert again["first_loss"] == first["first_loss"]
-        (replaced,) = loaded.events("adapter-replaced")
+        assert loaded.session._adapters.current is not adapter
+        shelf = loaded.events("adapter")[-1]["shelf"]
+        assert [item["name"] for item in shelf] == ["Run 1", "Run 2"]
+        kept = await adapter.tensors()
+        for path, (a, b) in trained.items():
+            assert np.array_equal(kept[path][0], a)
+            assert np.array_equal(kept[path][1], b)
+        more = await loaded.ask("train", **run_fields(keep_adapter=True))
+        assert more["first_loss"] < first["first_loss"]
+        told = loaded.events("adapter")[-1]
+        assert (told["adapter"]["steps"], told["adapter"]["name"]) == (6, "Run 2")
+        assert len(told["shelf"]) == 2
+        # Another model is chosen: what was never downloaded is handed out.
+        await loaded.ask("load-model", source="tiny.gguf")
+        handed = [event["bytes"] for event in loaded.events("adapter-replaced")]
+        assert len(handed) == 2
         model = loaded.session._model
         assert model is not None
-        tensors, _ = adapter_from_bytes(replaced["bytes"], None, model.config)
+        tensors, _ = adapter_from_bytes(handed[0], None, model.config)
         for path, (a, b) in trained.items():
             assert np.array_equal(tensors[path][0], a)
             assert np.array_equal(tensors[path][1], b)
-        more = await loaded.ask("train", **run_fields(keep_adapter=True))
-        assert more["first_loss"] < first["first_loss"]
-        assert loaded.events("adapter")[-1]["adapter"]["steps"] == 6
+        assert loaded.events("adapter")[-1]["shelf"] == []
 
     run(story())
 
