@@ -13,6 +13,7 @@ from app.config import (
     CHECKPOINTINGS,
     CURRICULA,
     FULL_WEIGHTS,
+    LOWRA_BITS,
     MODES,
     OPTIMIZERS,
     PACKINGS,
@@ -165,7 +166,14 @@ def _add_model(parser: argparse.ArgumentParser, *, default: str = "none") -> Non
         metavar=f"{{{','.join(QUANTIZATIONS)}}}",
         default=default,
         help="what F32, F16 and BF16 weights of the projections become while they are loaded; "
-        "embedding and head then become INT8 (default: none, they are kept)",
+        "embedding and head then become INT8; lowra is an experiment (default: none, all are kept)",
+    )
+    parser.add_argument(
+        "--quantize-bits",
+        type=float,
+        default=LOWRA_BITS,
+        help="average bits of a weight with --quantize lowra, from 1 to 4; its channels get 1, 2 "
+        f"or 4 (default: {LOWRA_BITS})",
     )
 
 

@@ -134,7 +134,11 @@ async def _open_model(
     device = await _open_device()
     output.progress(f"{device.info.name}: loading {options.model.name}")
     model = await load_model(
-        device, open_model_path(options.model), lambda done, total: None, options.quantize
+        device,
+        open_model_path(options.model),
+        lambda done, total: None,
+        options.quantize,
+        options.quantize_bits,
     )
     if options.quantize != "none":
         output.progress(_quantized(model))
@@ -155,6 +159,14 @@ def _quantized(model: Model) -> str:
     if model.quantization == "none":
         return "the file's weights are quantized already: they are loaded as they are"
     size = f"{model.weights_bytes / 2**20:.1f} MiB on the GPU"
+    if model.bits is not None:
+        total = sum(model.bits.values())
+        shares = ", ".join(f"{n / total:.1%} in {bits}" for bits, n in model.bits.items())
+        average = sum(bits * n for bits, n in model.bits.items()) / total
+        size = (
+            f"{average:.2f} bits a weight ({shares}) and half a bit of scales; this experiment "
+            f"keeps them in INT4's layout, {size}"
+        )
     return f"quantized to {model.quantization} while loading: {size}"
 
 

@@ -35,9 +35,12 @@ ADAPTER_BITS = (32, 2, 1)
 RankScheduleName = Literal["fixed", "progressive", "adaptive", "hardware"]
 RANK_SCHEDULES: tuple[RankScheduleName, ...] = ("fixed", "progressive", "adaptive", "hardware")
 
-Quantization = Literal["none", "int4", "int4-symmetric", "nf4"]
-QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int4", "int4-symmetric", "nf4")
-"""What becomes of F32, F16 and BF16 weights while a model is loaded."""
+Quantization = Literal["none", "int4", "int4-symmetric", "nf4", "lowra"]
+QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int4", "int4-symmetric", "nf4", "lowra")
+"""What becomes of F32, F16 and BF16 weights while a model is loaded; lowra is an experiment."""
+
+LOWRA_BITS = 1.8
+"""Average bits of a weight that lowra aims at where nothing is said."""
 
 Mode = Literal["adapter", "full"]
 MODES: tuple[Mode, ...] = ("adapter", "full")

@@ -17,6 +17,7 @@ from app.nn.weights import (
     group_shape,
     heads_of,
 )
+from app.ops.lowra import new_channels
 from app.ops.matrix import FORMAT_OF_TYPE, Matrix, new_matrix
 
 MAX_POSITIONS = 8192
@@ -45,6 +46,7 @@ class MatrixPart:
         head_dim: Size of a head where its rows are permuted, else 0.
         is_quantized: Floats become the integers of the matrix's format on the way.
         is_symmetric: As INT4 with an exact zero.
+        channels: Of the matrix, where its channels get bits of their own (LowRA).
     """
 
     source: StoredTensor
@@ -53,6 +55,7 @@ class MatrixPart:
     head_dim: int
     is_quantized: bool = False
     is_symmetric: bool = False
+    channels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,15 @@ def _stack(
         )
     rows, columns = group_shape(config, group)
     matrix = new_matrix(f"{prefix}.{group}", formats.pop(), rows, columns)
+    channels = new_channels(matrix) if quantization == "lowra" else None
     is_permuted = file.has_interleaved_heads
     parts, offset = [], 0
     for module, source in zip(modules, sources, strict=True):
         head_dim = config.head_dim if is_permuted and module in ROTATED else 0
         is_quantized = matrix.format != FORMAT_OF_TYPE[source.type]
         is_symmetric = quantization == "int4-symmetric"
-        parts.append(MatrixPart(source, matrix, offset, head_dim, is_quantized, is_symmetric))
+        parts.append(
+            MatrixPart(source, matrix, offset, head_dim, is_quantized, is_symmetric, channels)
+        )
         offset += config.projection_shape(module)[0]
     return matrix, parts

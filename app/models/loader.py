@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from app.config import ModelConfig, Quantization
+from app.config import LOWRA_BITS, ModelConfig, Quantization
 from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.memory import padded
 from app.io.folder import ModelSource
 from app.models.checkpoint import Checkpoint, open_checkpoint
 from app.models.llama import LoadPlan, plan_load
+from app.models.lowra import check_budget, choose_channels, free_channels
 from app.models.upload import upload
 from app.nn.weights import DecoderWeights
 from app.ops.rope import rope_table
@@ -27,6 +28,7 @@ class Model:
 
     Attributes:
         quantization: What its projections became while they were loaded.
+        bits: With lowra, how many of their weights have how many bits.
     """
 
     config: ModelConfig
@@ -36,6 +38,7 @@ class Model:
     base_name: str
     device: Device
     quantization: Quantization = "none"
+    bits: Mapping[int, int] | None = None
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -67,6 +70,7 @@ async def load_model(
     source: ModelSource,
     on_progress: Callable[[int, int], None],
     quantization: Quantization = "none",
+    bits: float = LOWRA_BITS,
 ) -> Model:
     """Load a model from a GGUF file or from the files of a HuggingFace model.
 
@@ -76,21 +80,30 @@ async def load_model(
         on_progress: Called with (bytes uploaded, bytes in all).
         quantization: What F32, F16 and BF16 projections become; the embedding and the head then
             become INT8. What is in integers already stays as it is.
+        bits: Average bits of a weight, with lowra.
 
     Raises:
         FormatError: a file is missing, truncated, corrupted, or of an architecture or type that
             is not supported; found out before anything is allocated. Its tokenizer is not known
             here; nothing stays allocated.
+        ConfigError: fewer than 1 or more than 4 bits.
         OutOfGpuMemoryError: a weight is larger than the device allows; found out before
             anything is allocated.
     """
+    check_budget(bits)
     checkpoint = await open_checkpoint(source)
     config = checkpoint.config
     plan = plan_load(checkpoint.table, config, quantization)
     check_weights_fit(device, plan.weights)
+    counts = None
     try:
         for storage in plan.weights.storages():
             storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
+        if quantization == "lowra":
+            counts = await choose_channels(
+                device, checkpoint.source, plan, bits, _half(on_progress, 0)
+            )
+            on_progress = _half(on_progress, 1)
         tokenizer = await _upload_and_tokenize(device, checkpoint, plan, on_progress)
         table = plan.weights.rope_table
         angles = rope_table(table.shape[0], config.head_dim, config.rope_theta)
@@ -98,8 +111,16 @@ async def load_model(
     except BaseException:
         free_weights(device, plan.weights)
         raise
+    finally:
+        free_channels(device, plan)
     name, template = checkpoint.base_name, checkpoint.chat_template
-    return Model(config, plan.weights, tokenizer, template, name, device, plan.quantization)
+    kind = plan.quantization
+    return Model(config, plan.weights, tokenizer, template, name, device, kind, counts)
+
+
+def _half(on_progress: Callable[[int, int], None], passed: int) -> Callable[[int, int], None]:
+    """Return what to call in the first (0) or second (1) of two passes over the file."""
+    return lambda done, total: on_progress(passed * total + done, 2 * total)
 
 
 async def _upload_and_tokenize(

@@ -12,6 +12,7 @@ PROJECTION_FORMATS: dict[Quantization, Format] = {
     "int4": "int4",
     "int4-symmetric": "int4",
     "nf4": "nf4",
+    "lowra": "int4",
 }
 TABLE_FORMAT: Format = "int8"
 """The embedding and the head keep more bits, as in published files of 4-bit models: a token's
@@ -26,13 +27,13 @@ def target_format(
     What the file holds in integers stays as it is.
 
     Raises:
-        FormatError: NF4 is wanted of a projection that is in integers already.
+        FormatError: NF4 or LowRA is wanted of a projection that is in integers already.
     """
     if quantization == "none" or source.type not in SOURCE_PRELUDES:
-        if quantization == "nf4" and not is_table:
+        if quantization in ("nf4", "lowra") and not is_table:
             raise FormatError(
-                f"{source.name} is quantized already ({source.type}): nf4 is made of F32, F16 or "
-                "BF16 weights. Choose such a file of this model, or quantize none"
+                f"{source.name} is quantized already ({source.type}): {quantization} is made of "
+                "F32, F16 or BF16 weights. Choose such a file of this model, or quantize none"
             )
         return FORMAT_OF_TYPE[source.type]
     return TABLE_FORMAT if is_table else PROJECTION_FORMATS[quantization]

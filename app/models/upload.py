@@ -19,6 +19,7 @@ from app.gpu.memory import Allocation, build_programs, padded, plan_memory
 from app.io.source import ByteSource, HostBytes, part_of
 from app.io.stored_tensor import StoredTensor
 from app.models.llama import LoadPlan, MatrixPart
+from app.ops.lowra import lowra
 from app.ops.matrix import repack
 from app.ops.quantize import nf4_map, quantize, row_alignment
 
@@ -54,7 +55,7 @@ class Slice:
     staging_bytes: int = 0
     pieces: list[Piece] = field(default_factory=list)
 
-    def graph(self, staging: Storage) -> Graph:
+    def graph(self, staging: Storage, *, is_measuring: bool = False) -> Graph:
         """Record the repacking or quantizing of all matrix rows from the staging buffer."""
         graph = Graph("repack")
         for piece in self.pieces:
@@ -66,7 +67,17 @@ class Slice:
                 place = {"num_rows": piece.num_rows, "first_row": piece.first_row}
                 place |= {"offset": part.offset, "head_dim": part.head_dim}
                 type, is_symmetric = piece.tensor.type, part.is_symmetric
-                if part.is_quantized:
+                if part.channels is not None:
+                    lowra(
+                        graph,
+                        source,
+                        part.matrix,
+                        part.channels,
+                        type=type,
+                        is_measuring=is_measuring,
+                        **place,
+                    )
+                elif part.is_quantized:
                     quantize(
                         graph, source, part.matrix, type=type, is_symmetric=is_symmetric, **place
                     )
@@ -107,7 +118,12 @@ def _pieces(plan: LoadPlan) -> Iterator[Piece]:
 
 
 async def upload(
-    device: Device, source: ByteSource, plan: LoadPlan, on_progress: Callable[[int, int], None]
+    device: Device,
+    source: ByteSource,
+    plan: LoadPlan,
+    on_progress: Callable[[int, int], None],
+    *,
+    is_measuring: bool = False,
 ) -> None:
     """Fill the weights of a plan, whose buffers are there, from the file.
 
@@ -116,6 +132,7 @@ async def upload(
         source: The file.
         plan: What lies where in it.
         on_progress: Called with (bytes uploaded, bytes in all) after each slice.
+        is_measuring: Only measure the channels of its matrices.
 
     Raises:
         FormatError: the file cannot be read any further.
@@ -126,7 +143,7 @@ async def upload(
             device.write(matrix.scales.storage.buffer, 0, nf4_map())
     slices = cut(plan)
     staging = Storage("staging", max(item.staging_bytes for item in slices), "scratch", False)
-    graphs = [item.graph(staging) for item in slices]
+    graphs = [item.graph(staging, is_measuring=is_measuring) for item in slices]
     reading = _read_ahead(source, slices[0])
     allocation = Allocation.create(device, plan_memory(graphs))
     try:

@@ -28,6 +28,7 @@ from app.checks.low_rank import (
     rope_backward_hidden_case,
     swiglu_hidden_case,
 )
+from app.checks.lowra import lowra_case
 from app.checks.optimizers import adafactor_case, adam8bit_case, mask_case
 from app.checks.products import (
     embedding_case,
@@ -84,6 +85,10 @@ CASES: dict[str, Check] = {
             "INT8": {"format": "int8", "parts": (13,), "columns": 32, "type": "F16"},
             "NF4": {"format": "nf4", "parts": (64, 32), "columns": 160, "head_dim": 16},
         },
+    ),
+    "lowra": Check(
+        lowra_case,
+        {"errors": {"rows": 32, "columns": 96, "type": "F16", "is_measuring": True}},
     ),
     "linear": Check(
         linear_case,
