@@ -30,7 +30,7 @@ def fit_block(values: FloatArray, bits: int) -> tuple[np.float32, np.float32]:
         return _halves(width / 15, low)
     cuts = [width * np.float32(1 - 0.1 * tenths) for tenths in (10, 9, 8, 7, 6)]
     candidates = [_halves((width - cut) / 3, low + cut / 2) for cut in cuts]
-    return min(candidates, key=lambda pair: _error(values, *pair, bits))
+    return min(candidates, key=lambda pair: _error(values, pair[0], pair[1], bits))
 
 
 def channel_errors(weights: FloatArray) -> npt.NDArray[np.float64]:
@@ -73,10 +73,11 @@ def _codes(
 ) -> npt.NDArray[np.int16]:
     if step == 0:
         return np.zeros(values.shape, np.int16)
-    return np.clip(np.floor((values - low) / step + np.float32(0.5)), 0, 2**bits - 1).astype(
-        np.int16
-    )
+    steps = np.floor((values - low) / step + np.float32(0.5))
+    codes: npt.NDArray[np.int16] = np.clip(steps, 0, 2**bits - 1).astype(np.int16)
+    return codes
 
 
 def _error(values: FloatArray, step: np.float32, low: np.float32, bits: int) -> float:
-    return float(np.square(values - low - step * _codes(values, step, low, bits)).sum())
+    off = values - low - step * _codes(values, step, low, bits)
+    return float(np.square(off).sum())
