@@ -171,7 +171,7 @@ def _add_model(parser: argparse.ArgumentParser, *, default: str = "none") -> Non
     parser.add_argument(
         "--quantize-bits",
         type=float,
-        default=LOWRA_BITS,
+        default=LOWRA_BITS if default == "none" else default,
         help="average bits of a weight with --quantize lowra, from 1 to 4; its channels get 1, 2 "
         f"or 4 (default: {LOWRA_BITS})",
     )

@@ -19,7 +19,14 @@ from reprlib import repr as shown
 from typing import Any
 
 from app.arguments import build_parser, given_settings
-from app.config import QUANTIZATIONS, GenerationConfig, LoraConfig, TrainConfig
+from app.config import (
+    LOWRA_BITS,
+    QUANTIZATIONS,
+    GenerationConfig,
+    LoraConfig,
+    TrainConfig,
+    is_number,
+)
 from app.errors import ConfigError, Problems, StudioError
 from app.generate.generator import Generator
 from app.gpu.device import Device
@@ -201,6 +208,10 @@ async def _read_run(
     if options.quantize not in QUANTIZATIONS:
         allowed = ", ".join(QUANTIZATIONS)
         problems.add(f"quantize is {shown(options.quantize)}: choose from {allowed}")
+    given_bits = values.pop("quantize_bits", LOWRA_BITS)
+    options.quantize_bits = getattr(options, "quantize_bits", given_bits)
+    if not is_number(options.quantize_bits, 1, 4):
+        problems.add(f"quantize_bits is {shown(options.quantize_bits)}: give a number from 1 to 4")
     if "epochs" in given and "steps" not in given:
         values.pop("steps", None)  # who asks for epochs does not want the file's steps
     if resumed is not None:  # what is not said is what it was
@@ -251,6 +262,8 @@ async def _train(options: argparse.Namespace) -> None:
             output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
     values = settings_values(asked.lora, config) | {"quantize": options.quantize}
+    if options.quantize == "lowra":
+        values["quantize_bits"] = options.quantize_bits
     write_settings_file(options.out, values)
     trainer = Trainer(model, adapter, windows, config)
     output.progress(describe_dataset(dataset))
