@@ -2,6 +2,7 @@
 /** The plan of the next run: settings, exact memory, estimated time. */
 
 import { StudioError } from '../api.js';
+import { keep, kept } from '../kept.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { currentCorpus } from './corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from './dom.js';
@@ -12,8 +13,10 @@ import { renderAdvice, renderModes, renderNumbers } from './plan-modes.js';
 /** @import {Studio} from '../api.js' */
 /** @import {Plan, Setting} from '../types.js' */
 
+const DEFAULT_PRESET = 'balanced';
+
 let keepAdapter = false;
-let preset = 'balanced';
+let preset = String(kept('preset') ?? DEFAULT_PRESET);
 let planning = 0;
 
 /** What a run is asked for: the same words go to `plan`, `train` and `evaluate`. */
@@ -45,15 +48,24 @@ export function mountPlan(studio) {
 
   /** @param {Record<string, Setting>} settings */
   const put = (settings) => update({ edits: { ...state.edits, ...settings } });
-  const showPresets = () => buildPresets(element('plan-presets'), state.presets, preset, (name) => {
+  /** @param {string} name */
+  const choose = (name) => {
     preset = name;
+    keep('preset', name === DEFAULT_PRESET ? undefined : name);
+  };
+  const showPresets = () => buildPresets(element('plan-presets'), state.presets, preset, (name) => {
+    choose(name);
     // A preset sets everything anew; what the device has does not change with it.
     const memory = state.edits['device_memory_gb'];
     update({ edits: memory === undefined ? {} : { device_memory_gb: memory } });
     replan();
   });
 
-  watch(['presets'], showPresets);
+  watch(['presets'], () => {
+    // Another version of the page may have had other ones.
+    if (state.presets.length && !state.presets.some(({ name }) => name === preset)) choose(DEFAULT_PRESET);
+    showPresets();
+  });
   watch(['fields', 'supported'], () => {
     buildFields(element('plan-fields'), {
       /** @param {string} name @param {Setting|undefined} value */
@@ -65,9 +77,9 @@ export function mountPlan(studio) {
         if (name === 'epochs' && value !== undefined) edits['steps'] = null;
         update({ edits });
       },
-      /** @param {boolean} keep */
-      onKeep(keep) {
-        keepAdapter = keep;
+      /** @param {boolean} isKept */
+      onKeep(isKept) {
+        keepAdapter = isKept;
         replan();
       },
     });
@@ -93,7 +105,7 @@ export function mountPlan(studio) {
 
   button('plan-open').addEventListener('click', () => dialog.showModal());
   button('plan-reset').addEventListener('click', () => {
-    preset = 'balanced';
+    choose(DEFAULT_PRESET);
     showPresets();
     update({ edits: {} });
   });

@@ -51,6 +51,9 @@ def kept_text(page: Page) -> str | None:
 def test_settings_last_and_the_text_only_if_asked(visits: Watched, site: Site) -> None:
     first = visit(visits.context, site)
     first.paste(TEXT)
+    first.get("plan-open").click()
+    first.page.locator("#preset-thorough").check(force=True)
+    first.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
     first.change_settings(rank=7, packing="dual", learning_rate="0.002")
     first.page.wait_for_timeout(1000)
     assert kept_text(first.page) is None
@@ -58,6 +61,7 @@ def test_settings_last_and_the_text_only_if_asked(visits: Watched, site: Site) -
 
     second = visit(visits.context, site)
     assert [setting(second.page, name) for name in ("rank", "packing")] == ["7", "dual"]
+    assert second.page.locator("#preset-thorough").is_checked()
     assert second.get("corpus-text").input_value() == ""
     second.get("remember-text").check()
     second.paste(TEXT)
@@ -78,6 +82,7 @@ def test_settings_last_and_the_text_only_if_asked(visits: Watched, site: Site) -
     fourth = visit(visits.context, site)
     assert fourth.get("corpus-text").input_value() == ""
     assert setting(fourth.page, "rank") == "4"
+    assert fourth.page.locator("#preset-balanced").is_checked()
 
 
 def test_a_link_carries_settings_and_no_text(
@@ -109,6 +114,7 @@ def test_a_link_carries_settings_and_no_text(
     assert not [request for request in site.requests if "rank" in request]
     receiver.page.locator("#link-undo").click()
     expect(receiver.page.locator("#setting-rank")).to_have_value("2")
+    receiver.page.close()  # one tab works at a time
 
     for fragment, reason in (
         ("rank:0,seed:-1", "Rank is 0: give a whole number from 1 to 256"),
