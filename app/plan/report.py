@@ -22,11 +22,6 @@ class UnavailableMode:
     reason: str
 
 
-FULL_UNAVAILABLE = UnavailableMode(
-    "full", "Training all weights is for the command line so far: train --mode full."
-)
-
-
 def report_of(
     plan: ModePlan | UnavailableMode, device: Device, speed: Speed, *, is_selected: bool
 ) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.config import LoraConfig, TrainConfig
-from app.errors import ConfigError, Problems
+from app.errors import ConfigError, Problems, StudioError
 from app.io.model_card import TrainingFacts
 from app.models.loader import Model
 from app.plan.defaults import suggest_config
 from app.plan.modes import Mode, RunSettings
 from app.plan.planner import ModePlan, Planner
 from app.plan.presets import PRESETS, PresetName
-from app.plan.report import FULL_UNAVAILABLE, report_of
+from app.plan.report import UnavailableMode, report_of
 from app.plan.run_input import dataset_of, merge_settings, settings_values
 from app.plan.speed import Speed
 from app.studio.corpus import TokenizedCorpus
@@ -31,6 +31,7 @@ class RunLayout:
     """A planned run and what it was planned from."""
 
     planner: Planner
+    full: Planner
     plan: ModePlan
     suggested: RunSettings
 
@@ -78,7 +79,8 @@ class RunLayout:
     def with_speed(self, speed: Speed) -> RunLayout:
         """Return the run with its time estimated anew."""
         plan = replace(self.plan, time=speed.estimate(self.plan.work))
-        return replace(self, plan=plan, planner=replace(self.planner, speed=speed))
+        planner, full = replace(self.planner, speed=speed), replace(self.full, speed=speed)
+        return replace(self, plan=plan, planner=planner, full=full)
 
     def event(self) -> PlanEvent:
         """Return the plan as the page shows it."""
@@ -103,14 +105,21 @@ class RunLayout:
             occupancy=self.dataset.occupancy,
             modes=[
                 report_of(plan, device, speed, is_selected=True),
-                report_of(FULL_UNAVAILABLE, device, speed, is_selected=False),
+                report_of(self._full_plan(), device, speed, is_selected=False),
             ],
         )
+
+    def _full_plan(self) -> ModePlan | UnavailableMode:
+        """Return what training all weights would take with the same settings, to compare."""
+        try:
+            return self.full.assess(self.plan.settings)
+        except StudioError as error:
+            return UnavailableMode("full", str(error))
 
 
 def lay_out(
     model: Model,
-    mode: Mode,
+    modes: tuple[Mode, Mode],
     corpus: TokenizedCorpus,
     request: RunRequest,
     kept_lora: LoraConfig | None,
@@ -120,7 +129,7 @@ def lay_out(
 
     Args:
         model: The loaded model.
-        mode: How it is trained.
+        modes: An adapter, which is what is trained, and all weights, to compare.
         corpus: The whole text.
         request: Edits, which nothing here changes, and how far the run should go.
         kept_lora: The current adapter's, when the run goes on from it; it wins over edits.
@@ -167,9 +176,11 @@ def lay_out(
         )
 
     kept = LORA_NAMES if kept_lora is not None else frozenset[str]()
-    planner = Planner(mode, model.device, cut, speed, kept)
+    adapter_mode, full_mode = modes
+    planner = Planner(adapter_mode, model.device, cut, speed, kept)
+    full = Planner(full_mode, model.device, cut, speed)
     plan = planner.plan(RunSettings(lora, config), edits)
-    return RunLayout(planner, plan, RunSettings(suggested_lora, suggested))
+    return RunLayout(planner, full, plan, RunSettings(suggested_lora, suggested))
 
 
 def _preset(name: Any) -> PresetName:

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.models.loader import Model
 from app.nn.adapter import Adapter
+from app.plan.full import FullMode
 from app.plan.modes import AdapterMode, Mode
 from app.plan.speed import CALIBRATION_STEPS, Speed
 from app.studio.adapters import AdapterDesk
@@ -41,14 +42,14 @@ class TrainingDesk:
         self._post = post
         self._adapters = adapters
         self._model: Model | None = None
-        self._mode: Mode | None = None
+        self._modes: tuple[Mode, Mode] | None = None
         self._speed = Speed(0.0, False)
         self.control = RunControl()
 
     def use_model(self, model: Model, speed: Speed | None) -> None:
         """Train this model from now on; its speed may come later."""
         self._model = model
-        self._mode = AdapterMode(model)
+        self._modes = AdapterMode(model), FullMode(model)
         self._speed = speed or Speed(0.0, model.device.info.is_software)
 
     def plan(self, request: RunRequest, corpus: TokenizedCorpus) -> PlanEvent:
@@ -178,10 +179,10 @@ class TrainingDesk:
         self, request: RunRequest, corpus: TokenizedCorpus
     ) -> tuple[RunLayout, Adapter | None]:
         assert self._model is not None
-        assert self._mode is not None
+        assert self._modes is not None
         kept = self._adapters.current if request["keep_adapter"] else None
         lora = kept.lora if kept is not None else None
-        return lay_out(self._model, self._mode, corpus, request, lora, self._speed), kept
+        return lay_out(self._model, self._modes, corpus, request, lora, self._speed), kept
 
     async def _with_chosen_rank(self, layout: RunLayout) -> RunLayout:
         assert self._model is not None

@@ -73,7 +73,10 @@ function card(plan, onMode) {
       make('div', {}, make('dt', { text: 'GPU memory' }), make('dd', { text: formatBytes(plan.bytes['total'] ?? 0) }),
         make('dd', { class: 'range', text: 'to the byte' }))),
     ...memory(plan.bytes));
-  if (plan.reason && !plan.selected) node.append(make('p', { class: 'mode-reason', text: `${plan.reason.charAt(0).toUpperCase()}${plan.reason.slice(1)}` }));
+  if (plan.selected) return node;
+  const reasons = [plan.reason ? `${plan.reason.charAt(0).toUpperCase()}${plan.reason.slice(1)}.` : '',
+    radio.disabled ? 'To compare: this page trains adapters, the command line all weights (train --mode full).' : ''];
+  node.append(make('p', { class: 'mode-reason', text: reasons.filter(Boolean).join(' ') }));
   return node;
 }
 

@@ -115,7 +115,11 @@ def test_a_plan_compares_and_stands_on_real_steps_once_there_are_some(loaded: Pa
         assert adapter["seconds_low"] < adapter["seconds"] < adapter["seconds_high"]
         assert adapter["basis"] == "probe"
         assert full["selected"] is False
-        assert full["reason"]
+        # All weights, their gradients and moments take more than what an adapter does.
+        assert full["feasible"] is True
+        assert full["num_trained"] > adapter["num_trained"]
+        assert full["bytes"]["total"] == sum(full["bytes"].values()) / 2
+        assert full["flops_per_token"] > adapter["flops_per_token"]
 
         loaded.heard.clear()
         await loaded.train(steps=5)
