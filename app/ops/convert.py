@@ -7,7 +7,11 @@ from app.gpu.graph import Graph, grid_1d
 from app.gpu.kernels import Kernel
 from app.ops.matrix import Matrix
 
-PRELUDES: dict[str, tuple[str, ...]] = {"f32": (), "f16": ("half_exact",)}
+KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "f32": ("convert_f32", ()),
+    "f16": ("convert_f16", ("half_exact",)),
+}
+"""Target format → shader, and the preludes it wants before that of the source."""
 
 
 def convert(graph: Graph, source: Matrix, target: Matrix) -> None:
@@ -26,14 +30,15 @@ def convert(graph: Graph, source: Matrix, target: Matrix) -> None:
     Reference: app.reference.gguf_blocks.
     """
     shapes = [(matrix.num_rows, matrix.num_columns) for matrix in (source, target)]
-    if shapes[0] != shapes[1] or target.format not in PRELUDES:
+    if shapes[0] != shapes[1] or target.format not in KERNELS:
         raise ShapeError(
             f"a {source.format} matrix {shapes[0]} cannot become a {target.format} one {shapes[1]}:"
-            f" give one of {', '.join(PRELUDES)} and of the same shape"
+            f" give one of {', '.join(KERNELS)} and of the same shape"
         )
+    shader, preludes = KERNELS[target.format]
     octets = source.num_columns // 8
     graph.dispatch(
-        Kernel(f"convert_{target.format}", (*PRELUDES[target.format], source.prelude)),
+        Kernel(shader, (*preludes, source.prelude)),
         (*source.bindings, target.words),
         grid_1d(octets * source.stride, 64),
         (source.stride // 4, octets),

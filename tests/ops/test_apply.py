@@ -1,27 +1,20 @@
-"""Updates of weights that are stored in f16 and INT4, and conversion between formats."""
+"""Updates of weights that are stored in f16 and INT4."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from app.checks.rounding import convert_case, f16_update_case, int4_update_case
+from app.checks.rounding import f16_update_case, int4_update_case
 from app.errors import ShapeError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.apply import apply_to_matrix
-from app.ops.convert import convert
 from app.ops.matrix import new_matrix
 from app.reference.stochastic import random_bits, requantize_int4, round_f16, uniform_of
 from tests.ops.helpers import check
 
 DRAWS = 4096
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("gguf_type", ["Q4_1", "Q8_0", "F16", "F32"])
-def test_convert(device: Device, gguf_type: str) -> None:
-    check(device, convert_case, rows=37, columns=96, gguf_type=gguf_type)
 
 
 @pytest.mark.gpu
@@ -98,10 +91,6 @@ def test_int4_values_on_the_grid_stay() -> None:
 
 def test_refuses_what_does_not_fit() -> None:
     graph, small = Graph("g"), new_matrix("small", "int8", 8, 32)
-    with pytest.raises(ShapeError, match="int8 one"):
-        convert(graph, small, new_matrix("large", "int8", 8, 32))
-    with pytest.raises(ShapeError, match=r"cannot become a f32 one \(16, 32\)"):
-        convert(graph, small, new_matrix("large", "f32", 16, 32))
     update, delta = (persistent("t", shape, "scratch") for shape in ((8,), (32, 8)))
     with pytest.raises(ShapeError, match="a int8 matrix"):
         apply_to_matrix(graph, update, small, delta, key=1)

@@ -14,6 +14,10 @@ OPS = sorted(path for path in (ROOT / "app/ops").glob("*.py") if path.stem != "_
 MAX_LINES = 150
 
 TWINS = {
+    "apply": "stochastic",
+    "convert": "gguf_blocks",
+    "delta": "adamw",
+    "gradient": "linear",
     "lora": "linear",
     "low_rank": "linear",
     "update": "adamw",
