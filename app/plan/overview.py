@@ -8,7 +8,7 @@ from app.errors import ConfigError
 from app.models.loader import Model
 from app.plan.advice import FREE_SETTINGS
 from app.plan.calibrate import calibrate
-from app.plan.full import FullMode
+from app.plan.full import ADVISED_GFLOPS, FullMode
 from app.plan.modes import AdapterMode, RunSettings
 from app.plan.planner import ModePlan, Planner, preferred
 from app.plan.probe import measure_speed
@@ -47,7 +47,9 @@ async def overview(
         planner.speed = await calibrate(model, plan, speed, asked.adapter)
         plan = planner.plan(settings, FREE_SETTINGS)
     full = _full(Planner(FullMode(model), model.device, cut, speed), settings)
-    fastest = preferred([plan, full] if isinstance(full, ModePlan) else [plan])
+    # What has to be confirmed first is never chosen for a person.
+    is_fast = speed.gflops >= ADVISED_GFLOPS
+    fastest = preferred([plan, full] if is_fast and isinstance(full, ModePlan) else [plan])
     return [
         report_of(
             item,

