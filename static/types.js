@@ -45,7 +45,11 @@
  * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
  *   origin: 'trained'|'loaded', name: string, steps: number, strength: number}} Adapter
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
- * @typedef {{base: Score, lora: Score|null, held_out: boolean, shortened: boolean, stopped: boolean}} Evaluation
+ * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse', gain: number, margin: number,
+ *   train_gain: number|null, num_better: number, num_passages: number}} Judgement
+ * @typedef {{base: Score, lora: Score|null, source: 'held-out'|'learnt'|'pasted', shortened: boolean,
+ *   stopped: boolean, judgement: Judgement|null,
+ *   passages: {text: string, is_cut: boolean, base: number, lora: number}[]}} Evaluation
  *
  * @typedef {{role: 'user'|'assistant'|'system', content: string}} Message
  * @typedef {{text: string, stop_reason: 'stop'|'length'|'stopped', num_tokens: number,

@@ -74,6 +74,7 @@ def head_loss(
     chunk_rows: int,
     wants_gradient: bool = True,
     d_head: Tensor | None = None,
+    losses: Tensor | None = None,
 ) -> Tensor | None:
     """Record logits, loss and the gradient of the hidden states, a chunk of rows at a time.
 
@@ -91,6 +92,7 @@ def head_loss(
         chunk_rows: Rows of a product, a multiple of 8.
         wants_gradient: False for evaluation.
         d_head: (hidden_size, head.stride), f32: where the gradient of the head is added.
+        losses: (rows,), f32: where each row's loss is to be found afterwards.
 
     Returns:
         d_hidden, (rows, hidden_size), or None.
@@ -99,7 +101,8 @@ def head_loss(
     """
     rows, columns = hidden.shape
     d_hidden = graph.empty("head_gradient", rows, columns) if wants_gradient else None
-    losses = graph.empty("losses", rows)
+    if losses is None:
+        losses = graph.empty("losses", rows)
     # Small products are for submits to be short: their losses may still be computed together.
     together = max(1, LOSS_ROWS // chunk_rows) * chunk_rows
     for start in range(0, rows, together):

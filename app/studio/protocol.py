@@ -66,6 +66,12 @@ class RunRequest(TypedDict):
     preset: NotRequired[str]
 
 
+class EvaluateRequest(RunRequest):
+    """What `evaluate` asks for: other text to read (`text`), or the corpus of a run."""
+
+    text: NotRequired[str]
+
+
 class ChatMessage(TypedDict):
     """One turn of a conversation."""
 

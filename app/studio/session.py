@@ -345,6 +345,9 @@ class Session:
         self._ready_model()
         self._board.require("ready")
         with self._job("generating"):
+            if request.get("text"):
+                edits = {**request["edits"], "eval_fraction": 0}
+                request = {**request, "corpus": {"text": request["text"]}, "edits": edits}
             corpus = await self._tokenize(request, pinned=True)
             await self._know_speed()
             return await self._training.evaluate(request, corpus)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -14,8 +13,9 @@ from app.plan.modes import AdapterMode, Mode
 from app.plan.speed import CALIBRATION_STEPS, Speed
 from app.studio.adapters import AdapterDesk
 from app.studio.corpus import TokenizedCorpus
+from app.studio.evaluation import Evaluation, Source
 from app.studio.protocol import (
-    EvaluateProgressEvent,
+    EvaluateRequest,
     Message,
     PlanEvent,
     PreparingEvent,
@@ -24,15 +24,17 @@ from app.studio.protocol import (
 )
 from app.studio.runs import RunLayout, lay_out
 from app.text.preview import CorpusPreview, preview_of
-from app.text.windows import Windows
 from app.train.control import RunControl
-from app.train.evaluate import EvalResult, evaluate
 from app.train.hardware_rank import choose_rank
 from app.train.records import StepRecord
 from app.train.trainer import Trainer
 
-EVALUATE_SECONDS = 12.0
-"""How long each of the two readings may take; what can be read in that time is what counts."""
+PLACES = {
+    "held-out": "text kept out of training",
+    "learnt": "the text learnt from",
+    "pasted": "other text",
+}
+"""Where perplexities were measured, for the model card."""
 
 
 class TrainingDesk:
@@ -127,53 +129,28 @@ class TrainingDesk:
         self.control.stop()
         self.control.resume()
 
-    async def evaluate(self, request: RunRequest, corpus: TokenizedCorpus) -> Message:
-        """Judge base and adapter on the windows kept out of training, or else on all.
+    async def evaluate(self, request: EvaluateRequest, corpus: TokenizedCorpus) -> Message:
+        """Judge base and adapter on other text, on windows kept out of training, or else on all.
 
-        Both read the same windows: as many as the base can within EVALUATE_SECONDS.
+        Returns:
+            See `app.studio.evaluation.Evaluation.run`.
         """
         self.control = control = RunControl()
         assert self._model is not None
         layout, _ = self._lay_out(request, corpus)
-        windows = layout.eval_windows or layout.windows
-        adapter = self._adapters.current
-        chosen = await self._affordable(windows, control)
-        base = await self._score(None, chosen, control, "base")
-        lora = await self._score(adapter, chosen, control, "lora") if adapter and base else None
-        stopped = base is None or (adapter is not None and lora is None)
-        if base and lora:
-            where = "text kept out of training" if layout.eval_windows else "the text learnt from"
-            self._adapters.note_evaluation(base.perplexity, lora.perplexity, where)
-        return {
-            "base": asdict(base) if base else None,
-            "lora": asdict(lora) if lora else None,
-            "held_out": layout.eval_windows is not None,
-            "shortened": chosen.num_windows < windows.num_windows,
-            "stopped": stopped,
-        }
-
-    async def _affordable(self, windows: Windows, control: RunControl) -> Windows:
-        """Return the first windows, as many as this device reads in time; one is timed."""
-        assert self._model is not None
-        started = time.perf_counter()
-        first = windows.subset([0])
-        await evaluate(self._model, None, first, control)
-        each = (time.perf_counter() - started) * max(1.0, windows.max_seq_len / first.num_tokens)
-        count = max(1, min(windows.num_windows, int(EVALUATE_SECONDS / each)))
-        return windows.subset(range(count))
-
-    async def _score(
-        self, adapter: Adapter | None, windows: Windows, control: RunControl, which: Any
-    ) -> EvalResult | None:
-        assert self._model is not None
-        self._post(EvaluateProgressEvent(which, 0.0))
-        return await evaluate(
-            self._model,
-            adapter,
-            windows,
-            control,
-            lambda part: self._post(EvaluateProgressEvent(which, part)),
-        )
+        windows, learnt = layout.windows, None
+        source: Source = "learnt"
+        if request.get("text"):
+            source = "pasted"
+        elif layout.eval_windows is not None:
+            windows, learnt, source = layout.eval_windows, layout.windows, "held-out"
+        desk = self._adapters
+        evaluation = Evaluation(self._model, desk.current, desk.strength, control, self._post)
+        result = await evaluation.run(windows, learnt, source)
+        if result["lora"]:
+            pair = (result["base"]["perplexity"], result["lora"]["perplexity"])
+            desk.note_evaluation(*pair, PLACES[source])
+        return result
 
     def _lay_out(
         self, request: RunRequest, corpus: TokenizedCorpus

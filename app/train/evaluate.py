@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.gpu.graph import ceil_div
+from app.gpu.graph import ceil_div, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
 from app.models.loader import Model
 from app.nn.adapter import Adapter
@@ -37,6 +38,7 @@ async def evaluate(
     on_progress: Callable[[float], None] | None = None,
     *,
     strength: float = 1.0,
+    on_window: Callable[[int, NDArray[np.float32]], None] | None = None,
 ) -> EvalResult | None:
     """Compute the loss of some windows.
 
@@ -47,6 +49,8 @@ async def evaluate(
         control: To stop from elsewhere.
         on_progress: Called with the share done.
         strength: Factor of the adapter's scale; with 0 it is left out.
+        on_window: Called with each window's number and the loss at each of its positions, in
+            nats: of the token after it, 0 where none is predicted.
 
     Returns:
         The result, or None where it was stopped.
@@ -61,6 +65,7 @@ async def evaluate(
     # Batches of equal size: a last one that is half empty would cost as much as a full one.
     num_batches = ceil_div(windows.num_windows, max(1, MAX_TOKENS_TOGETHER // seq_len))
     together = ceil_div(windows.num_windows, num_batches)
+    losses = persistent("losses", (together * seq_len,), "scratch") if on_window else None
     graph, inputs = record_evaluation(
         model,
         adapter if strength else None,
@@ -68,6 +73,7 @@ async def evaluate(
         seq_len=seq_len,
         is_packed=windows.is_packed,
         strength=strength,
+        losses=losses,
     )
     allocation = Allocation.create(device, plan_memory([graph]))
     try:
@@ -82,6 +88,11 @@ async def evaluate(
                 return None
             data = await device.read(inputs.total.storage.buffer, 0, 4)
             total += float(np.frombuffer(data, np.float32)[0])
+            if on_window and losses is not None:
+                data = await device.read(losses.storage.buffer, 0, losses.size_bytes)
+                rows = np.frombuffer(data, np.float32).reshape(together, seq_len)
+                for row, window in zip(rows, part, strict=False):
+                    on_window(int(window), row[: windows.lengths[window]])
             if on_progress:
                 on_progress((index + 1) / len(parts))
     finally:

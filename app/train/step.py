@@ -259,8 +259,12 @@ def record_evaluation(
     seq_len: int,
     is_packed: bool = False,
     strength: float = 1.0,
+    losses: Tensor | None = None,
 ) -> tuple[Graph, BatchInputs]:
-    """Record the forward pass and the loss of some sequences, without gradients."""
+    """Record the forward pass and the loss of some sequences, without gradients.
+
+    `losses`, (num_sequences · seq_len,), takes the loss of each position where given.
+    """
     tuning = model.device.tuning
     inputs = BatchInputs.create(num_sequences, seq_len)
     graph = Graph("evaluation", tuning)
@@ -275,6 +279,7 @@ def record_evaluation(
         inputs.total,
         chunk_rows=_head_rows(tuning, model.config),
         wants_gradient=False,
+        losses=losses,
     )
     return graph, inputs
 

@@ -325,6 +325,32 @@ def test_evaluate_reads_the_same_windows_with_base_and_adapter(loaded: Page) -> 
     run(story())
 
 
+def test_an_evaluation_says_what_the_adapter_has_learnt(loaded: Page) -> None:
+    async def story() -> None:
+        await loaded.train(steps=20, learning_rate=0.02)
+        kept = await loaded.ask("evaluate", **run_fields(eval_fraction=0.3))
+        assert kept["source"] == "held-out"
+        judged = kept["judgement"]
+        assert judged["verdict"] == "learned"
+        assert judged["gain"] == pytest.approx(
+            kept["base"]["loss"] - kept["lora"]["loss"], rel=1e-4
+        )
+        assert judged["train_gain"] > 0
+        assert 0 < judged["num_better"] <= judged["num_passages"]
+        assert all(passage["text"] for passage in kept["passages"])
+        other = await loaded.ask("evaluate", **run_fields(), text="Zebras quarrel; vex 9876!" * 9)
+        assert other["source"] == "pasted"
+        assert other["judgement"]["train_gain"] is None
+        assert other["base"]["num_predicted"] != kept["base"]["num_predicted"]
+        (only,) = loaded.events("adapter")[-1]["shelf"]
+        await loaded.ask("edit-adapter", adapter=only["id"], strength=0)
+        nothing = await loaded.ask("evaluate", **run_fields(eval_fraction=0.3))
+        assert nothing["lora"] == nothing["base"]
+        assert nothing["judgement"]["verdict"] == "unchanged"
+
+    run(story())
+
+
 @pytest.mark.parametrize("text", ["", "  \n", "a"])
 def test_a_text_without_two_tokens_is_refused_and_changes_nothing(loaded: Page, text: str) -> None:
     async def story() -> None:
