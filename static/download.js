@@ -164,7 +164,7 @@ export async function download(wanted, signal, onProgress) {
   } catch (error) {
     await state.mark(false);
     state.sink.close();
-    if (signal.aborted) throw new Error('Another model was chosen meanwhile.');
+    if (signal.aborted) throw signal.reason instanceof DOMException ? new Error('Another model was chosen meanwhile.') : signal.reason;
     if (error instanceof Refused) throw error;
     throw new Error(`${name} could not be fetched from ${wanted.url.host} (${error instanceof Error ? error.message : error}): check the connection, and that this site may be read from other pages, then try again.`);
   }

@@ -23,6 +23,7 @@ import { mountRunFacts } from './ui/run-facts.js';
 import { mountShare } from './ui/share.js';
 import { mountShelf } from './ui/shelf.js';
 import { mountStatus } from './ui/status.js';
+import { mountStorage } from './ui/storage.js';
 import { showNoGpu } from './ui/support.js';
 import { waitForTurn } from './ui/tabs.js';
 
@@ -53,6 +54,7 @@ mountDrops({
 });
 mountOffline();
 mountAwake();
+mountStorage();
 mountChart().catch(() => showError('The chart could not be fetched: training works without it. Reload the page to try again.'));
 
 addEventListener('beforeunload', (event) => {

@@ -13,10 +13,24 @@ import { download } from './download.js';
 /** @typedef {{name: string, blob?: Blob, files?: File[]}} OpenedModel one of the two */
 /** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
 
+const CANCELLED = 'The download was cancelled. What has arrived is kept: loading the model again goes on from there.';
 const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
 
 /** @type {{key: string, abort: AbortController, opened: Promise<OpenedModel>}|null} */
 let current = null;
+
+let isCancelled = false;
+
+/** Give up what is being fetched, and what is asked for next, until `allowModel`. */
+export function cancelModel() {
+  isCancelled = true;
+  current?.abort.abort(new Error(CANCELLED));
+}
+
+/** The person asks for a model again. */
+export function allowModel() {
+  isCancelled = false;
+}
 
 /** @param {ModelSource} source @returns {Promise<Wanted>} */
 async function locate(source) {
@@ -44,6 +58,7 @@ export function openModel(source, onProgress) {
     if (source.kind === 'folder') return Promise.resolve({ files: source.files, name: source.name });
     return Promise.resolve({ blob: source.file, name: source.file.name });
   }
+  if (isCancelled) return Promise.reject(new Error(CANCELLED));
   const key = source.kind === 'url' ? source.url : 'bundled';
   if (current?.key === key) return current.opened;
   current?.abort.abort();

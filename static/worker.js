@@ -6,7 +6,7 @@
  */
 
 import { bootPython } from './boot.js';
-import { openModel } from './model-store.js';
+import { allowModel, cancelModel, openModel } from './model-store.js';
 import { tuningStore } from './tuning-store.js';
 
 /** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any) => Promise<(message: any) => void>}} StudioModule */
@@ -20,6 +20,12 @@ const early = [];
 let handle = null;
 
 onmessage = ({ data }) => {
+  if (data.type === 'load-model') allowModel();
+  if (data.type === 'cancel-download') {
+    cancelModel(); // needs no Python, which may not be up yet
+    post({ id: data.id, result: null });
+    return;
+  }
   if (handle) handle(data);
   else {
     early.push(data);

@@ -16,6 +16,7 @@ const BUNDLED = { kind: /** @type {const} */ ('bundled') };
 /** @type {Map<string, ModelSource>} option value → where its bytes are */
 const sources = new Map();
 let latest = 0;
+let isCancelled = false;
 let loadedOption = '';
 let loadedQuantization = 'none';
 
@@ -45,6 +46,7 @@ async function load(studio, option) {
   const source = sources.get(option);
   if (!source) return;
   const turn = ++latest;
+  isCancelled = false;
   const quantize = byId('model-quantize', HTMLSelectElement).value;
   clearError();
   try {
@@ -56,7 +58,11 @@ async function load(studio, option) {
     update({ modelProgress: null });
     showFailure(error);
     byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
-    if (option !== loadedOption) dropOption(option);
+    if (!isCancelled) {
+      if (option !== loadedOption) dropOption(option);
+    } else if (state.model) {
+      byId('model-select', HTMLSelectElement).value = loadedOption; // what was cancelled stays on the list
+    }
   }
 }
 
@@ -95,6 +101,11 @@ function loadModelUrl(studio, address) {
   void load(studio, `url:${url.href}`);
 }
 
+function isFetching() {
+  const progress = state.modelProgress;
+  return progress?.stage === 'download' && (!progress.total_bytes || progress.loaded_bytes < progress.total_bytes);
+}
+
 function describe() {
   const { boot, model, modelProgress: progress, supported } = state;
   if (!supported) return { text: 'Needs a GPU: see above.', fraction: undefined };
@@ -128,8 +139,6 @@ export function mountModel(studio) {
   studio.on('model-progress', (progress) => update({ modelProgress: progress }));
   studio.on('model', (model) => {
     update({ model, modelProgress: null });
-    // Ask that the stored model survives when the disk fills up; a no changes nothing.
-    navigator.storage?.persist?.().catch(() => {});
   });
 
   studio.on('model-lost', () => {
@@ -140,6 +149,11 @@ export function mountModel(studio) {
   addOption('bundled', 'SmolLM2-135M-Instruct (Q4_1)', BUNDLED);
   const select = byId('model-select', HTMLSelectElement);
   select.addEventListener('change', () => void load(studio, select.value));
+  button('model-cancel').addEventListener('click', () => {
+    isCancelled = true;
+    studio.request('cancel-download').then(() => update({ modelProgress: null }), showFailure);
+    select.focus();
+  });
   button('model-retry').addEventListener('click', () => void load(studio, select.value));
 
   byId('model-url-form', HTMLFormElement).addEventListener('submit', (event) => {
@@ -159,6 +173,7 @@ export function mountModel(studio) {
     const { text, fraction } = describe();
     setText(element('model-text'), text);
     button('model-retry').hidden = !(state.supported && state.model === null && state.status === 'error');
+    button('model-cancel').hidden = !isFetching();
     const bar = byId('model-progress', HTMLProgressElement);
     bar.hidden = fraction === undefined;
     if (fraction !== undefined) setProgress(bar, fraction);
