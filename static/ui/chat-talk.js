@@ -145,7 +145,7 @@ export class Talk {
     const turn = this.thread.turns.at(-1);
     const view = turn && this.views.get(turn);
     if (!turn || !view) return;
-    const again = smallButton('Answer again', 'Answer this message again', () => {
+    const again = smallButton('Answer again', 'Answer again to this message', () => {
       void this.ask(turn.question, { turn, attempt: turn.attempt + (isSampling() ? 1 : 0) });
     });
     again.classList.add('again');

@@ -1,0 +1,151 @@
+"""What axe finds in the page's views, light and dark; narrow screens; calm for those who ask."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.studio import Studio
+from tests.browser.test_chat import listen
+
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
+ANSWERS = (
+    "# Cats\n\n- they **sit** on `mats`\n\n```py\nprint('mat')\n```\n\n"
+    "| a | b |\n|---|---|\n| 1 | 2 |\n\n[more](https://example.org/)",
+    "# Dogs\n\n> by the door\n\nthey sit",
+)
+RUN_AXE = "axe.run(document, { resultTypes: ['violations'] }).then((result) => result.violations)"
+
+
+def serious(studio: Studio) -> list[str]:
+    """Return what axe calls serious or critical, with where it is."""
+    if not studio.page.evaluate("'axe' in globalThis"):
+        studio.page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = studio.page.evaluate(RUN_AXE)
+    return [
+        f"{item['id']}: {node['target']} {node.get('failureSummary', '')}"
+        for item in found
+        if item["impact"] in ("serious", "critical")
+        for node in item["nodes"]
+    ]
+
+
+@pytest.fixture
+def studio(tiny: Studio) -> Studio:
+    """The shared page after a run and its evaluation, with two answers side by side."""
+    if tiny.page.locator(".compared").count() == 0:
+        tiny.change_settings(steps=6, max_seq_len=64, micro_batch_size=4)
+        tiny.paste(TEXT)
+        tiny.wait_counted()
+        tiny.train_to_end()
+        tiny.get("evaluate").click()
+        expect(tiny.get("verdict")).to_be_visible(timeout=90_000)
+        listen(tiny, *ANSWERS)
+        tiny.get("chat-compare").click()
+        tiny.get("chat-input").fill("Tell me")
+        tiny.get("chat-send").click()
+        expect(tiny.page.locator(".compared")).to_be_visible()
+    return tiny
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(studio: Studio, scheme: Literal["light", "dark"]) -> None:
+    studio.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    problems = {"main view": serious(studio)}
+    for view, opener in (
+        ("plan", "#plan-open"),
+        ("preview", "#preview-open"),
+        ("chat settings", "#chat-settings-open"),
+        ("adapters", "#shelf-open"),
+        ("table", "#table-open"),
+    ):
+        studio.page.locator(opener).click()
+        dialog = studio.page.locator("dialog[open]")
+        expect(dialog).to_be_visible()
+        problems[view] = serious(studio)
+        studio.page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+    studio.page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    assert not any(problems.values()), problems
+
+
+def test_an_evaluation_is_put_in_words(studio: Studio) -> None:
+    page = studio.page
+    expect(studio.get("verdict")).to_have_text(
+        re.compile(r"^(Learned|Overfit|Worse|Unchanged)\. .*\d\.\d{3} nats a token.*passages? got")
+    )
+    page.locator("#passages").evaluate("drawer => { drawer.open = true; }")
+    assert page.locator("#passage-rows tr").count() > 0
+    page.locator(".evaluate-more > summary").first.click()
+    studio.get("evaluate-text").fill("A zebra quarrels with 9876 vexed foxes. " * 9)
+    studio.get("evaluate").click()
+    expect(page.locator("#ppl-hint")).to_contain_text("tokens of the other text", timeout=90_000)
+    expect(studio.get("verdict")).to_contain_text("the other text")
+    assert studio.number("ppl-base") > 1
+    assert studio.number("ppl-lora") > 1
+    studio.get("evaluate-text").fill("")
+
+
+def test_nothing_of_a_finished_run_is_cut_off(studio: Studio) -> None:
+    usual = studio.page.viewport_size
+    assert usual
+    studio.page.set_viewport_size({"width": 1360, "height": 900})
+    hidden, overflow = studio.page.evaluate(
+        """() => {
+          const panel = document.getElementById('console');
+          return [panel.scrollHeight - panel.clientHeight, getComputedStyle(panel).overflowY];
+        }"""
+    )
+    studio.page.set_viewport_size(usual)
+    assert hidden <= 0 or overflow == "auto"
+
+
+def test_nothing_is_wider_than_a_narrow_screen(studio: Studio) -> None:
+    usual = studio.page.viewport_size
+    assert usual
+    studio.page.set_viewport_size({"width": 360, "height": 780})
+    for opener in (None, "#plan-open", "#chat-settings-open", "#shelf-open"):
+        if opener:
+            studio.page.locator(opener).click()
+        wide = studio.page.evaluate("document.documentElement.scrollWidth")
+        inside = studio.page.evaluate(
+            "[...document.querySelectorAll('dialog[open]')].map(d => d.scrollWidth - d.clientWidth)"
+        )
+        studio.page.keyboard.press("Escape")
+        assert wide <= 360, opener
+        assert all(extra <= 0 for extra in inside), (opener, inside)
+    studio.page.set_viewport_size(usual)
+
+
+def test_nothing_moves_for_those_who_ask_and_speech_keeps_its_distance(studio: Studio) -> None:
+    studio.page.emulate_media(reduced_motion="reduce")
+    moving = studio.page.evaluate(
+        """() => [...document.querySelectorAll('*')].filter((node) => {
+          const style = getComputedStyle(node);
+          return style.animationName !== 'none' || parseFloat(style.transitionDuration) > 0;
+        }).length"""
+    )
+    studio.page.emulate_media(reduced_motion="no-preference")
+    assert moving == 0
+    studio.page.evaluate(
+        """() => {
+          lab.spoken = [];
+          new MutationObserver(() => lab.spoken.push(performance.now()))
+            .observe(document.getElementById('announce'), { childList: true, characterData: true, subtree: true });
+        }"""  # noqa: E501
+    )
+    studio.change_settings(steps=100_000, max_seq_len=64, micro_batch_size=4)
+    studio.train()
+    studio.page.wait_for_timeout(11_000)
+    studio.get("stop").click()
+    studio.wait_status("ready")
+    times = studio.page.evaluate("lab.spoken")
+    assert times
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert all(gap > 4_900 for gap in gaps), gaps
