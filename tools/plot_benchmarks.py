@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.pictures import COLOURS, INK, MUTED, make_plain, open_pyplot, save
+
 Figure = dict[str, Any]
 
 GPU_TARGETS = {"forward": 0.65, "backward": 0.60, "train_step": 0.45}
 SOFTWARE_TARGETS = {"forward": 0.40, "backward": 0.35}
 """Shares of the FMA peak that are aimed at: products by direction, and a training step."""
-
-COLOURS = ("#4338ca", "#0f9d8a", "#c2701c", "#64748b", "#b4245d", "#2a7fb8")
-INK, MUTED, GRID = "#16161d", "#585a6b", "#e1e1ea"
 
 ARITHMETIC, MEMORY = "% of the f32 FMA peak", "% of a copy of as many bytes"
 
@@ -127,7 +126,7 @@ def plot_shares(plt: Any, runs: Sequence[Run]) -> Any:
         panel.set_xlim(0, 100)  # some reads beat a copy, which writes as much as it reads
         panel.set_yticks(range(len(rows)), rows, fontsize=9)
         panel.set_ylim(len(rows) - 0.5, -0.5)
-        _plain(panel, "x")
+        make_plain(panel, "x")
         for row, text in enumerate(panel.get_yticklabels()):
             text.set_color(INK if rows[row] in (ARITHMETIC, MEMORY) else MUTED)
     keys = [
@@ -161,7 +160,7 @@ def plot_curves(plt: Any, runs: Sequence[Run]) -> Any:
         panel.yaxis.set_major_formatter("{x:g}")
         panel.yaxis.set_minor_locator(ticker.NullLocator())
         panel.set_xlabel(words, color=MUTED, fontsize=9)
-        _plain(panel, "both")
+        make_plain(panel, "both")
     panels[0][0].set_ylabel("ms a step", color=MUTED, fontsize=9)
     with_curves = [run for run in runs if run.curves]
     keys = [
@@ -171,14 +170,6 @@ def plot_curves(plt: Any, runs: Sequence[Run]) -> Any:
     ]
     _legend(picture, keys, [run.name for run in with_curves])
     return picture
-
-
-def _plain(panel: Any, grid: str) -> None:
-    panel.grid(axis=grid, color=GRID, linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.tick_params(colors=MUTED, length=0, labelsize=9)
-    for side in ("top", "right", "left", "bottom"):
-        panel.spines[side].set_visible(False)
 
 
 def _legend(picture: Any, keys: Sequence[Any], words: Sequence[str]) -> None:
@@ -193,18 +184,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder; default: that of the first file")
     options = parser.parse_args(arguments)
     try:
-        matplotlib: Any = importlib.import_module("matplotlib")
-    except ImportError:
-        print("error: no matplotlib: pip install -e '.[bench]'", file=sys.stderr)
+        plt = open_pyplot()
+    except ImportError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    matplotlib.use("svg")
-    # Text stays text, and the same figures make the same file.
-    matplotlib.rcParams |= {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "lora-lab",
-        "font.family": "sans-serif",
-    }
-    plt: Any = importlib.import_module("matplotlib.pyplot")
     try:
         runs = [read_run(path) for path in options.files]
     except (OSError, ValueError) as error:
@@ -217,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pictures["curves"] = plot_curves(plt, runs)
     for name, picture in pictures.items():
         path = folder / f"{name}.svg"
-        picture.savefig(path, metadata={"Date": None, "Creator": None})
+        save(picture, path)
         print(path)
     return 0
 

@@ -1,0 +1,1 @@
+"""Training methods beside each other on a real corpus."""

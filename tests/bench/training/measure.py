@@ -1,0 +1,115 @@
+"""One training run of the comparison, with its held-out loss as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.config import LoraConfig, TrainConfig
+from app.models.loader import Model
+from app.nn.adapter import Adapter
+from app.text.dataset import CorpusFile, Dataset, encode_files, make_dataset
+from app.text.windows import Windows
+from app.train.control import RunControl
+from app.train.evaluate import evaluate
+from app.train.hardware_rank import choose_rank
+from app.train.trainer import StepRecord, Trainer
+from tests.bench.training.methods import BASE_TRAIN, METHODS
+
+Figure = dict[str, Any]
+
+
+class WatchedTrainer(Trainer):
+    """Looks at the held-out loss between two steps of a run, every so many."""
+
+    def watch(self, model: Model, adapter: Adapter, windows: Windows, every: int) -> None:
+        """Say what to look at and how often."""
+        self._watch = model, adapter, windows
+        self._every, self._steps = every, 0
+        self.losses: list[tuple[int, float]] = []
+
+    async def look(self) -> None:
+        """Append (steps made, held-out loss)."""
+        result = await evaluate(*self._watch)
+        assert result is not None
+        self.losses.append((self._steps, result.loss))
+
+    async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
+        if self._steps % self._every == 0:
+            await self.look()
+        self._steps += 1
+        return await super()._accumulate(indices, control)
+
+
+async def make_windows(model: Model, file: CorpusFile, packing: str) -> Dataset:
+    """Return a corpus as windows, without an evaluation part."""
+    documents = await encode_files([file], model.tokenizer, by_documents=True)
+    return make_dataset(
+        documents,
+        by_documents=True,
+        max_seq_len=BASE_TRAIN["max_seq_len"],
+        packing=packing,  # type: ignore[arg-type]
+    )
+
+
+async def measure(
+    model: Model,
+    files: tuple[CorpusFile, CorpusFile],
+    name: str,
+    seed: int,
+    steps: int,
+    every: int,
+) -> Figure:
+    """Train once and return what the table and the curves need.
+
+    Args:
+        model: Base.
+        files: Trained on, kept aside.
+        name: Of the method.
+        seed: Of adapter, order and curriculum.
+        steps: Updates.
+        every: Updates between two looks at the held-out loss.
+    """
+    method = METHODS[name]
+    config = TrainConfig.from_dict({**BASE_TRAIN, **method.train, "steps": steps, "seed": seed})
+    lora = LoraConfig.from_dict(dict(method.lora))
+    dataset = await make_windows(model, files[0], config.packing)
+    held_out = (await make_windows(model, files[1], "best-fit")).train
+    if config.rank_schedule == "hardware":
+        lora = await choose_rank(model, lora, dataset.train, config)
+    adapter = Adapter.create(model.config, model.device, lora, seed)
+    trainer = WatchedTrainer(model, adapter, dataset.train, config)
+    trainer.watch(model, adapter, held_out, every)
+    records: list[StepRecord] = []
+    try:
+        await trainer.prepare()
+        result = await trainer.run(records.append)
+        await trainer.look()
+        return {
+            "method": name,
+            "group": method.group,
+            "seed": seed,
+            "rank": lora.rank,
+            "steps": result.steps,
+            "positions": result.steps * trainer.windows_per_step * config.max_seq_len,
+            "num_tokens": result.num_tokens,
+            "occupancy": dataset.occupancy,
+            "eval": [[step, round(loss, 6)] for step, loss in trainer.losses],
+            "train": [round(record.loss, 6) for record in records],
+            "seconds": round(result.seconds, 2),
+            "parts_bytes": dict(trainer.plan.parts()),
+            "skipped_steps": result.num_skipped,
+        }
+    finally:
+        trainer.destroy()
+        adapter.destroy()
+
+
+def wanted(methods: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Yield what to run: every method with one seed before any with the next."""
+    for seed in seeds:
+        for name in methods:
+            yield name, seed
