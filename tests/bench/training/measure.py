@@ -5,43 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.config import LoraConfig, TrainConfig
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.dataset import CorpusFile, Dataset, encode_files, make_dataset
 from app.text.windows import Windows
-from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.hardware_rank import choose_rank
-from app.train.trainer import StepRecord, Trainer
+from app.train.records import StepRecord
+from app.train.trainer import Trainer
 from tests.bench.training.methods import BASE_TRAIN, METHODS
 
 Figure = dict[str, Any]
 
 
-class WatchedTrainer(Trainer):
-    """Looks at the held-out loss between two steps of a run, every so many."""
+class HeldOutLoss:
+    """Milestones of a run: looks at the loss of text that is not trained on, every so many steps.
 
-    def watch(self, model: Model, adapter: Adapter, windows: Windows, every: int) -> None:
-        """Say what to look at and how often."""
-        self._watch = model, adapter, windows
-        self._every, self._steps = every, 0
+    Attributes:
+        losses: (steps made, loss) of each look.
+    """
+
+    def __init__(self, model: Model, adapter: Adapter, windows: Windows, every: int) -> None:
+        self._model, self._adapter, self._windows, self._every = model, adapter, windows, every
         self.losses: list[tuple[int, float]] = []
 
-    async def look(self) -> None:
-        """Append (steps made, held-out loss)."""
-        result = await evaluate(*self._watch)
-        assert result is not None
-        self.losses.append((self._steps, result.loss))
+    def is_due(self, step: int) -> bool:
+        """Whether to look after this step."""
+        return step % self._every == 0
 
-    async def _accumulate(self, indices: NDArray[np.int64], control: RunControl) -> bool:
-        if self._steps % self._every == 0:
-            await self.look()
-        self._steps += 1
-        return await super()._accumulate(indices, control)
+    async def visit(self, step: int) -> bool:
+        """Look; the run always goes on."""
+        result = await evaluate(self._model, self._adapter, self._windows)
+        assert result is not None
+        self.losses.append((step, result.loss))
+        return True
 
 
 async def make_windows(model: Model, file: CorpusFile, packing: str) -> Dataset:
@@ -81,13 +79,13 @@ async def measure(
     if config.rank_schedule == "hardware":
         lora = await choose_rank(model, lora, dataset.train, config)
     adapter = Adapter.create(model.config, model.device, lora, seed)
-    trainer = WatchedTrainer(model, adapter, dataset.train, config)
-    trainer.watch(model, adapter, held_out, every)
+    trainer = Trainer(model, adapter, dataset.train, config)
+    held_out_loss = HeldOutLoss(model, adapter, held_out, every)
     records: list[StepRecord] = []
     try:
         await trainer.prepare()
-        result = await trainer.run(records.append)
-        await trainer.look()
+        await held_out_loss.visit(0)
+        result = await trainer.run(records.append, milestones=held_out_loss)
         return {
             "method": name,
             "group": method.group,
@@ -97,7 +95,7 @@ async def measure(
             "positions": result.steps * trainer.windows_per_step * config.max_seq_len,
             "num_tokens": result.num_tokens,
             "occupancy": dataset.occupancy,
-            "eval": [[step, round(loss, 6)] for step, loss in trainer.losses],
+            "eval": [[step, round(loss, 6)] for step, loss in held_out_loss.losses],
             "train": [round(record.loss, 6) for record in records],
             "seconds": round(result.seconds, 2),
             "parts_bytes": dict(trainer.plan.parts()),

@@ -20,7 +20,7 @@ def markdown(figures: Sequence[Figure]) -> str:
     """
     lines = [
         "| method | held-out loss, by seed | mean | beside the baseline | tokens learnt from "
-        "| state of the optimizer |",
+        "| optimizer's part of the plan |",
         "|---|---|---|---|---|---|",
     ]
     for name in METHODS:
