@@ -57,6 +57,7 @@ function valueOf(field, text) {
   if (text === '' && field.optional) return null;
   switch (field.kind) {
     case 'choice': return field.choices.includes(text) ? text : undefined;
+    case 'text': return undefined;
     case 'switch': return text === 'true' ? true : text === 'false' ? false : undefined;
     case 'modules': {
       const names = text.split('.');

@@ -4,7 +4,7 @@
  * frame, so a fast run never asks for more layout than the screen can show.
  */
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Setting, Adapter, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Resumable, Setting, Adapter, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -25,6 +25,7 @@
  * @property {Plan|null} plan
  * @property {string} planProblem why no run can be planned, '' where one can
  * @property {Run|null} run
+ * @property {Resumable|null} resumable a run that was interrupted
  * @property {Adapter|null} adapter
  * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
  * @property {boolean} useLora
@@ -39,7 +40,7 @@
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', run: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', run: null, resumable: null,
   adapter: null, shelf: [], useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 

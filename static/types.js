@@ -20,7 +20,7 @@
  *   repeated: {example: string, count: number, is_exact: boolean}[]}} Preview
  * @typedef {{num_characters: number, num_tokens: number}} Count
  * @typedef {string|number|boolean|string[]|null} Setting
- * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules'|'switch',
+ * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules'|'switch'|'text',
  *   choices: string[], default: Setting, optional: boolean}} Field
  * @typedef {{settings: Record<string, Setting>, suggested: Record<string, Setting>, problem: string,
  *   num_steps: number, num_tokens: number, num_eval_tokens: number, tokens_per_step: number,
@@ -38,12 +38,18 @@
  * @typedef {{step: number, loss: number, grad_norm: number, learning_rate: number, num_tokens: number,
  *   tokens_per_second: number, skipped: boolean, seconds: number, ranks: Record<string, number>|null}} Step
  * @typedef {{steps: number, stopped: boolean, num_tokens: number, num_skipped: number,
- *   seconds: number, first_loss: number, final_loss: number}} TrainDone
+ *   seconds: number, first_loss: number, final_loss: number, stopped_early: boolean}} TrainDone
+ * @typedef {{step: number, loss: number, perplexity: number}} EvalPoint
+ * @typedef {{step: number, prompt: string, text: string}} Sample
+ * @typedef {{step: number, num_steps: number, saved_at: string, base_name: string,
+ *   is_this_model: boolean, num_characters: number}} Resumable
  * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
- *   done: TrainDone|null, failed: boolean}} Run
+ *   done: TrainDone|null, failed: boolean, evaluations: EvalPoint[], samples: Sample[],
+ *   keptAt: number, warning: string}} Run
  *
  * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
- *   origin: 'trained'|'loaded', name: string, steps: number, strength: number}} Adapter
+ *   origin: 'trained'|'loaded', name: string, steps: number, strength: number,
+ *   has_record: boolean}} Adapter
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
  * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse', gain: number, margin: number,
  *   train_gain: number|null, num_better: number, num_passages: number}} Judgement

@@ -6,10 +6,11 @@
  */
 
 import { bootPython } from './boot.js';
+import { checkpointStore } from './checkpoint-store.js';
 import { allowModel, cancelModel, openModel } from './model-store.js';
 import { tuningStore } from './tuning-store.js';
 
-/** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any) => Promise<(message: any) => void>}} StudioModule */
+/** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any, checkpoints: any) => Promise<(message: any) => void>}} StudioModule */
 
 /** @param {any} message */
 const post = (message) => globalThis.postMessage(message);
@@ -44,7 +45,7 @@ try {
   /** @type {StudioModule} */
   const studio = pyodide.pyimport('app.studio.worker');
   performance.mark('package');
-  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress), tuningStore);
+  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress), tuningStore, checkpointStore);
   for (const message of early) handle(message);
 } catch (error) {
   const reason = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error);

@@ -113,8 +113,15 @@ class Checkpoint:
         return f"checkpoint-{self.run}-{self.step:08d}.safetensors"
 
 
-async def save_checkpoint(store: CheckpointStore, checkpoint: Checkpoint) -> None:
+async def save_checkpoint(
+    store: CheckpointStore, checkpoint: Checkpoint, summary: Mapping[str, Any] | None = None
+) -> None:
     """Keep a checkpoint beside the one before it of the same run; older ones go.
+
+    Args:
+        store: Where.
+        checkpoint: What.
+        summary: For `read_summary`, JSON.
 
     Raises:
         CheckpointError: it could not be kept; what was there before still is.
@@ -128,7 +135,8 @@ async def save_checkpoint(store: CheckpointStore, checkpoint: Checkpoint) -> Non
             raise CheckpointError("the checkpoint reads back otherwise than it was written")
         before = [item for item in await _listed(store) if _run_of(item) == checkpoint.run]
         names = [name, *(item for item in before if item != name)][:KEPT]
-        manifest = json.dumps({"version": VERSION, "checkpoints": names}) + "\n"
+        told = {"version": VERSION, "checkpoints": names, "summary": dict(summary or {})}
+        manifest = json.dumps(told) + "\n"
         await store.write(CURRENT, manifest.encode())
         for item in await store.names():
             if _NAME.fullmatch(item) and item not in names:
@@ -174,6 +182,16 @@ async def load_checkpoint(
     )
 
 
+async def read_summary(store: CheckpointStore) -> dict[str, Any] | None:
+    """Return what was said of the newest checkpoint, which is not read itself; None: no such."""
+    try:
+        data = await store.read(CURRENT)
+        manifest = parse_json(data or b"{}", max_depth=_MAX_DEPTH)
+        return dict(manifest["summary"]) if manifest["checkpoints"] else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 async def clear_checkpoints(store: CheckpointStore) -> None:
     """Remove all checkpoints; what cannot be removed stays."""
     with suppress(OSError):
@@ -187,7 +205,7 @@ async def _listed(store: CheckpointStore) -> list[str]:
     data = await store.read(CURRENT)
     with suppress(ValueError, TypeError, KeyError):
         if data is not None:
-            manifest = parse_json(data, max_depth=2)
+            manifest = parse_json(data, max_depth=_MAX_DEPTH)
             names = [str(name) for name in manifest["checkpoints"]]
             if manifest["version"] == VERSION and all(map(_NAME.fullmatch, names)):
                 return names

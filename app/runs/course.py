@@ -19,7 +19,7 @@ from app.runs.early_stop import PREFIX, EarlyStop
 from app.runs.history import Evaluation, History, Sample
 from app.runs.identity import RunIdentity, lora_document
 from app.runs.record import describe_device, run_record
-from app.runs.resumed import check_resumable, progress_of, readable
+from app.runs.resumed import check_resumable, progress_of, readable, summary_of
 from app.runs.samples import Sampler
 from app.text.dataset import CorpusFile, Dataset
 from app.train.control import RunControl
@@ -302,7 +302,7 @@ class Course:
         assert self._store is not None
         checkpoint = await self._checkpoint()
         try:
-            await save_checkpoint(self._store, checkpoint)
+            await save_checkpoint(self._store, checkpoint, summary_of(checkpoint))
         except CheckpointError as error:
             self._warn("checkpoint", f"{error}: the run goes on without it")
         else:

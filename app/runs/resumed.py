@@ -51,6 +51,18 @@ def resumed_settings(checkpoint: Checkpoint) -> dict[str, Any]:
         return {name: value for name, value in settings.items() if name in names}
 
 
+def summary_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what is told of a checkpoint before anybody goes on from it."""
+    document = checkpoint.document
+    return {
+        "step": checkpoint.step,
+        "num_steps": document["num_steps"],
+        "saved_at": document["saved_at"],
+        "base_name": document["identity"]["base_name"],
+        **document["extra"],
+    }
+
+
 def progress_of(document: Mapping[str, Any]) -> Progress:
     """Return how far a run had come, as its checkpoint tells."""
     ranks = {path: tuple(indices) for path, indices in document["active_ranks"].items()}

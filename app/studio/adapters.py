@@ -23,6 +23,7 @@ from app.io.adapter_zip import CONFIG_NAME, WEIGHTS_NAME, unzip_adapter, zip_fol
 from app.io.model_card import TrainingFacts
 from app.models.loader import Model
 from app.nn.adapter import Adapter
+from app.runs.record import FILE_NAME as RECORD_NAME
 from app.studio.protocol import (
     AdapterEvent,
     AdapterInfo,
@@ -51,6 +52,7 @@ class _Shelved:
     Attributes:
         snapshot: Its file as of `snapshot_version` of its parameters, for the day the device
             goes away.
+        record: Of the run that made it, once that is over: the text of run.json.
     """
 
     adapter: Adapter
@@ -59,6 +61,7 @@ class _Shelved:
     snapshot: bytes | None = None
     snapshot_version: int = -1
     facts: TrainingFacts | None = None
+    record: str = ""
 
 
 class AdapterDesk:
@@ -124,15 +127,17 @@ class AdapterDesk:
             info = self._info(adapter, origin="trained", name=f"Run {self._num_runs}")
             item = self._chosen = _Shelved(adapter, info, is_saved=False)
             self._shelf.append(item)
-        item.is_saved = False
-        item.info = replace(item.info, origin="trained", steps=steps)
+        item.is_saved, item.record = False, ""
+        item.info = replace(item.info, origin="trained", steps=steps, has_record=False)
         self._tell()
 
-    def note_run(self, adapter: Adapter, facts: TrainingFacts) -> None:
-        """Keep what a run was, for the model card."""
+    def note_run(self, adapter: Adapter, facts: TrainingFacts, record: str) -> None:
+        """Keep what a run was, for the model card and as the text of run.json."""
         for item in self._shelf:
             if item.adapter is adapter:
-                item.facts = facts
+                item.facts, item.record = facts, record
+                item.info = replace(item.info, has_record=True)
+        self._tell()
 
     def note_evaluation(self, base: float, lora: float, measured_on: str) -> None:
         """Keep the perplexities of the current adapter, for the model card."""
@@ -231,12 +236,15 @@ class AdapterDesk:
             )
         if request.get("form") != "folder":
             message: Message = {"bytes": data, "filename": FILENAME, "config": config}
+            message["record"] = item.record
             if packed is not None:
                 message |= {"packed": packed, "packed_filename": PACKED_NAME}
             return message
         files = {WEIGHTS_NAME: data, CONFIG_NAME: config.encode(), "README.md": card.encode()}
         if packed is not None:
             files[PACKED_NAME] = packed
+        if item.record:
+            files[RECORD_NAME] = item.record.encode()
         return {
             "bytes": zip_folder(files),
             "filename": f"{_file_stem(item.info.name)}.zip",

@@ -36,6 +36,7 @@ RequestType = Literal[
     "self-check",
     "bench",
     "bench-stop",
+    "discard-checkpoint",
 ]
 
 
@@ -57,12 +58,14 @@ class RunRequest(TypedDict):
     """What `plan`, `train` and `evaluate` ask for.
 
     `edits` holds the settings that the person changed; all others are suggested, by the `preset`
-    (balanced where there is none).
+    (balanced where there is none). With `resume` a run goes on from the last checkpoint, with its
+    own settings.
     """
 
     corpus: Corpus
     edits: dict[str, Any]
     keep_adapter: bool
+    resume: NotRequired[bool]
     preset: NotRequired[str]
 
 
@@ -277,11 +280,84 @@ class StepEvent:
 
 
 @dataclass(frozen=True)
+class EvaluationEvent:
+    """The loss of what was kept aside, after a step; of step 0, before the first."""
+
+    type: ClassVar[str] = "evaluation"
+    step: int
+    loss: float
+    perplexity: float
+
+
+@dataclass(frozen=True)
+class SampleEvent:
+    """What the model writes after a step, the likeliest token each time."""
+
+    type: ClassVar[str] = "sample"
+    step: int
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CheckpointEvent:
+    """The run was kept as it is after a step."""
+
+    type: ClassVar[str] = "checkpoint"
+    step: int
+
+
+@dataclass(frozen=True)
+class WarningEvent:
+    """Something beside the training failed; the run goes on."""
+
+    type: ClassVar[str] = "run-warning"
+    message: str
+
+
+@dataclass(frozen=True)
+class RunHistoryEvent:
+    """What a run that is gone on with had reported before: fields of the events of each."""
+
+    type: ClassVar[str] = "run-history"
+    steps: list[Message]
+    evaluations: list[Message]
+    samples: list[Message]
+
+
+@dataclass(frozen=True)
+class ResumableRun:
+    """A run that was interrupted and can be gone on with.
+
+    Attributes:
+        saved_at: UTC, ISO 8601.
+        is_this_model: Its base has the name of the model that is loaded.
+        num_characters: Of its text, which is not kept.
+    """
+
+    step: int
+    num_steps: int
+    saved_at: str
+    base_name: str
+    is_this_model: bool
+    num_characters: int
+
+
+@dataclass(frozen=True)
+class ResumableEvent:
+    """There is a run to go on with, or none."""
+
+    type: ClassVar[str] = "resumable"
+    run: ResumableRun | None
+
+
+@dataclass(frozen=True)
 class AdapterInfo:
     """An adapter on the shelf.
 
     Attributes:
         strength: Factor of its scale when it answers: 1 as it was trained, 0 the base alone.
+        has_record: Whether the run that made it can be had as run.json.
     """
 
     id: int
@@ -293,6 +369,7 @@ class AdapterInfo:
     name: str
     steps: int
     strength: float
+    has_record: bool = False
 
 
 @dataclass(frozen=True)
@@ -371,6 +448,12 @@ Event = (
     | PlanEvent
     | PreparingEvent
     | StepEvent
+    | EvaluationEvent
+    | SampleEvent
+    | CheckpointEvent
+    | WarningEvent
+    | RunHistoryEvent
+    | ResumableEvent
     | AdapterEvent
     | AdapterReplacedEvent
     | TokenEvent

@@ -23,6 +23,9 @@ from app.text.dataset import Dataset, make_dataset
 from app.text.windows import Windows
 from app.train.records import TrainResult
 
+CHECKPOINT_EVERY = 25
+"""A suggested step takes up to two seconds on a GPU: at most a minute's work is lost."""
+
 LORA_NAMES = frozenset(LoraConfig.names())
 
 
@@ -150,6 +153,7 @@ def lay_out(
         documents.num_documents if corpus.by_documents else None,
         preset,
     )
+    suggested = replace(suggested, checkpoint_every=CHECKPOINT_EVERY)
     rank = PRESETS[preset].rank
     suggested_lora = kept_lora or LoraConfig(rank, 2 * rank)
     problems = Problems()

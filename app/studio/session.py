@@ -16,6 +16,7 @@ from typing import Any
 from app.config import QUANTIZATIONS
 from app.errors import ConfigError, DeviceLostError, NoAdapterError, Problems, StudioError
 from app.gpu.device import Device
+from app.io.checkpoint import CheckpointStore
 from app.io.folder import ModelSource
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
@@ -23,9 +24,11 @@ from app.plan.probe import measure_speed
 from app.plan.run_input import packing_of
 from app.plan.speed import Speed
 from app.plan.tuning_cache import TuningStore
+from app.runs.resumed import resumed_settings
 from app.studio.adapters import AdapterDesk
 from app.studio.bench import BenchDesk
 from app.studio.board import Job, StatusBoard
+from app.studio.checkpoints import CheckpointDesk
 from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk, SupersededError, TokenizedCorpus
 from app.studio.protocol import (
@@ -59,10 +62,12 @@ class Session:
         open_device: OpenDevice,
         open_source: OpenSource,
         tunings: TuningStore | None = None,
+        checkpoints: CheckpointStore | None = None,
     ) -> None:
         """Send messages through `post`; `open_source` turns a request's source into bytes.
 
-        Hardware is tuned where there is a store to keep `tunings` in.
+        Hardware is tuned where there is a store to keep `tunings` in, and runs can be gone on
+        with where there is one for `checkpoints`.
         """
         self._post_message = post
         self._open_device = open_device
@@ -74,7 +79,8 @@ class Session:
         self._conversation: Conversation | None = None
         self._corpus = CorpusDesk()
         self._adapters = AdapterDesk(self.post, self._forget_adapter)
-        self._training = TrainingDesk(self.post, self._adapters)
+        self._checkpoints = CheckpointDesk(self.post, checkpoints)
+        self._training = TrainingDesk(self.post, self._adapters, self._checkpoints)
         self._tuning = TuningDesk(self.post, tunings)
         self._bench = BenchDesk(self.post, open_source, tunings)
         self._board = StatusBoard(
@@ -106,6 +112,7 @@ class Session:
             "self-check": self._self_check,
             "bench": self._run_bench,
             "bench-stop": self._stop_bench,
+            "discard-checkpoint": self._discard_checkpoint,
         }
 
     # Messages
@@ -230,6 +237,7 @@ class Session:
                 await self._use_model(model)
                 event = self._model_event(model)
                 self.post(event)
+                await self._checkpoints.announce(model.base_name)
             return to_message(event)
 
     def _check_turn(self, turn: int) -> None:
@@ -325,9 +333,19 @@ class Session:
         self._ready_model()
         self._board.require("ready", "error")
         with self._job("training"):
+            resumed = await self._checkpoints.load() if request.get("resume") else None
+            if resumed is not None:
+                edits = resumed_settings(resumed)
+                request = {**request, "edits": edits, "keep_adapter": False}
             corpus = await self._tokenize(request, pinned=True)
             await self._know_speed()
-            return await self._training.train(request, corpus, self._post_memory)
+            return await self._training.train(request, corpus, self._post_memory, resumed)
+
+    async def _discard_checkpoint(self, _request: Message) -> None:
+        model = self._ready_model()
+        self._board.require("ready", "error")
+        await self._checkpoints.clear()
+        await self._checkpoints.announce(model.base_name)
 
     async def _pause(self, _request: Message) -> None:
         self._training.control.pause()

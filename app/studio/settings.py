@@ -50,6 +50,11 @@ LABELS = {
     "curriculum": "Curriculum",
     "eval_fraction": "Kept for evaluation",
     "seed": "Seed",
+    "eval_every": "Evaluate every",
+    "early_stop_patience": "Early stop after",
+    "sample_every": "Sample every",
+    "sample_prompt": "Samples go on from",
+    "checkpoint_every": "Checkpoint every",
     "max_new_tokens": "Longest answer",
     "temperature": "Temperature",
     "top_k": "Top-k",
@@ -75,13 +80,9 @@ ANSWER = GenerationConfig(temperature=0.0)
 
 GENERATION_NAMES = tuple(name for name in GenerationConfig.names() if name != "stop_token_ids")
 """What a person sets of an answer; where it ends is the model's affair."""
-NATIVE = frozenset(
-    (
-        *("eval_every", "early_stop_patience", "sample_every", "sample_prompt"),
-        *("checkpoint_every", "mode", "full_weights"),
-    )
-)
+NATIVE = frozenset(("mode", "full_weights"))
 """Settings of the command line that the page does not offer."""
+WORDS = frozenset(("sample_prompt",))
 
 
 def describe_settings() -> list[dict[str, Any]]:
@@ -144,4 +145,6 @@ def _kind(name: str) -> str:
         return "choice"
     if name in SWITCHES:
         return "switch"
+    if name in WORDS:
+        return "text"
     return "int" if name in WHOLE and name != "alpha" else "float"

@@ -6,21 +6,33 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from app.io.checkpoint import Checkpoint
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.plan.full import FullMode
 from app.plan.modes import AdapterMode, Mode
 from app.plan.speed import CALIBRATION_STEPS, Speed
+from app.runs.course import Course, Listener, Parts, check_course
+from app.runs.history import History
+from app.runs.identity import RunIdentity
+from app.runs.record import record_text
+from app.runs.resumed import check_resumable
 from app.studio.adapters import AdapterDesk
+from app.studio.checkpoints import CheckpointDesk
 from app.studio.corpus import TokenizedCorpus
 from app.studio.evaluation import Evaluation, Source
 from app.studio.protocol import (
+    CheckpointEvent,
     EvaluateRequest,
+    EvaluationEvent,
     Message,
     PlanEvent,
     PreparingEvent,
+    RunHistoryEvent,
     RunRequest,
+    SampleEvent,
     StepEvent,
+    WarningEvent,
 )
 from app.studio.runs import RunLayout, lay_out
 from app.text.preview import CorpusPreview, preview_of
@@ -40,9 +52,12 @@ PLACES = {
 class TrainingDesk:
     """Trains the session's adapter on the session's model."""
 
-    def __init__(self, post: Callable[[Any], None], adapters: AdapterDesk) -> None:
+    def __init__(
+        self, post: Callable[[Any], None], adapters: AdapterDesk, checkpoints: CheckpointDesk
+    ) -> None:
         self._post = post
         self._adapters = adapters
+        self._checkpoints = checkpoints
         self._model: Model | None = None
         self._modes: tuple[Mode, Mode] | None = None
         self._speed = Speed(0.0, False)
@@ -76,24 +91,45 @@ class TrainingDesk:
         return preview_of(layout.dataset, corpus.files, self._model.tokenizer)
 
     async def train(
-        self, request: RunRequest, corpus: TokenizedCorpus, on_memory: Callable[[], None]
+        self,
+        request: RunRequest,
+        corpus: TokenizedCorpus,
+        on_memory: Callable[[], None],
+        resumed: Checkpoint | None = None,
     ) -> Message:
         """Run to the end or to a stop; the adapter trained so far becomes the current one.
+
+        Args:
+            request: What was asked for; of a run that goes on, with its own settings.
+            corpus: Tokenized.
+            on_memory: Called when the run is allocated.
+            resumed: Where the run goes on from.
 
         Returns:
             The fields of `TrainResult`, and `first_loss`.
 
         Raises:
-            ConfigError, CorpusError, OutOfGpuMemoryError: before anything is changed.
+            ConfigError, CorpusError, OutOfGpuMemoryError, CheckpointError: before anything is
+                changed.
             TrainingDivergedError: the adapter of the last good step is kept.
         """
         self.control = control = RunControl()
-        assert self._model is not None
+        model = self._model
+        assert model is not None
         layout, kept = self._lay_out(request, corpus)
-        if kept is None and layout.config.rank_schedule == "hardware":
-            layout = await self._with_chosen_rank(layout)
-        adapter = kept or self._fresh_adapter(layout)
+        check_course(layout.config, layout.dataset)
+        identity = await RunIdentity.of(model, layout.dataset, layout.lora, layout.config)
         steps_before = self._adapters.steps if kept else 0
+        if resumed is not None:
+            adapter = Adapter(model.config, model.device, check_resumable(resumed, identity))
+            layout = layout.with_lora(adapter.lora)
+            steps_before = int(resumed.document["extra"].get("steps_before", 0))
+        elif kept is not None:
+            adapter = kept
+        else:
+            if layout.config.rank_schedule == "hardware":
+                layout = await self._with_chosen_rank(layout)
+            adapter = self._fresh_adapter(layout)
         records: list[StepRecord] = []
 
         def on_step(record: StepRecord) -> None:
@@ -106,23 +142,62 @@ class TrainingDesk:
                 self._post(layout.with_speed(self._speed).event())
 
         trainer: Trainer | None = None
+        course: Course | None = None
         try:
-            trainer = Trainer(self._model, adapter, layout.windows, layout.config)
+            trainer = Trainer(model, adapter, layout.windows, layout.config)
             self._post(layout.event())
             await trainer.prepare(lambda stage, part: self._post(PreparingEvent(stage, part)))
             on_memory()
-            result = await trainer.run(on_step, control)
+            course = Course(
+                Parts(model, adapter, layout.dataset, layout.config, trainer, identity),
+                self._listener(on_step),
+                self._checkpoints.store,
+                {"num_characters": corpus.num_characters, "steps_before": steps_before},
+            )
+            if resumed is not None:
+                course.resume(resumed)
+                self._adapters.replace(adapter, steps=steps_before + trainer.progress.step)
+                self._post_history(course.history)
+            result = await course.run(control)
         finally:
             if trainer is not None:
                 trainer.destroy()
             if not self._adapters.holds(adapter):
                 adapter.destroy()
             self._note_speed(layout, records)
+        if adapter is self._adapters.current:
+            steps = course.early_stop.best_step or result.steps
+            self._adapters.replace(adapter, steps=steps_before + steps)
+        history = (record.loss for record in course.history.steps if not record.skipped)
+        first = next(history, None)
+        if first is not None and self._adapters.holds(adapter):
+            facts = layout.facts(steps_before, first, result)
+            record = record_text(course.record(corpus.files, result))
+            self._adapters.note_run(adapter, facts, record)
         await self._adapters.take_snapshot()
-        first = next((record.loss for record in records if not record.skipped), None)
-        if first is not None:
-            self._adapters.note_run(adapter, layout.facts(steps_before, first, result))
+        if not result.stopped:
+            await self._checkpoints.clear()
+        await self._checkpoints.announce(model.base_name)
         return asdict(result) | {"first_loss": first}
+
+    def _listener(self, on_step: Callable[[StepRecord], None]) -> Listener:
+        return Listener(
+            on_step=on_step,
+            on_evaluation=lambda item: self._post(EvaluationEvent(**asdict(item))),
+            on_sample=lambda item: self._post(SampleEvent(**asdict(item))),
+            on_checkpoint=lambda item: self._post(CheckpointEvent(item.step)),
+            on_warning=lambda sentence: self._post(WarningEvent(sentence)),
+        )
+
+    def _post_history(self, history: History) -> None:
+        """Let the page show what the run reported before it was interrupted."""
+        self._post(
+            RunHistoryEvent(
+                [asdict(item) for item in history.steps],
+                [asdict(item) for item in history.evaluations],
+                [asdict(item) for item in history.samples],
+            )
+        )
 
     def stop(self) -> None:
         """End the run or the evaluation at the next submit."""

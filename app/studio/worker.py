@@ -36,7 +36,44 @@ class BrowserStore:
         await self._store.save(key, text)
 
 
-async def start(post: Any, open_model: Any, tunings: Any) -> Callable[[Any], None]:
+class BrowserCheckpoints:
+    """A folder of the browser's private file system: static/checkpoint-store.js."""
+
+    def __init__(self, store: Any) -> None:
+        """Wrap the JavaScript object, whose functions reject where something fails."""
+        self._store = store
+
+    async def names(self) -> list[str]:
+        """Return the names of the files."""
+        return [str(name) for name in (await self._call("names")).to_py()]
+
+    async def read(self, name: str) -> bytes | None:
+        """Return a file's bytes, None where there is no such file."""
+        found = await self._call("read", name)
+        return None if found is None else bytes(found.to_py())
+
+    async def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        from pyodide.ffi import to_js
+
+        await self._call("write", name, to_js(data))
+
+    async def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        await self._call("remove", name)
+
+    async def _call(self, function: str, *arguments: Any) -> Any:
+        from pyodide.ffi import JsException
+
+        try:
+            return await getattr(self._store, function)(*arguments)
+        except JsException as error:
+            raise OSError(str(getattr(error, "message", error))) from error
+
+
+async def start(
+    post: Any, open_model: Any, tunings: Any, checkpoints: Any
+) -> Callable[[Any], None]:
     """Open the device and return what takes the page's requests.
 
     Args:
@@ -44,6 +81,7 @@ async def start(post: Any, open_model: Any, tunings: Any) -> Callable[[Any], Non
         open_model: JavaScript function; turns a model's source into a promise of
             `{blob, name}`, or `{files, name}` for a HuggingFace model.
         tunings: JavaScript object that keeps texts by key.
+        checkpoints: JavaScript object that keeps files by name.
     """
     import js
     from pyodide.ffi import JsException, create_proxy, to_js
@@ -61,7 +99,8 @@ async def start(post: Any, open_model: Any, tunings: Any) -> Callable[[Any], Non
             return ModelFolder(name, {str(file.name): BlobSource(file) for file in opened.files})
         return BlobSource(opened.blob, name)
 
-    session = Session(send, open_browser_device, open_source, BrowserStore(tunings))
+    stores = (BrowserStore(tunings), BrowserCheckpoints(checkpoints))
+    session = Session(send, open_browser_device, open_source, *stores)
     await session.start()
 
     def take(request: Any) -> None:

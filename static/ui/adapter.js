@@ -35,6 +35,16 @@ async function downloadPacked(studio) {
   }
 }
 
+/** @param {Studio} studio */
+async function downloadRecord(studio) {
+  try {
+    const { record } = await studio.request('export-adapter');
+    saveFile(new Blob([record], { type: 'application/json' }), 'run.json');
+  } catch (error) {
+    showFailure(error);
+  }
+}
+
 /**
  * Put adapters on the shelf; one that is found bad leaves it as it is.
  * @param {Studio} studio
@@ -72,6 +82,7 @@ export function mountAdapter(studio) {
   });
   button('adapter-download').addEventListener('click', () => void saveAdapter(studio));
   button('adapter-packed').addEventListener('click', () => void downloadPacked(studio));
+  button('adapter-record').addEventListener('click', () => void downloadRecord(studio));
   button('adapter-previous').addEventListener('click', () => {
     for (const { bytes, filename } of handedOut) saveFile(new Blob([bytes], { type: 'application/octet-stream' }), filename);
   });
@@ -87,6 +98,8 @@ export function mountAdapter(studio) {
     button('adapter-download').disabled = state.adapter === null || busy;
     button('adapter-packed').disabled = button('adapter-download').disabled;
     button('adapter-packed').hidden = (state.adapter?.bits ?? 32) === 32;
+    button('adapter-record').hidden = !state.adapter?.has_record;
+    button('adapter-record').disabled = button('adapter-download').disabled;
     chooser.disabled = state.model === null || busy || state.status === 'paused';
     element('adapter-drop').classList.toggle('disabled', chooser.disabled);
   });

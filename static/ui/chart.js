@@ -5,7 +5,7 @@ import { state, watch } from '../store.js';
 import { button, byId, element, make, setText } from './dom.js';
 import { formatCount, formatLoss, formatRate, formatSmall } from './format.js';
 
-/** @import {Step} from '../types.js' */
+/** @import {EvalPoint, Step} from '../types.js' */
 
 const TABLE_ROWS = 500;
 
@@ -13,11 +13,19 @@ const TABLE_ROWS = 500;
  * Exponential moving average without the pull of its start; steps that were skipped are gaps.
  * @param {Step[]} steps
  * @param {number} numSteps of the whole run: the longer, the smoother
+ * @param {EvalPoint[]} [evaluations] held-out loss, which may also be of step 0
  */
-export function series(steps, numSteps) {
+export function series(steps, numSteps, evaluations = []) {
   const keep = Math.min(0.98, Math.max(0.6, 1 - 10 / Math.max(1, numSteps)));
-  const x = [], raw = [], smooth = [];
+  const heldOut = new Map(evaluations.map(({ step, loss }) => [step, Number.isFinite(loss) ? loss : null]));
+  const x = [], raw = [], smooth = [], judged = [];
   let sum = 0, weight = 0;
+  if (heldOut.has(0)) {
+    x.push(0);
+    raw.push(null);
+    smooth.push(null);
+    judged.push(heldOut.get(0) ?? null);
+  }
   for (const { step, loss, skipped } of steps) {
     const known = !skipped && Number.isFinite(loss);
     if (known) {
@@ -27,8 +35,9 @@ export function series(steps, numSteps) {
     x.push(step);
     raw.push(known ? loss : null);
     smooth.push(known ? sum / weight : null);
+    judged.push(heldOut.get(step) ?? null);
   }
-  return [x, raw, smooth];
+  return [x, raw, smooth, judged];
 }
 
 /** @param {string} name */
@@ -50,6 +59,7 @@ function options(place) {
       {},
       { stroke: colour('--raw'), width: 1.25, points: { show: (/** @type {any} */ u) => u.data[0].length < 40, size: 5, fill: colour('--raw') } },
       { stroke: colour('--accent'), width: 2.5, points: { show: (/** @type {any} */ u) => u.data[0].length < 2, size: 7, fill: colour('--accent') } },
+      { stroke: colour('--ink'), width: 1.25, dash: [4, 4], spanGaps: true, points: { show: true, size: 7, fill: colour('--ink') } },
     ],
     hooks: { setCursor: [showReadout] },
   };
@@ -60,18 +70,24 @@ function showReadout(plot) {
   const index = plot.cursor.idx;
   const readout = plot.root.parentElement?.querySelector('.readout');
   if (!(readout instanceof HTMLElement)) return;
-  const loss = index === null || index === undefined ? null : plot.data[1][index];
-  readout.hidden = loss === null;
-  if (loss !== null) setText(readout, `Step ${formatCount(plot.data[0][index])}: ${formatLoss(loss)}, smoothed ${formatLoss(plot.data[2][index])}`);
+  const known = index !== null && index !== undefined;
+  const [loss, heldOut] = known ? [plot.data[1][index], plot.data[3][index]] : [null, null];
+  readout.hidden = loss === null && heldOut === null;
+  const parts = loss === null ? [] : [`${formatLoss(loss)}, smoothed ${formatLoss(plot.data[2][index])}`];
+  if (heldOut !== null) parts.push(`held-out ${formatLoss(heldOut)}`);
+  if (known && parts.length) setText(readout, `Step ${formatCount(plot.data[0][index])}: ${parts.join(', ')}`);
 }
 
 function fillTable() {
   const steps = state.run?.steps ?? [];
+  const heldOut = new Map((state.run?.evaluations ?? []).map(({ step, loss }) => [step, formatLoss(loss)]));
   const rows = steps.slice(-TABLE_ROWS).reverse().map((step) => {
     const cells = [formatCount(step.step), step.skipped ? 'skipped' : formatLoss(step.loss), formatSmall(step.grad_norm),
-      formatSmall(step.learning_rate), formatCount(step.num_tokens), formatRate(step.tokens_per_second)];
+      formatSmall(step.learning_rate), formatCount(step.num_tokens), formatRate(step.tokens_per_second), heldOut.get(step.step) ?? ''];
     return make('tr', {}, ...cells.map((text) => make('td', { text })));
   });
+  const before = heldOut.get(0);
+  if (before) rows.push(make('tr', {}, ...['0', '', '', '', '', '', before].map((text) => make('td', { text }))));
   byId('step-table', HTMLTableElement).tBodies[0]?.replaceChildren(...rows);
 }
 
@@ -94,12 +110,14 @@ export async function mountChart() {
     const last = steps.at(-1);
     place.setAttribute('aria-label', last && steps[0]
       ? `Loss over ${steps.length} steps: from ${formatLoss(steps[0].loss)} to ${formatLoss(last.loss)}` : 'Loss over the steps of the run: no run yet');
+    const evaluations = state.run?.evaluations ?? [];
+    element('key-held-out').hidden = evaluations.length === 0;
     if (!UPlot) return;
     if (!steps.length) {
       plot?.destroy();
       plot = null;
-    } else if (plot) plot.setData(series(steps, state.run?.numSteps ?? 0));
-    else plot = new UPlot(options(place), series(steps, state.run?.numSteps ?? 0), place);
+    } else if (plot) plot.setData(series(steps, state.run?.numSteps ?? 0, evaluations));
+    else plot = new UPlot(options(place), series(steps, state.run?.numSteps ?? 0, evaluations), place);
   };
   watch(['run'], draw);
   place.append(make('p', { class: 'readout', hidden: '' }));

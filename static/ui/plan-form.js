@@ -29,7 +29,7 @@ function control(field, id) {
     return make('select', { id }, ...options);
   }
   return make('input', {
-    id, type: 'text', inputmode: field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false',
+    id, type: 'text', inputmode: field.kind === 'text' ? 'text' : field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false',
   });
 }
 
@@ -42,6 +42,7 @@ function parse(field, text) {
   if (field.kind === 'modules') return text.split(',');
   if (field.kind === 'choice') return text;
   if (field.kind === 'switch') return text === 'true';
+  if (field.kind === 'text') return text;
   const trimmed = text.trim();
   if (trimmed === '') return field.optional ? null : undefined;
   const number = Number(trimmed);

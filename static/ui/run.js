@@ -22,15 +22,19 @@ function change(patch) {
   if (state.run) update({ run: { ...state.run, ...patch } });
 }
 
-/** @param {Studio} studio */
-async function train(studio) {
+/**
+ * Make a run, or go on with the one that was interrupted.
+ * @param {Studio} studio
+ * @param {boolean} [resume]
+ */
+export async function train(studio, resume = false) {
   clearError();
   stopping = false;
   const before = state.run;
   element('console').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-  update({ run: { numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false } });
+  update({ run: { numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '' } });
   try {
-    const done = await studio.request('train', runRequest());
+    const done = await studio.request('train', { ...runRequest(), resume });
     if (done.steps === 0) {
       update({ run: before });
       return;
@@ -102,7 +106,7 @@ function renderFinish(run) {
   const done = run?.done;
   element('finish').hidden = !done || !state.adapter;
   if (!run || !done) return;
-  setText(element('finish-title'), done.stopped ? 'Stopped.' : 'Finished.');
+  setText(element('finish-title'), done.stopped ? 'Stopped.' : done.stopped_early ? 'Finished early: the held-out loss no longer fell.' : 'Finished.');
   const first = run.steps.find((step) => !step.skipped);
   const change = first && run.steps.length > 1 ? `Loss ${formatLoss(first.loss)} → ${formatLoss(done.final_loss)}` : `Loss ${formatLoss(done.final_loss)}`;
   const steps = `${formatCount(done.steps)} ${done.steps === 1 ? 'step' : 'steps'}`;

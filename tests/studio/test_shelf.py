@@ -100,7 +100,9 @@ def test_a_folder_is_a_peft_adapter_with_its_card_and_comes_back(loaded: Page) -
             names = archive.namelist()
             card = archive.read("README.md").decode()
             weights = archive.read("adapter_model.safetensors")
-        assert names == ["adapter_model.safetensors", "adapter_config.json", "README.md"]
+        assert names == [
+            *("adapter_model.safetensors", "adapter_config.json", "README.md", "run.json"),
+        ]
         assert weights == (await loaded.ask("export-adapter"))["bytes"]
         assert "# Night / watch" in card
         assert "| learning_rate | 0.02 |" in card

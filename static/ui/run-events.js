@@ -1,0 +1,65 @@
+// @ts-check
+/** What accompanies a run: held-out loss, samples of what it writes, checkpoints, warnings. */
+
+import { state, update, watch } from '../store.js';
+import { element, make, setText } from './dom.js';
+import { formatCount, formatLoss, formatPerplexity } from './format.js';
+import { announce } from './messages.js';
+
+/** @import {Studio} from '../api.js' */
+/** @import {EvalPoint, Run, Sample} from '../types.js' */
+
+const SHOWN_SAMPLES = 20;
+
+/** @param {Run} run */
+export function describeEvaluations({ evaluations }) {
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  if (!first || !last) return '';
+  const before = first.step === 0 && last !== first ? ` (before: ${formatPerplexity(first.perplexity)})` : '';
+  return `Held-out loss ${formatLoss(last.loss)} after step ${formatCount(last.step)}, perplexity ${formatPerplexity(last.perplexity)}${before}`;
+}
+
+/** @param {(run: Run) => void} change */
+function withRun(change) {
+  if (!state.run) return;
+  change(state.run);
+  update({ run: state.run });
+}
+
+/** @param {Run|null} run */
+function render(run) {
+  element('run-evaluation').hidden = !run?.evaluations.length;
+  if (run) setText(element('run-evaluation'), describeEvaluations(run));
+  element('run-kept').hidden = !run?.keptAt;
+  if (run?.keptAt) setText(element('run-kept'), `Kept after step ${formatCount(run.keptAt)}: a reload does not lose it`);
+  element('run-warning').hidden = !run?.warning;
+  setText(element('run-warning'), run?.warning ?? '');
+  const place = element('samples-written');
+  place.hidden = !run?.samples.length;
+  const list = element('sample-list');
+  const shown = run?.samples.slice(-SHOWN_SAMPLES).reverse() ?? [];
+  const key = shown.map((sample) => sample.step).join();
+  if (list.dataset['steps'] === key) return;
+  list.dataset['steps'] = key;
+  list.replaceChildren(...shown.map((sample) => make(
+    'li', {}, make('span', { class: 'sample-step', text: sample.step ? `Step ${formatCount(sample.step)}` : 'Before' }), ' ',
+    make('q', { class: 'sample-prompt', text: sample.prompt }), make('span', { text: sample.text }),
+  )));
+}
+
+/** @param {Studio} studio */
+export function mountRunEvents(studio) {
+  studio.on('evaluation', (/** @type {EvalPoint} */ point) => {
+    withRun((run) => run.evaluations.push(point));
+    announce(`Held-out loss ${formatLoss(point.loss)} after step ${point.step}`);
+  });
+  studio.on('sample', (/** @type {Sample} */ sample) => withRun((run) => run.samples.push(sample)));
+  studio.on('checkpoint', ({ step }) => withRun((run) => { run.keptAt = step; }));
+  studio.on('run-warning', ({ message }) => withRun((run) => { run.warning = message; }));
+  studio.on('run-history', ({ steps, evaluations, samples }) => withRun((run) => {
+    run.steps = [...steps];
+    run.evaluations = [...evaluations];
+    run.samples = [...samples];
+  }));
+  watch(['run'], () => render(state.run));
+}
