@@ -50,7 +50,7 @@ class Outline:
         is_checkpointing: Whether activations are recomputed.
         optimizer_state_bytes: The moments' share of the memory.
         recomputed_share: Work that recomputing adds, over all else.
-        update_bytes: Memory that an update reads and writes, where that counts.
+        update_bytes: Memory that could be copied while an update runs, where that counts.
     """
 
     memory: MemoryPlan

@@ -57,7 +57,7 @@ class RunWork:
         shape: Of its micro-batches.
         flops: Of one micro-batch: see `app.plan.work`.
         num_dispatches: Of one micro-batch.
-        update_bytes: Memory that an update reads and writes, where that counts.
+        update_bytes: Memory that could be copied while an update runs, where that counts.
         num_windows: Of an epoch.
         num_steps: Of the whole run.
     """
