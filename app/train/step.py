@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from app.config import Checkpointing, ModelConfig, OptimizerName
-from app.errors import ConfigError, OutOfGpuMemoryError
-from app.gpu.budget import MemoryBudget
+from app.errors import ConfigError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Tensor, persistent
-from app.gpu.memory import MemoryPlan, check_limits, plan_memory
+from app.gpu.memory import MemoryPlan, plan_memory
 from app.gpu.tuning import Tuning
 from app.models.loader import Model
 from app.nn.adapter import Adapter, AdapterLayout
@@ -25,6 +24,7 @@ from app.ops.cross_entropy import head_loss
 from app.ops.mask import mask, new_mask, pack_bits
 from app.ops.update import UpdateState
 from app.text.windows import Batch, Windows
+from app.train.checkpointing import keep_or_recompute
 from app.train.optimizers import Optimizer
 from app.train.ranks import ActiveRanks, masks_of
 
@@ -151,9 +151,7 @@ def record_training(
 ) -> TrainingGraphs:
     """Record a training step; nothing is allocated.
 
-    Where it is left to `gradient_checkpointing="auto"`, activations are kept where the plan stays
-    within the budget and the device's limits, and recomputed layer by layer in the backward where
-    it does not.
+    Activations are kept or recomputed as `app.train.checkpointing` decides it.
 
     Args:
         model: Frozen base.
@@ -172,21 +170,12 @@ def record_training(
     Raises:
         OutOfGpuMemoryError: a buffer is larger than the device allows, recomputing or not.
     """
-    if budget_bytes is None:
-        budget_bytes = MemoryBudget.of(model.device).memory_bytes
     shape = (micro_batch_size, seq_len)
     create = partial(Optimizer.create, optimizer, adapter.layout, lora_plus_ratio)
     record = partial(_record, model, adapter, shape, create, is_masked, is_packed)
-    graphs = None
-    if gradient_checkpointing != "on":
-        graphs = record(is_checkpointing=False)
-        fits = graphs.plan.total_bytes <= budget_bytes and _fits(graphs.plan, model.device)
-        if not fits and gradient_checkpointing == "auto":
-            graphs = None
-    graphs = graphs or record(is_checkpointing=True)
-    if must_fit:
-        check_limits(graphs.plan, model.device)
-    return graphs
+    return keep_or_recompute(
+        record, model.device, gradient_checkpointing, budget_bytes, must_fit=must_fit
+    )
 
 
 def _record(
@@ -286,11 +275,3 @@ def record_evaluation(
 
 def _head_rows(tuning: Tuning, config: ModelConfig) -> int:
     return tuning.head_rows(config.hidden_size, config.vocab_size)
-
-
-def _fits(plan: MemoryPlan, device: Device) -> bool:
-    try:
-        check_limits(plan, device)
-    except OutOfGpuMemoryError:
-        return False
-    return True

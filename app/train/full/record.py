@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.config import Checkpointing, FullWeights, OptimizerName
-from app.errors import OutOfGpuMemoryError
-from app.gpu.budget import MemoryBudget
-from app.gpu.device import Device
 from app.gpu.graph import Graph
-from app.gpu.memory import MemoryPlan, check_limits, plan_memory
+from app.gpu.memory import MemoryPlan, plan_memory
 from app.models.loader import Model
 from app.nn.full_decoder import FullDecoder
 from app.nn.trainable import TrainableWeights
 from app.ops.convert import convert
 from app.ops.cross_entropy import head_loss
 from app.ops.update import UpdateState
+from app.train.checkpointing import keep_or_recompute
 from app.train.full.optimizer import FullOptimizer
 from app.train.step import BatchInputs
 
@@ -65,7 +63,7 @@ def record_full_training(
 ) -> FullGraphs:
     """Record a step that trains all weights; nothing is allocated.
 
-    Activations are kept or recomputed as `app.train.step.record_training` decides it.
+    Activations are kept or recomputed as `app.train.checkpointing` decides it.
 
     Args:
         model: Its weights are what is trained, from where they are.
@@ -84,23 +82,14 @@ def record_full_training(
         ConfigError: int4 is wanted of a model whose projections are not.
         OutOfGpuMemoryError: a buffer is larger than the device allows, recomputing or not.
     """
-    if budget_bytes is None:
-        budget_bytes = MemoryBudget.of(model.device).memory_bytes
 
     def record(*, is_checkpointing: bool) -> FullGraphs:
         shape = (micro_batch_size, seq_len)
         return _record(model, shape, optimizer, weights, is_packed, seed, is_checkpointing)
 
-    graphs = None
-    if gradient_checkpointing != "on":
-        graphs = record(is_checkpointing=False)
-        fits = graphs.plan.total_bytes <= budget_bytes and _fits(graphs.plan, model.device)
-        if not fits and gradient_checkpointing == "auto":
-            graphs = None
-    graphs = graphs or record(is_checkpointing=True)
-    if must_fit:
-        check_limits(graphs.plan, model.device)
-    return graphs
+    return keep_or_recompute(
+        record, model.device, gradient_checkpointing, budget_bytes, must_fit=must_fit
+    )
 
 
 def _record(
@@ -139,11 +128,3 @@ def _record(
     optimizer.record(update, inputs.total)
     plan = plan_memory([conversion, graph, update])
     return FullGraphs(conversion, graph, update, inputs, trained, optimizer, plan, is_checkpointing)
-
-
-def _fits(plan: MemoryPlan, device: Device) -> bool:
-    try:
-        check_limits(plan, device)
-    except OutOfGpuMemoryError:
-        return False
-    return True
