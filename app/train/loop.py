@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from app.config import TrainConfig
 from app.errors import TrainingDivergedError
 from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor
-from app.gpu.memory import Allocation, MemoryPlan
+from app.gpu.memory import Allocation, MemoryPlan, build_programs
 from app.models.loader import Model
 from app.ops.update import UpdateState
 from app.text.curriculum import order_windows
@@ -110,7 +110,27 @@ class RunLoop(ABC):
 
     @abstractmethod
     async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
-        """Allocate the plan and compile the kernels."""
+        """Allocate the plan and compile the kernels.
+
+        Args:
+            on_progress: Called with what is being done and the share of it that is done.
+
+        Raises:
+            OutOfGpuMemoryError: the device refused the allocation.
+            GpuError: a kernel did not compile.
+        """
+
+    async def _build(
+        self, graphs: Sequence[Graph], on_progress: Callable[[str, float], None] | None
+    ) -> tuple[Allocation, list[Program]]:
+        """Allocate the plan of these graphs and compile their kernels; `destroy` frees it."""
+
+        def compiled(done: int, total: int) -> None:
+            if on_progress:
+                on_progress("compiling", done / total)
+
+        self._allocation = allocation = Allocation.create(self._model.device, self.plan)
+        return allocation, await build_programs(self._model.device, graphs, allocation, compiled)
 
     @property
     def _tells_ranks(self) -> bool:

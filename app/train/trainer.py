@@ -9,7 +9,6 @@ import numpy as np
 from app.config import TrainConfig
 from app.gpu.budget import MemoryBudget
 from app.gpu.graph import Tensor
-from app.gpu.memory import Allocation, build_programs
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.windows import Windows
@@ -65,27 +64,13 @@ class Trainer(RunLoop):
         self._adapter.version += 1
 
     async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
-        """Allocate the plan and compile the kernels.
-
-        Args:
-            on_progress: Called with what is being done and the share of it that is done.
-
-        Raises:
-            OutOfGpuMemoryError: the device refused the allocation.
-            GpuError: a kernel did not compile.
-        """
-
-        def compiled(done: int, total: int) -> None:
-            if on_progress:
-                on_progress("compiling", done / total)
-
+        """Allocate the plan and compile the kernels; see `RunLoop.prepare`."""
         device, graphs = self._model.device, self._graphs
-        self._allocation = Allocation.create(device, graphs.plan)
-        self._programs = await build_programs(
-            device, [graphs.micro_batch, graphs.update], self._allocation, compiled
+        allocation, self._programs = await self._build(
+            [graphs.micro_batch, graphs.update], on_progress
         )
         for tensor, values in graphs.initial_values():
-            device.write(self._allocation.buffer_of(tensor.storage), 0, values)
+            device.write(allocation.buffer_of(tensor.storage), 0, values)
         tensors = await self._adapter.tensors()
         self.active_ranks = self._ranks.first(tensors)
         self._write_ranks()

@@ -9,7 +9,6 @@ import numpy as np
 from app.config import TrainConfig
 from app.gpu.budget import MemoryBudget
 from app.gpu.graph import Tensor
-from app.gpu.memory import Allocation, build_programs
 from app.models.loader import Model
 from app.text.windows import Windows
 from app.train.full.convert import take_over
@@ -59,25 +58,11 @@ class FullTrainer(RunLoop):
     async def prepare(self, on_progress: Callable[[str, float], None] | None = None) -> None:
         """Allocate the plan, compile the kernels and bring the weights into their form.
 
-        Until that form is there the model keeps the weights it has, whatever fails.
-
-        Args:
-            on_progress: Called with what is being done and the share of it that is done.
-
-        Raises:
-            OutOfGpuMemoryError: the device refused the allocation.
-            GpuError: a kernel did not compile.
+        Until that form is there the model keeps the weights it has, whatever fails; see
+        `RunLoop.prepare`.
         """
-
-        def compiled(done: int, total: int) -> None:
-            if on_progress:
-                on_progress("compiling", done / total)
-
         device, graphs = self._model.device, self._recorded
-        self._allocation = Allocation.create(device, graphs.plan)
-        conversion, *self._programs = await build_programs(
-            device, graphs.graphs, self._allocation, compiled
-        )
+        _, (conversion, *self._programs) = await self._build(graphs.graphs, on_progress)
         for tensor, values in graphs.optimizer.initial_values():
             device.write(tensor.storage.buffer, 0, values)
         await take_over(self._model, graphs.trained, conversion, graphs.plan)
