@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from app.config import TrainConfig
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.models.loader import Model
 from app.plan.advice import format_duration
-from app.plan.modes import KEPT_OUTLINES, Outline, RunSettings
+from app.plan.modes import KeptOutlines, Outline, RunSettings
 from app.plan.planner import ModePlan
 from app.plan.work import ModeName, training_flops_per_token
 from app.text.windows import Windows
@@ -31,7 +29,7 @@ class FullMode:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._kept: dict[tuple[Any, ...], Outline] = {}
+        self._kept = KeptOutlines()
 
     def outline(self, settings: RunSettings, windows: Windows) -> Outline:
         """Record a step; the same question is answered from memory.
@@ -47,11 +45,7 @@ class FullMode:
             *(*shape, train.optimizer, train.full_weights, train.gradient_checkpointing),
             *(windows.is_packed, budget),
         )
-        if key not in self._kept:
-            self._kept[key] = self._outline(train, shape, windows.is_packed, budget)
-            while len(self._kept) > KEPT_OUTLINES:
-                del self._kept[next(iter(self._kept))]
-        return self._kept[key]
+        return self._kept.get(key, lambda: self._outline(train, shape, windows.is_packed, budget))
 
     def _outline(
         self, train: TrainConfig, shape: tuple[int, int], is_packed: bool, budget: MemoryBudget

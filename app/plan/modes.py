@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
@@ -76,6 +77,21 @@ class Mode(Protocol):
         ...
 
 
+class KeptOutlines:
+    """The outlines asked for lately: a search asks for the same ones again and again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Outline] = {}
+
+    def get(self, key: Hashable, record: Callable[[], Outline]) -> Outline:
+        """Return the outline of a key, recorded where it is not kept."""
+        if key not in self._kept:
+            self._kept[key] = record()
+            if len(self._kept) > KEPT_OUTLINES:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]
+
+
 class AdapterMode:
     """Low-rank adapters beside a frozen base."""
 
@@ -83,7 +99,7 @@ class AdapterMode:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._kept: dict[tuple[Any, ...], Outline] = {}
+        self._kept = KeptOutlines()
 
     def outline(self, settings: RunSettings, windows: Windows) -> Outline:
         """Record a step; the same question is answered from memory.
@@ -101,41 +117,50 @@ class AdapterMode:
             *(lora, train.optimizer, train.lora_plus_ratio, train.gradient_checkpointing),
             *(seq_len, count, is_masked, windows.is_packed, budget),
         )
-        if key not in self._kept:
-            model = self._model
-            adapter = Adapter(model.config, model.device, lora, is_planned=True)
-            graphs = record_training(
-                model,
-                adapter,
-                micro_batch_size=count,
-                seq_len=seq_len,
-                optimizer=train.optimizer,
-                lora_plus_ratio=train.lora_plus_ratio,
-                is_masked=is_masked,
-                is_packed=windows.is_packed,
-                gradient_checkpointing=train.gradient_checkpointing,
-                budget_bytes=budget.memory_bytes,
-                must_fit=False,
+        return self._kept.get(
+            key, lambda: self._outline(settings, (count, seq_len), is_masked, windows, budget)
+        )
+
+    def _outline(
+        self,
+        settings: RunSettings,
+        shape: tuple[int, int],
+        is_masked: bool,
+        windows: Windows,
+        budget: MemoryBudget,
+    ) -> Outline:
+        model, (count, seq_len) = self._model, shape
+        lora, train = settings.lora, settings.train
+        adapter = Adapter(model.config, model.device, lora, is_planned=True)
+        graphs = record_training(
+            model,
+            adapter,
+            micro_batch_size=count,
+            seq_len=seq_len,
+            optimizer=train.optimizer,
+            lora_plus_ratio=train.lora_plus_ratio,
+            is_masked=is_masked,
+            is_packed=windows.is_packed,
+            gradient_checkpointing=train.gradient_checkpointing,
+            budget_bytes=budget.memory_bytes,
+            must_fit=False,
+        )
+        num_trained = adapter_parameters(model.config, lora)
+        kept, recomputed = (
+            training_flops_per_token(
+                model.config,
+                seq_len,
+                num_adapter_parameters=num_trained,
+                is_checkpointing=is_checkpointing,
             )
-            num_trained = adapter_parameters(model.config, lora)
-            kept, recomputed = (
-                training_flops_per_token(
-                    model.config,
-                    seq_len,
-                    num_adapter_parameters=num_trained,
-                    is_checkpointing=is_checkpointing,
-                )
-                for is_checkpointing in (False, True)
-            )
-            self._kept[key] = Outline(
-                graphs.plan,
-                recomputed if graphs.is_checkpointing else kept,
-                len(graphs.micro_batch.nodes),
-                num_trained,
-                graphs.is_checkpointing,
-                graphs.optimizer.state_bytes,
-                recomputed / kept - 1,
-            )
-            while len(self._kept) > KEPT_OUTLINES:
-                del self._kept[next(iter(self._kept))]
-        return self._kept[key]
+            for is_checkpointing in (False, True)
+        )
+        return Outline(
+            graphs.plan,
+            recomputed if graphs.is_checkpointing else kept,
+            len(graphs.micro_batch.nodes),
+            num_trained,
+            graphs.is_checkpointing,
+            graphs.optimizer.state_bytes,
+            recomputed / kept - 1,
+        )
