@@ -86,12 +86,14 @@ export async function watchForUpdates(tell) {
       (registration.waiting ?? waiting).postMessage({ type: 'activate' });
     });
   };
-  registration.addEventListener('updatefound', () => {
+  const followInstalling = () => {
     const { installing } = registration;
     installing?.addEventListener('statechange', () => {
       if (installing.state === 'installed' && registration.active) ready();
     });
-  });
+  };
+  registration.addEventListener('updatefound', followInstalling);
+  followInstalling(); // the browser looks for a new version by itself when a page opens: it may be under way
   navigator.serviceWorker.addEventListener('controllerchange', () => {
     if (asked) location.reload();
   });
