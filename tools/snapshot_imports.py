@@ -9,8 +9,8 @@ import importlib
 import pkgutil
 import sys
 
-NATIVE = {"app.gpu.native", "app.cli", "app.__main__"}
-"""Modules for the command line only."""
+NATIVE = ("app.gpu.native", "app.cli", "app.__main__")
+"""Modules and packages for the command line only."""
 
 LAZY = ("numpy._core", "numpy.lib", "numpy.linalg", "numpy.random")
 """Packages of numpy that import parts of themselves on first use."""
@@ -24,7 +24,7 @@ def modules_of(package: str) -> list[str]:
 
 sys.path.insert(0, "/home/pyodide")
 for name in modules_of("app"):
-    if name not in NATIVE:
+    if not any(f"{name}.".startswith(f"{native}.") for native in NATIVE):
         importlib.import_module(name)
 for package in LAZY:
     for name in modules_of(package):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app import cli
-from app.arguments import build_parser
+from app.cli import main, opening
+from app.cli.arguments import build_parser
 from app.errors import ConfigError
 from app.models.loader import Model
 from app.plan.tuning_cache import FileStore
@@ -50,7 +50,7 @@ def test_only_training_measures_unasked(
         on_progress("forward", 0.25)
         return Settled("measured", TuningReport((), 2.5))
 
-    monkeypatch.setattr(cli, "settle_tuning", settle)
+    monkeypatch.setattr(opening, "settle_tuning", settle)
     model, text = tmp_path / "tiny.gguf", tmp_path / "text.txt"
     make_tiny_gguf(model)
     text.write_text(TEXT)
@@ -60,7 +60,7 @@ def test_only_training_measures_unasked(
         "chat": "--prompt heron --raw --max-new-tokens 2",
     }
     more = settings[command].split()
-    assert cli.main([command, "--model", str(model), "--tune", mode, "--json", *more]) == 0
+    assert main([command, "--model", str(model), "--tune", mode, "--json", *more]) == 0
     assert asked == [(mode, may_measure)]
     told = capsys.readouterr().err
     assert " 25% tuning forward" in told
