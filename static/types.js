@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Shapes of what passes between the page and its worker; `app/studio/protocol.py` is the
+ * Shapes of what passes between the page and its worker; `app/studio/protocol/` is the
  * other half. Nothing here runs.
  *
  * @typedef {'booting'|'loading'|'ready'|'training'|'paused'|'generating'|'error'} Status

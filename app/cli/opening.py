@@ -66,7 +66,7 @@ def _quantized(model: Model) -> str:
 
 
 def open_adapter(model: Model, path: Path) -> Adapter:
-    """Return the adapter of a PEFT directory; raises StudioError where it does not fit the model."""
+    """Return the adapter of a PEFT directory; StudioError where it does not fit the model."""
     tensors, lora = read_adapter_dir(path, model.config)
     adapter = Adapter(model.config, model.device, lora)
     adapter.load(tensors)

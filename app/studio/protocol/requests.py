@@ -1,0 +1,125 @@
+"""What the page asks its worker for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from app.io.source import ByteSource
+
+RequestType = Literal[
+    "load-model",
+    "count-tokens",
+    "check-settings",
+    "preview",
+    "plan",
+    "train",
+    "pause",
+    "resume",
+    "stop",
+    "chat",
+    "chat-stop",
+    "export-adapter",
+    "import-adapter",
+    "edit-adapter",
+    "delete-adapter",
+    "evaluate",
+    "self-check",
+    "bench",
+    "bench-stop",
+    "discard-checkpoint",
+]
+
+
+class ChosenFile(TypedDict):
+    """A file and its name, whose extension says how it is read."""
+
+    file: ByteSource
+    name: str
+
+
+class Corpus(TypedDict):
+    """Text to learn from: typed (`text`) or chosen (`files`)."""
+
+    text: NotRequired[str]
+    files: NotRequired[list[ChosenFile]]
+
+
+class RunRequest(TypedDict):
+    """What `plan`, `train` and `evaluate` ask for.
+
+    `edits` holds the settings that the person changed; all others are suggested, by the `preset`
+    (balanced where there is none). With `resume` a run goes on from the last checkpoint, with its
+    own settings.
+    """
+
+    corpus: Corpus
+    edits: dict[str, Any]
+    keep_adapter: bool
+    resume: NotRequired[bool]
+    preset: NotRequired[str]
+
+
+class EvaluateRequest(RunRequest):
+    """What `evaluate` asks for: other text to read (`text`), or the corpus of a run."""
+
+    text: NotRequired[str]
+
+
+class ChatMessage(TypedDict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(TypedDict):
+    """A conversation whose next answer is asked for.
+
+    `settings` holds those of an answer that the person changed; all others are suggested.
+    `adapter` says which one answers where `use_lora`; without it, the chosen one.
+    """
+
+    id: int
+    messages: list[ChatMessage]
+    use_lora: bool
+    adapter: NotRequired[int]
+    raw: bool
+    settings: dict[str, Any]
+
+
+class ImportRequest(TypedDict):
+    """An adapter's file or zipped folder and, where it was dropped along, its config.
+
+    It is chosen unless `choose` is false and another one is.
+    """
+
+    file: ByteSource
+    name: str
+    config: ByteSource | None
+    strength: NotRequired[float]
+    choose: NotRequired[bool]
+
+
+class EditAdapterRequest(TypedDict):
+    """What to change of an adapter on the shelf, by its id."""
+
+    adapter: int
+    name: NotRequired[str]
+    strength: NotRequired[float]
+    chosen: NotRequired[bool]
+
+
+class ExportRequest(TypedDict):
+    """Which adapter, by its id (the chosen one without), and as what."""
+
+    adapter: NotRequired[int]
+    form: NotRequired[Literal["file", "folder"]]
+
+
+class BenchRequest(TypedDict):
+    """What to measure: random weights of named shapes, or a model's file (`source`)."""
+
+    shapes: NotRequired[list[str]]
+    source: NotRequired[Any]
+    profile: NotRequired[bool]
+    curves: NotRequired[bool]
