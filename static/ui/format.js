@@ -1,82 +1,111 @@
 // @ts-check
-/** How numbers are written on the page. */
+/** How numbers are written on the page, in its language. */
 
-const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+import { locale, plural, said, t } from '../messages/messages.js';
 
-/** @param {number} value */
-export const formatCount = (value) => whole.format(value);
+/**
+ * What is written anew when another language is chosen.
+ * @template {any[]} A
+ * @param {(...given: A) => string} write
+ * @returns {(...given: A) => string}
+ */
+const number = (write) => {
+  /** @param {A} given @returns {string} */
+  const written = (...given) => said(write(...given), () => written(...given));
+  return written;
+};
 
-/** @param {number} value a loss in nats */
-export function formatLoss(value) {
-  if (!Number.isFinite(value)) return 'not finite';
-  return value >= 100 ? value.toFixed(1) : value.toFixed(value < 0.1 ? 4 : 3);
+/** @type {Map<string, Intl.NumberFormat>} */
+const formats = new Map();
+
+/** @param {number} value @param {number} [digits] after the point @param {boolean} [isGrouped] */
+function digitsOf(value, digits = 0, isGrouped = false) {
+  const key = `${locale()} ${digits} ${isGrouped}`;
+  let format = formats.get(key);
+  if (!format) {
+    format = new Intl.NumberFormat(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: isGrouped });
+    formats.set(key, format);
+  }
+  return format.format(value);
 }
 
-/** @param {number} value */
-export function formatRate(value) {
-  return value >= 100 ? whole.format(value) : value.toFixed(value < 10 ? 2 : 1);
-}
+export const formatCount = number((/** @type {number} */ value) => digitsOf(value, 0, true));
 
-/** @param {number} value */
-export function formatPerplexity(value) {
-  if (!Number.isFinite(value) || value >= 1e6) return '> 1,000,000';
-  return value >= 100 ? whole.format(value) : value.toFixed(2);
-}
+/** With so many digits after the point. */
+export const formatFixed = number((/** @type {number} */ value, /** @type {number} */ digits) => digitsOf(value, digits));
 
-/** @param {number} bytes */
-export function formatBytes(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(bytes < 1e4 ? 1 : 0)} kB`;
-  if (bytes < 1e9) return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
-  return `${(bytes / 1e9).toFixed(2)} GB`;
-}
+/** As few digits as the number needs. */
+export const formatPlain = number((/** @type {number} */ value) => new Intl.NumberFormat(locale(), { maximumFractionDigits: 6, useGrouping: false }).format(value));
 
-/** @param {number} value a number of parameters */
-export function formatParameters(value) {
-  if (value >= 1e9) return `${(value / 1e9).toFixed(1)} B`;
-  return value >= 1e6 ? `${(value / 1e6).toFixed(value < 1e7 ? 1 : 0)} M` : `${(value / 1e3).toFixed(0)} k`;
-}
+/** A loss in nats. */
+export const formatLoss = number((/** @type {number} */ value) => {
+  if (!Number.isFinite(value)) return t('not finite');
+  return digitsOf(value, value >= 100 ? 1 : value < 0.1 ? 4 : 3);
+});
+
+export const formatRate = number((/** @type {number} */ value) => (value >= 100 ? digitsOf(value, 0, true) : digitsOf(value, value < 10 ? 2 : 1)));
+
+export const formatPerplexity = number((/** @type {number} */ value) => {
+  if (!Number.isFinite(value) || value >= 1e6) return `> ${digitsOf(1e6, 0, true)}`;
+  return value >= 100 ? digitsOf(value, 0, true) : digitsOf(value, 2);
+});
+
+export const formatBytes = number((/** @type {number} */ bytes) => {
+  if (bytes < 1000) return `${digitsOf(bytes)} B`;
+  if (bytes < 1e6) return `${digitsOf(bytes / 1e3, bytes < 1e4 ? 1 : 0)} kB`;
+  if (bytes < 1e9) return `${digitsOf(bytes / 1e6, bytes < 1e7 ? 1 : 0)} MB`;
+  return `${digitsOf(bytes / 1e9, 2)} GB`;
+});
+
+/** A number of parameters. */
+export const formatParameters = number((/** @type {number} */ value) => {
+  if (value >= 1e9) return t('{number} B', { number: digitsOf(value / 1e9, 1) });
+  return value >= 1e6 ? t('{number} M', { number: digitsOf(value / 1e6, value < 1e7 ? 1 : 0) }) : t('{number} k', { number: digitsOf(value / 1e3) });
+});
 
 /** @param {import('../types.js').Adapter} adapter */
 export function describeAdapter({ rank, bits, num_parameters, origin, name, steps, strength }) {
-  const width = bits < 32 ? ` in ${bits} ${bits === 1 ? 'bit' : 'bits'}` : '';
-  const size = `rank ${rank}, ${formatParameters(num_parameters)} parameters${width}${strength === 1 ? '' : `, strength ${strength}`}`;
-  if (origin === 'loaded') return `Loaded ${name} (${size})`;
-  return `Trained ${formatCount(steps)} ${steps === 1 ? 'step' : 'steps'} (${size})`;
+  const values = { number: formatParameters(num_parameters) };
+  const parts = [t('rank {rank}', { rank }), bits < 32
+    ? plural(bits, { one: '{number} parameters in {count} bit', other: '{number} parameters in {count} bits' }, values)
+    : t('{number} parameters', values)];
+  if (strength !== 1) parts.push(t('strength {strength}', { strength }));
+  const size = parts.join(', ');
+  if (origin === 'loaded') return t('Loaded {name} ({size})', { name, size });
+  return plural(steps, { one: 'Trained {count} step ({size})', other: 'Trained {count} steps ({size})' }, { size });
 }
 
-/** @param {number} seconds */
-export function formatDuration(seconds) {
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+/** @param {number} minutes */
+const hours = (minutes) => `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+/** @param {number} minutes */
+const days = (minutes) => plural(Math.round(minutes / 60 / 24), { one: '{count} day', other: '{count} days' });
+
+export const formatDuration = number((/** @type {number} */ seconds) => {
+  if (seconds < 10) return `${digitsOf(seconds, 1)} s`;
   const total = Math.round(seconds);
   if (total < 60) return `${total} s`;
   const minutes = Math.floor(total / 60);
   if (minutes < 60) return `${minutes} min ${String(total % 60).padStart(2, '0')} s`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${String(minutes % 60).padStart(2, '0')} min` : `${Math.round(hours / 24)} days`;
-}
+  return minutes < 48 * 60 ? hours(minutes) : days(minutes);
+});
 
-/** @param {number} seconds time still to go, coarser than a measured time */
-export function formatEta(seconds) {
+/** Time still to go, coarser than a measured time. */
+export const formatEta = number((/** @type {number} */ seconds) => {
   if (seconds < 1) return '< 1 s';
-  return formatDuration(seconds < 10 ? Math.ceil(seconds) : seconds).replace('.0 s', ' s');
-}
+  return seconds < 10 ? `${Math.ceil(seconds)} s` : formatDuration(seconds);
+});
 
-/**
- * A time that was estimated, no finer than that.
- * @param {number} seconds
- */
-export function formatRough(seconds) {
+/** A time that was estimated, no finer than that. */
+export const formatRough = number((/** @type {number} */ seconds) => {
   if (seconds < 1) return '< 1 s';
   if (seconds < 90) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 90) return `${minutes} min`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${String(minutes % 60).padStart(2, '0')} min` : `${Math.round(hours / 24)} days`;
-}
+  return minutes < 48 * 60 ? hours(minutes) : days(minutes);
+});
 
-/** @param {number} value */
-export function formatSmall(value) {
+export const formatSmall = number((/** @type {number} */ value) => {
   if (value === 0) return '0';
-  return Math.abs(value) < 1e-3 ? value.toExponential(2) : value.toPrecision(3);
-}
+  const text = Math.abs(value) < 1e-3 ? value.toExponential(2) : value.toPrecision(3);
+  return text.replace('.', digitsOf(0.5, 1).charAt(1));
+});

@@ -1,0 +1,29 @@
+// @ts-check
+/**
+ * Runs before the page is first painted, so that nobody sees it in one language and then in
+ * another; and offers the choice in the footer.
+ */
+
+import { translateDocument } from './document.js';
+import { currentLanguage, LANGUAGES, switchLanguage } from './messages.js';
+
+function offerLanguages() {
+  const select = document.getElementById('language');
+  if (!(select instanceof HTMLSelectElement)) return;
+  select.replaceChildren(...Object.entries(LANGUAGES).map(([language, { name }]) => {
+    const option = new Option(name, language);
+    option.lang = language;
+    return option;
+  }));
+  select.value = currentLanguage();
+  select.addEventListener('change', () => {
+    switchLanguage(select.value, translateDocument).catch(() => {
+      select.value = currentLanguage(); // no network, and the language is not kept yet
+    });
+  });
+}
+
+if (currentLanguage() !== 'en') translateDocument();
+offerLanguages();
+delete document.documentElement.dataset['words'];
+performance.mark('words');
