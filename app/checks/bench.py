@@ -45,9 +45,20 @@ class Comparison:
     @property
     def max_abs_error(self) -> float:
         """Largest |actual - expected|; infinity where something is not finite."""
-        with np.errstate(invalid="ignore"):
-            error = np.abs(self.actual.astype(np.float64) - self.expected.astype(np.float64))
-        return float(np.where(np.isfinite(error), error, np.inf).max())
+        return float(self._errors().max())
+
+    @property
+    def worst(self) -> tuple[float, float]:
+        """The error and the tolerance of the element whose error takes most of its tolerance.
+
+        The error is infinity where the element is not finite.
+        """
+        errors, allowed = self._errors(), np.broadcast_to(self._allowed(), self.actual.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(errors == 0, 0.0, errors / allowed)
+        # Where nothing but equality is allowed, all who differ have the same share.
+        index = int(np.argmax(shares)) if np.isfinite(shares).all() else int(np.argmax(errors))
+        return float(errors.flat[index]), float(allowed.flat[index])
 
     @property
     def nmse(self) -> float:
@@ -57,10 +68,17 @@ class Comparison:
     @property
     def ok(self) -> bool:
         """Whether every element lies within the tolerance; NaN never does."""
+        errors = self._errors()
+        return bool((np.isfinite(errors) & (errors <= self._allowed())).all())
+
+    def _errors(self) -> npt.NDArray[np.float64]:
         with np.errstate(invalid="ignore"):
-            error = np.abs(self.actual.astype(np.float64) - self.expected.astype(np.float64))
+            errors = np.abs(self.actual.astype(np.float64) - self.expected.astype(np.float64))
+        return np.where(np.isfinite(errors), errors, np.inf)
+
+    def _allowed(self) -> npt.NDArray[np.float64]:
         allowed = self.tolerance.atol + self.tolerance.rtol * np.abs(self.expected)
-        return bool((error <= allowed).all())
+        return np.asarray(allowed, np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Commands of the native host: train, plan, preview, eval, chat, info, bench.
+"""Commands of the native host: train, plan, preview, eval, chat, info, doctor, bench.
 
 With `--json` stdout carries JSON lines and nothing else; progress goes to stderr. Anything a
 person can mend ends with exit status 2 and one line `error: …` on stderr.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from app.cli.arguments import build_parser
 from app.cli.ask import chat, evaluate_text
+from app.cli.doctor import doctor
 from app.cli.measure import bench, info
 from app.cli.plan import plan, preview
 from app.cli.run_settings import unknown_options
@@ -25,6 +26,7 @@ COMMANDS = {
     "eval": evaluate_text,
     "chat": chat,
     "info": info,
+    "doctor": doctor,
     "bench": bench,
 }
 

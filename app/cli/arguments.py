@@ -53,7 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
         _add_run(parser_of_run)
     _add_eval(commands.add_parser("eval", help="loss and perplexity of a text"))
     _add_chat(commands.add_parser("chat", help="answer a prompt"))
-    commands.add_parser("info", help="adapter, limits, features, measured peaks")
+    commands.add_parser("info", help="adapter, limits, features, memory, measured peaks")
+    doctor = commands.add_parser(
+        "doctor", help="check every operation on this device; a report to send"
+    )
+    doctor.add_argument(
+        "--quick", action="store_true", help="one case of each operation instead of all"
+    )
     bench = commands.add_parser("bench", help="measure kernels, a training step, decoding")
     what = bench.add_mutually_exclusive_group()
     what.add_argument("--model", type=Path, help="GGUF file or HuggingFace folder")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
+from app.gpu.features import DEVICE_FEATURES, LANGUAGE_FEATURES
 from app.gpu.graph import Graph, persistent
+from app.gpu.tuning import default_tuning
 from app.ops.linear import linear, linear_backward
 from app.ops.matrix import new_matrix
 from app.ops.peak import CHAINS, copy, fma_peak
@@ -144,19 +147,50 @@ async def measure_speed(device: Device) -> Speed:
     )
 
 
-async def collect_info(device: Device) -> dict[str, Any]:
-    """Return adapter, limits, features, kernel variants and measured peaks, ready for JSON.
+def describe_device(device: Device) -> dict[str, Any]:
+    """Return adapter, limits, features, kernel variants and memory, ready for JSON.
 
-    The variants are the priors: what tuning found differs from model to model.
+    Nothing is measured. `missing_features` are those that the engine would use; `variants` are
+    the priors where `is_tuned` is false. `memory` has `allocated_bytes`, what a run may take
+    (`budget_bytes`, `buffer_bytes` of them in one buffer), whether that is assumed (`is_assumed`)
+    and on what it stands (`source`, a sentence).
     """
-    peaks = await measure_peaks(device)
+    budget = MemoryBudget.of(device)
     return {
         "adapter": asdict(device.info),
         "features": sorted(device.features),
+        "missing_features": sorted(
+            {*DEVICE_FEATURES, *LANGUAGE_FEATURES}.difference(device.features)
+        ),
         "limits": asdict(device.limits),
         "variants": device.tuning.describe(),
-        "peaks": {**asdict(peaks), "int4_matmul_gflops": await measure_gflops(device)},
+        "is_tuned": device.tuning != default_tuning(device.info),
+        "memory": {
+            "allocated_bytes": device.allocated_bytes,
+            "budget_bytes": budget.memory_bytes,
+            "buffer_bytes": budget.buffer_bytes,
+            "is_assumed": budget.is_assumed,
+            "source": budget.source,
+        },
     }
+
+
+async def measure_rates(device: Device) -> dict[str, float]:
+    """Return what a device reaches, ready for JSON; takes a second or two.
+
+    `fma_gflops` and `copy_gbytes_per_second` are its peaks (`Peaks`), `int4_matmul_gflops` a
+    product of SmolLM2-135M's shape, `dispatch_us` a launch that computes next to nothing.
+    """
+    return {
+        **asdict(await measure_peaks(device)),
+        "int4_matmul_gflops": await measure_gflops(device),
+        "dispatch_us": 1e6 * await measure_dispatch_seconds(device),
+    }
+
+
+async def collect_info(device: Device) -> dict[str, Any]:
+    """Return what `describe_device` tells, and `peaks`: what `measure_rates` does."""
+    return {**describe_device(device), "peaks": await measure_rates(device)}
 
 
 class PeakMeter:

@@ -419,7 +419,7 @@ class Session:
         return to_message(info)
 
     async def _self_check(self, _request: Message) -> Message:
-        from app.studio.selfcheck import run_selfcheck
+        from app.checks.selfcheck import run_selfcheck
 
         device = self._ready_device()
         self._board.require("ready", "error", "booting")

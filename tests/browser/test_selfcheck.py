@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.studio.selfcheck import CASES
+from app.checks.cases import CASES
 from tests.browser.studio import Studio
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.checks.cases import CASES
 from app.io.safetensors import read_safetensors
 from tests.tiny_folder import make_tiny_folder
 from tests.tiny_model import make_tiny_gguf
@@ -329,6 +330,25 @@ def test_a_run_goes_on_in_another_process_to_the_same_bits(folder: Path) -> None
 def test_info(folder: Path) -> None:
     (info,) = lines("info")
     assert json.dumps(info).count("gflops") >= 1
+    assert set(info) == {
+        *("adapter", "features", "missing_features", "limits"),
+        *("variants", "is_tuned", "memory", "peaks"),
+    }
+
+
+def test_doctor_checks_the_device_and_reports() -> None:
+    facts, *checks, last = lines("doctor", "--quick")
+    assert facts["peaks"]["fma_gflops"] > 0
+    assert [check["check"] for check in checks] == list(CASES)
+    assert all(check["ok"] and check["error"] <= check["allowed"] for check in checks)
+    assert last["num_failed"] == 0
+    assert last["num_checked"] == last["num_cases"] == len(checks)
+    told = run("doctor", "--quick")
+    assert told.returncode == 0, told.stderr
+    assert f"All {len(checks)} cases agree with their reference" in told.stdout
+    for words in (facts["adapter"]["name"], "GFLOP/s", "GB/s", "max_buffer_bytes", "## Kernels"):
+        assert words in told.stdout
+    assert f"1 of {len(checks)}: " in told.stderr
 
 
 @pytest.mark.parametrize(

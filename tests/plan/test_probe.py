@@ -64,5 +64,16 @@ def test_info_is_json(device: Device) -> None:
     assert info["adapter"]["name"] == device.info.name
     assert info["limits"]["max_buffer_bytes"] == device.limits.max_buffer_bytes
     assert info["features"] == sorted(device.features)
-    assert set(info["peaks"]) == {"fma_gflops", "copy_gbytes_per_second", "int4_matmul_gflops"}
+    assert set(info["features"]).isdisjoint(info["missing_features"])
+    assert info["variants"] == device.tuning.describe()
+    assert info["is_tuned"] is False
+    assert info["memory"]["allocated_bytes"] == device.allocated_bytes
+    assert info["memory"]["budget_bytes"] > 0
+    assert info["memory"]["source"].endswith(".")
+    assert set(info["peaks"]) == {
+        "fma_gflops",
+        "copy_gbytes_per_second",
+        "int4_matmul_gflops",
+        "dispatch_us",
+    }
     assert all(value > 0 for value in info["peaks"].values())

@@ -1,16 +1,12 @@
-"""Each operation, on the person's own device, against its numpy twin in float64.
-
-A browser, a driver or a GPU may compute a kernel wrongly without any error: this finds it
-out, in a few seconds, and names the operation.
-"""
+"""Which operations a device is checked with, and at which shapes: small, every branch reached."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.checks.bench import Case, record, run_bench
+from app.checks.bench import Case
 from app.checks.dot8 import linear_dot8_case
 from app.checks.full_training import FULL_TRAINING
 from app.checks.layers import (
@@ -39,42 +35,28 @@ from app.checks.products import (
 )
 from app.checks.quantize import quantize_case
 from app.checks.training import adamw_case, cross_entropy_case, head_loss_case
-from app.gpu.device import Device
 from app.gpu.tuning import choose
 from app.ops.attention import Heads
-
-SEED = 1
 
 
 @dataclass(frozen=True)
 class Check:
-    """An operation with the shapes to check it at."""
+    """An operation with the shapes to check it at.
+
+    Attributes:
+        shapes: By name; the first is the one of a quick check.
+    """
 
     case: Case
     shapes: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """How far an operation was from its twin at one shape; the worst of its results.
-
-    Attributes:
-        max_abs_error: Infinity where a result was not finite.
-    """
-
-    op: str
-    case: str
-    max_abs_error: float
-    nmse: float
-    ok: bool
 
 
 CASES: dict[str, Check] = {
     "matrix": Check(
         repack_case,
         {
-            "Q4_0": {"gguf_type": "Q4_0", "parts": (24, 7), "columns": 96, "chunk_rows": 5},
             "Q4_1": {"gguf_type": "Q4_1", "parts": (64, 32), "columns": 64, "head_dim": 16},
+            "Q4_0": {"gguf_type": "Q4_0", "parts": (24, 7), "columns": 96, "chunk_rows": 5},
             "Q8_0": {"gguf_type": "Q8_0", "parts": (13,), "columns": 32},
         },
     ),
@@ -93,12 +75,12 @@ CASES: dict[str, Check] = {
     "linear": Check(
         linear_case,
         {
-            "one row": {
-                **{"rows": 1, "columns": 160, "outs": (72, 24, 8), "rank": 3},
-                **{"gguf_type": "Q4_1", "has_residual": True},
-            },
             "many rows": {
                 **{"rows": 13, "columns": 160, "outs": (72, 24, 8), "rank": 3},
+                **{"gguf_type": "Q4_1", "has_residual": True},
+            },
+            "one row": {
+                **{"rows": 1, "columns": 160, "outs": (72, 24, 8), "rank": 3},
                 **{"gguf_type": "Q4_1", "has_residual": True},
             },
             "a tile of rows": {
@@ -229,43 +211,24 @@ CASES: dict[str, Check] = {
     ),
 }
 
-
 CASES |= {op: Check(case, shapes) for op, (case, shapes) in FULL_TRAINING.items()}
 
+USES: dict[str, tuple[str, ...]] = {
+    "loading a model": ("matrix",),
+    "quantizing a model": ("quantize",),
+    "quantizing below two bits": ("lowra",),
+    "answers": ("linear_dot8", "kv_cache", "kv_append", "take_row"),
+    "training": ("linear_backward", "rope_backward_hidden", "adamw"),
+    "training and evaluation": ("cross_entropy", "head_loss"),
+    "adapters in one or two bits": ("adapter_bits",),
+    "ranks that change during a run": ("mask",),
+    "training with Adam in 8 bits": ("adam8bit",),
+    "training with Adafactor": ("adafactor",),
+    "training all weights": tuple(FULL_TRAINING),
+}
+"""What cannot be trusted where an operation fails; all others serve answers and training."""
 
-async def run_selfcheck(
-    device: Device, on_progress: Callable[[int, int], None] | None = None
-) -> list[CheckResult]:
-    """Check every operation with the workgroup shapes that this device gets.
 
-    Args:
-        device: Where to run.
-        on_progress: Called with (cases done, cases in all).
-
-    Raises:
-        GpuError: a kernel does not compile or run; the message names it.
-    """
-    tuning = device.tuning
-    benches = {
-        (op, name): record(check.case, tuning, SEED, **shape)
-        for op, check in CASES.items()
-        for name, shape in check.shapes.items()
-    }
-    graphs = [graph for bench in benches.values() for graph in (bench.setup, bench.graph)]
-    kernels = dict.fromkeys(node.kernel for graph in graphs for node in graph.nodes)
-    await device.compile([kernel.source() for kernel in kernels])  # all at once, where it can
-    results = []
-    for (op, name), bench in benches.items():
-        comparisons = await run_bench(device, bench)
-        results.append(
-            CheckResult(
-                op,
-                name,
-                max(comparison.max_abs_error for comparison in comparisons),
-                max(comparison.nmse for comparison in comparisons),
-                all(comparison.ok for comparison in comparisons),
-            )
-        )
-        if on_progress is not None:
-            on_progress(len(results), len(benches))
-    return results
+def use_of(op: str) -> str:
+    """Return what an operation of `CASES` is used for, in words."""
+    return next((use for use, ops in USES.items() if op in ops), "answers and training")
