@@ -68,16 +68,18 @@ function dressed(body, response, path, etag) {
  * Keep a file if it is the one of this build. What lies in the cache is handed out as it is: only
  * then does the browser keep compiled code beside it.
  * @param {string} path @param {Response} response
+ * @returns {Promise<boolean>} it is
  */
 async function keep(path, response) {
   const { sha256 } = FILES[path];
   const bytes = await response.arrayBuffer();
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  if (found !== sha256) throw new Error(`${path} is not the file of this version`);
+  if (found !== sha256) return false;
   const cache = await opened;
   await cache.put(BASE + path, dressed(bytes, response, path, `"${sha256}"`));
   if (path === 'index.html') await cache.put(BASE, dressed(bytes, response, path, `"${sha256}"`));
+  return true;
 }
 
 /** @param {string} path @param {Cache[]} others of earlier builds */
@@ -86,11 +88,15 @@ async function fill(path, others) {
   if (await (await opened).match(BASE + path)) return;
   for (const other of others) {
     const same = await other.match(BASE + path);
-    if (same?.headers.get('etag') === `"${sha256}"`) return keep(path, same);
+    if (same?.headers.get('etag') === `"${sha256}"` && await keep(path, same)) return;
   }
-  const response = await fetch(BASE + path, { cache: 'no-cache' });
-  if (!response.ok) throw new Error(`${path} could not be fetched (${response.status})`);
-  await keep(path, response);
+  for (const cache of /** @type {const} */ (['no-cache', 'reload'])) {
+    const response = await fetch(BASE + path, { cache });
+    if (!response.ok) throw new Error(`${path} could not be fetched (${response.status})`);
+    if (await keep(path, response)) return;
+    // The browser may hold another version that the host takes for this one: then without it.
+  }
+  throw new Error(`${path} is not the file of this version`);
 }
 
 /** Fetch what is missing; what is there stays for the next try. */
