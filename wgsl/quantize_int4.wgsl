@@ -1,7 +1,8 @@
 // quantize_int4 — w ≈ scale·q + min with q in 0..15, groups of 32 along K, into lib/weights_int4.wgsl
 // source: whole rows (rows, K) · → words, scales
-// SYMMETRIC 0: scale = (max − min) / 15. 1: scale = extreme / −8 and min = −8·scale, as in Q4_0: zero
-// is a code, and so is the value of largest magnitude. Both are rounded to f16 before q is chosen.
+// SYMMETRIC 0: scale = (max − min) / 15 over the weights and 0, to 7 significant bits, and min = −z·scale
+// with the nearest z in 0..15: exact in f16, so that 0 stays 0. 1: scale = extreme / −8 and min = −8·scale,
+// as in Q4_0: the value of largest magnitude is a code. Both are rounded to f16 before q is chosen.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a group of one row.
 // Needs a source_* and a half_* prelude. Every result is exact: no division decides a code.
 // head_dim as in repack.wgsl.
@@ -32,6 +33,18 @@ fn code(height: f32, step: f32) -> u32 {
   return u32(clamp(q, 0.0, 15.0));
 }
 
+// Seven significant bits: times a zero point of four they are the eleven that f16 holds.
+fn short(value: f32) -> f32 {
+  return bitcast<f32>((bitcast<u32>(value) + 0x10000u) & 0xFFFE0000u);
+}
+
+// The f16 of min: the step nearest to the lowest weight.
+fn minimum_of(low: f32, scale: f32) -> u32 {
+  let zero = code(-low, scale);
+  // Not −0, which a device may or may not keep.
+  return select(half_bits(-f32(zero) * scale), 0u, zero == 0u);
+}
+
 @compute @workgroup_size(64)
 fn quantize_int4(
   @builtin(local_invocation_index) lane: u32,
@@ -51,9 +64,11 @@ fn quantize_int4(
     high = max(high, value);
     extreme = select(extreme, value, abs(value) > abs(extreme));
   }
-  let scale_bits = half_bits(select((high - low) * FIFTEENTH, extreme * -0.125, SYMMETRIC > 0u));
+  low = min(low, 0.0);
+  high = max(high, 0.0);
+  let scale_bits = half_bits(select(short((high - low) * FIFTEENTH), extreme * -0.125, SYMMETRIC > 0u));
   let scale = half_value(scale_bits);
-  let minimum_bits = half_bits(select(low, -8.0 * scale, SYMMETRIC > 0u));
+  let minimum_bits = select(minimum_of(low, scale), half_bits(-8.0 * scale), SYMMETRIC > 0u);
   let minimum = half_value(minimum_bits);
 
   var source_row = params.first_row + row;

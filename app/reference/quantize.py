@@ -28,6 +28,9 @@ NF4_VALUES = np.array([
 
 NF4_ZERO = 7
 
+SHORT_BITS = 7
+"""Of an INT4 scale: times a zero point of four bits it has the eleven that f16 holds."""
+
 FloatArray = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 Halves = npt.NDArray[np.float16]
@@ -83,7 +86,9 @@ def to_half(values: FloatArray) -> Halves:
 def quantize_int4(weights: FloatArray, *, is_symmetric: bool) -> Grouped:
     """Return INT4 codes 0..15 of groups of 32 columns.
 
-    Asymmetric: min = min(w), scale = (max(w) − min(w)) / 15. Symmetric: scale = extreme / −8 and
+    Asymmetric: scale = (max(w, 0) − min(w, 0)) / 15, rounded to SHORT_BITS significant bits, and
+    min = −zero·scale with zero of 0..15 the step nearest to −min(w, 0): that product is exact in
+    f16, so that weight 0 is code `zero` and stays 0. Symmetric: scale = extreme / −8 and
     min = −8·scale, with extreme the (first) weight of largest magnitude. Scale and min are rounded
     to f16, then q is the nearest step, halfway between two the upper.
 
@@ -97,9 +102,10 @@ def quantize_int4(weights: FloatArray, *, is_symmetric: bool) -> Grouped:
         scale = to_half(np.take_along_axis(groups, place, axis=2)[..., 0] * np.float32(-0.125))
         minimum = to_half(scale.astype(np.float32) * np.float32(-8))
     else:
-        low, high = groups.min(axis=2), groups.max(axis=2)
-        scale = to_half((high - low) * np.float32(1 / 15))
-        minimum = to_half(low)
+        low, high = np.minimum(groups.min(axis=2), 0), np.maximum(groups.max(axis=2), 0)
+        scale = to_half(_short((high - low) * np.float32(1 / 15)))
+        zero = _steps(-low, scale.astype(np.float32), 15)
+        minimum = to_half(-zero * scale.astype(np.float32))
     height = groups - minimum.astype(np.float32)[..., None]
     wide = scale.astype(np.float32)[..., None]
     codes = _steps(np.where(wide < 0, -height, height), np.abs(wide), 15)
@@ -143,6 +149,13 @@ def quantize_nf4(weights: FloatArray, code_values: FloatArray) -> Nf4:
             found = _quantize_scales(largest[part], code_values)
             scale_codes[part], offset[row, block], size[row, block] = found
     return Nf4(codes.reshape(rows, -1)[:, :columns], scale_codes, offset, size)
+
+
+def _short(values: FloatArray) -> FloatArray:
+    """Return positive values rounded to SHORT_BITS significant bits, halfway between two up."""
+    dropped = 24 - SHORT_BITS
+    bits = values.view(np.uint32) + np.uint32(1 << (dropped - 1))
+    return (bits >> dropped << dropped).view(np.float32)
 
 
 def _steps(height: FloatArray, step: FloatArray, top: int) -> npt.NDArray[np.int16]:

@@ -82,9 +82,7 @@ def test_errors_stay_below_bitsandbytes_bound() -> None:
     }
     measured = {name: errors(values, value) for name, value in found.items()}
     assert all(absolute < 0.1 for absolute, _ in measured.values())
-    # Asymmetric INT4 has the smallest error of the three, and no exact zero: of weights next to
-    # nothing the relative error has no bound (0.80 on average here).
-    assert all(relative < 0.28 for name, (_, relative) in measured.items() if name != "int4")
+    assert all(relative < 0.28 for _, relative in measured.values())
     assert measured["int4"][0] < measured["int4-symmetric"][0] < measured["nf4"][0]
     assert measured["int8"][0] < 0.005
 
@@ -104,13 +102,30 @@ def test_bits_per_weight() -> None:
         assert 8 * matrix.size_bytes / (rows * columns) < most
 
 
-def test_int4_keeps_what_q4_files_hold() -> None:
-    """Weights that came out of Q4_0 and Q4_1 blocks go back into INT4 almost unchanged."""
+def test_symmetric_int4_keeps_what_q4_0_files_hold() -> None:
+    """Weights that came out of Q4_0 blocks go back into INT4 almost unchanged."""
     values = normal(64, 256)
-    for type, is_symmetric in (("Q4_0", True), ("Q4_1", False)):
-        held = dequantize_blocks(quantize_blocks(values, type), type, values.shape)
-        again = quantize_int4(held, is_symmetric=is_symmetric).values()
-        assert np.abs(again - held).mean() < 2e-3
+    held = dequantize_blocks(quantize_blocks(values, "Q4_0"), "Q4_0", values.shape)
+    again = quantize_int4(held, is_symmetric=True).values()
+    assert np.abs(again - held).mean() < 2e-3
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+@pytest.mark.parametrize("shift", [0.0, 1.5, 9.0, -9.0])
+def test_int4_has_an_exact_zero(shift: float, scale: float) -> None:
+    """A zero point of 0..15 is a code of every group, where all weights have one sign too."""
+    values = (normal(8, 64) + np.float32(shift)) * np.float32(scale)
+    values[:, ::5] = 0
+    held = quantize_int4(values, is_symmetric=False)
+    assert (held.values()[values == 0] == 0).all()
+    scale_, minimum = held.scale.astype(np.float32), held.minimum.astype(np.float32)
+    zero = -minimum / scale_
+    np.testing.assert_array_equal(zero, np.round(zero))
+    assert (zero >= 0).all()
+    assert (zero <= 15).all()
+    # The furthest weight may be cut by half a step, and by what the scale was rounded.
+    steps = np.repeat(scale_, 32, axis=1)
+    assert (np.abs(held.values() - values) <= (0.5 + 15 * 2**-7 + 1e-3) * steps).all()
 
 
 def test_symmetric_int4_has_an_exact_zero_and_extreme() -> None:
