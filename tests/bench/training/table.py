@@ -1,7 +1,8 @@
-"""A markdown table of the runs: a row a method, beside the first row of the same seeds."""
+"""Markdown tables of the runs: a row a method, beside the first row of the same seeds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
@@ -13,17 +14,24 @@ BASELINE = "baseline"
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    """Return the table; methods nobody ran are left out.
+    """Return the tables; methods nobody ran are left out.
 
     Losses are of the text kept aside, in nats a token. The difference is the mean over the seeds
-    that both the method and the baseline have.
+    that both the method and the baseline have. Methods with a base of their own have a second
+    table, with what the base knows before training.
     """
-    lines = [
+    table = [
         "| method | held-out loss, by seed | mean | beside the baseline | tokens learnt from "
         "| optimizer's part of the plan |",
         "|---|---|---|---|---|---|",
     ]
-    for name in METHODS:
+    based = [
+        "| method | loss before | held-out loss, by seed | mean | beside the baseline "
+        "| perplexity before → after | weights | the whole plan |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    heads = len(based)
+    for name, method in METHODS.items():
         runs = runs_of(figures, name)
         if not runs:
             continue
@@ -31,16 +39,34 @@ def markdown(figures: Sequence[Figure]) -> str:
         others = {run["seed"]: final_loss(run) for run in runs_of(figures, BASELINE)}
         differences = [losses[seed] - others[seed] for seed in losses if seed in others]
         beside = "" if name == BASELINE or not differences else f"{mean(differences):+.3f}"
-        cells = (
-            name,
-            ", ".join(f"{loss:.3f}" for loss in losses.values()),
-            f"{mean(losses.values()):.3f}",
-            beside,
-            f"{mean(run['num_tokens'] for run in runs):.0f}",
-            f"{runs[0]['parts_bytes']['optimizer'] / 2**20:.1f} MiB",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        after = mean(losses.values())
+        result = (", ".join(f"{loss:.3f}" for loss in losses.values()), f"{after:.3f}", beside)
+        parts = runs[0]["parts_bytes"]
+        if method.base is None:
+            tokens = f"{mean(run['num_tokens'] for run in runs):.0f}"
+            table.append(row(name, *result, tokens, mebibytes(parts["optimizer"])))
+        else:
+            before = first_loss(runs[0])
+            change = f"{perplexity(before)} → {perplexity(after)}"
+            sizes = mebibytes(parts["weights"]), mebibytes(sum(parts.values()))
+            based.append(row(name, f"{before:.3f}", *result, change, *sizes))
+    return "\n".join(table if len(based) == heads else [*table, "", *based])
+
+
+def row(*cells: str) -> str:
+    """Return a row of a markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def mebibytes(size_bytes: int) -> str:
+    """Return a size to a tenth of a MiB."""
+    return f"{size_bytes / 2**20:.1f} MiB"
+
+
+def perplexity(loss: float) -> str:
+    """Return e to the loss with three digits at least."""
+    value = math.exp(loss)
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def runs_of(figures: Sequence[Figure], name: str) -> list[Figure]:
@@ -52,3 +78,8 @@ def runs_of(figures: Sequence[Figure], name: str) -> list[Figure]:
 def final_loss(figure: Figure) -> float:
     """Return a run's last held-out loss."""
     return float(figure["eval"][-1][1])
+
+
+def first_loss(figure: Figure) -> float:
+    """Return a run's held-out loss before training."""
+    return float(figure["eval"][0][1])
