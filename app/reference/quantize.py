@@ -105,7 +105,7 @@ def quantize_int4(weights: FloatArray, *, is_symmetric: bool) -> Grouped:
         low, high = np.minimum(groups.min(axis=2), 0), np.maximum(groups.max(axis=2), 0)
         scale = to_half(_short((high - low) * np.float32(1 / 15)))
         zero = _steps(-low, scale.astype(np.float32), 15)
-        minimum = to_half(-zero * scale.astype(np.float32))
+        minimum = to_half((-zero).astype(np.float32) * scale.astype(np.float32))
     height = groups - minimum.astype(np.float32)[..., None]
     wide = scale.astype(np.float32)[..., None]
     codes = _steps(np.where(wide < 0, -height, height), np.abs(wide), 15)
