@@ -12,6 +12,8 @@ import { mountChat } from './ui/chat.js';
 import { mountCorpus, useCorpusFiles } from './ui/corpus.js';
 import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/evaluate.js';
+import { mountFirst } from './ui/first.js';
+import { mountPrivacy } from './ui/first-privacy.js';
 import { mountMessages, showError } from './ui/messages.js';
 import { loadFirstModel, loadModelFile, loadModelFolder, mountModel } from './ui/model.js';
 import { mountOffline } from './ui/offline.js';
@@ -56,6 +58,8 @@ mountDrops({
   modelFolder: (files, name) => loadModelFolder(studio, files, name),
   adapter: (files) => void loadAdapter(studio, files),
 });
+mountFirst();
+mountPrivacy(studio);
 mountOffline();
 mountAwake();
 mountStorage();

@@ -6,7 +6,7 @@
  */
 
 import { manifest } from './manifest.js';
-import { download } from './download.js';
+import { downloadElsewhere } from './downloader.js';
 
 /** @import {ModelSource} from './types.js' */
 /** @typedef {{name: string, loaded: number, total: number}} Progress */
@@ -63,7 +63,7 @@ export function openModel(source, onProgress) {
   if (current?.key === key) return current.opened;
   current?.abort.abort();
   const abort = new AbortController();
-  const opened = locate(source).then((wanted) => download(wanted, abort.signal, onProgress));
+  const opened = locate(source).then((wanted) => downloadElsewhere(wanted, abort.signal, onProgress));
   const mine = { key, abort, opened };
   current = mine;
   const forget = () => {

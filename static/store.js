@@ -24,6 +24,7 @@
  * @property {Field[]} answerFields settings of an answer
  * @property {Plan|null} plan
  * @property {string} planProblem why no run can be planned, '' where one can
+ * @property {string[]} planProblems the same, each for itself
  * @property {Run|null} run
  * @property {Resumable|null} resumable a run that was interrupted
  * @property {Adapter|null} adapter
@@ -40,7 +41,7 @@
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', run: null, resumable: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, resumable: null,
   adapter: null, shelf: [], useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 

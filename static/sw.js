@@ -9,7 +9,7 @@
  * anything changes, waits until the page asks for it, and only then are the old files deleted.
  */
 
-import { BUILD, FILES, HEADERS } from './precache.js';
+import { BUILD, FILES, HEADERS, OWN_HEADERS } from './precache.js';
 
 /** @typedef {Event & {waitUntil: (work: Promise<any>) => void}} ExtendableEvent */
 /** @typedef {ExtendableEvent & {request: Request, respondWith: (answer: Promise<Response>) => void}} FetchEvent */
@@ -23,7 +23,7 @@ const NAME = PREFIX + BUILD;
 /** Kept last: with it, everything is there. */
 const COMPLETE = `${BASE}precache-complete`;
 /** What a host without headers must not hand out itself, from the first visit on. */
-const ISOLATED = ['index.html', 'bench.html', 'worker.js', 'template-worker.js'];
+const ISOLATED = ['index.html', 'bench.html', 'worker.js', 'download-worker.js', 'template-worker.js'];
 const AT_ONCE = 6;
 const HOLD_MS = 150_000;
 /** Where a host does not know them, the browser would refuse these. */
@@ -57,7 +57,7 @@ const known = (path) => (Object.hasOwn(FILES, path) ? FILES[path] : undefined);
  */
 function dressed(body, response, path, etag) {
   const headers = new Headers(etag ? {} : response.headers);
-  for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+  for (const [name, value] of Object.entries({ ...HEADERS, ...OWN_HEADERS[path] })) headers.set(name, value);
   const type = TYPES.get(path.split('.').at(-1) ?? '') ?? response.headers.get('content-type');
   if (type) headers.set('Content-Type', type);
   if (etag) headers.set('ETag', etag);

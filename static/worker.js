@@ -8,6 +8,7 @@
 import { bootPython } from './boot.js';
 import { checkpointStore } from './checkpoint-store.js';
 import { allowModel, cancelModel, openModel } from './model-store.js';
+import { tryToConnect } from './policy.js';
 import { tuningStore } from './tuning-store.js';
 
 /** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any, checkpoints: any) => Promise<(message: any) => void>}} StudioModule */
@@ -25,6 +26,10 @@ onmessage = ({ data }) => {
   if (data.type === 'cancel-download') {
     cancelModel(); // needs no Python, which may not be up yet
     post({ id: data.id, result: null });
+    return;
+  }
+  if (data.type === 'try-to-connect') {
+    void tryToConnect().then((isRefused) => post({ id: data.id, result: isRefused }));
     return;
   }
   if (handle) handle(data);

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from tools.headers import HEADERS
+from tools.headers import HEADERS, OWN_HEADERS
 
 NOT_KEPT = ("models/", "sw.js")
 """Models have a store of their own; the browser itself keeps the service worker."""
@@ -29,5 +29,6 @@ def make_precache(manifest: dict[str, Any], manifest_json: bytes) -> str:
         "// Written by build.py.\n"
         f"export const BUILD = {json.dumps(manifest['build'])};\n"
         f"export const HEADERS = {json.dumps(headers, indent=1)};\n"
+        f"export const OWN_HEADERS = {json.dumps(OWN_HEADERS, indent=1)};\n"
         f"export const FILES = {json.dumps(files, indent=1, sort_keys=True)};\n"
     )

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from tools.assemble import DIST
 from tools.fetch import BuildError, say, sha256_of
-from tools.headers import HEADERS
+from tools.headers import headers_of
 
 MIME_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -83,7 +83,8 @@ class Handler(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """Add the headers that every answer carries."""
-        for name, value in HEADERS.items():
+        path = getattr(self, "path", "").split("?")[0]  # none yet where the request is refused
+        for name, value in headers_of(path.lstrip("/")).items():
             self.send_header(name, value)
         super().end_headers()
 

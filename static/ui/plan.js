@@ -3,12 +3,14 @@
 
 import { StudioError } from '../api.js';
 import { keep, kept } from '../kept.js';
+import { t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { currentCorpus } from './corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from './dom.js';
 import { formatBytes, formatCount, formatEta } from './format.js';
 import { buildFields, buildPresets, showPlanIn } from './plan-form.js';
 import { renderAdvice, renderModes, renderNumbers } from './plan-modes.js';
+import { problemList } from './plan-problems.js';
 
 /** @import {Studio} from '../api.js' */
 /** @import {Plan, Setting} from '../types.js' */
@@ -27,17 +29,20 @@ async function plan(studio) {
   if (isRunning() || !state.model) return;
   const turn = ++planning;
   if (!state.hasCorpus) {
-    update({ plan: null, planProblem: '' });
+    update({ plan: null, planProblem: '', planProblems: [] });
     return;
   }
   try {
     /** @type {Plan} */
     const result = await studio.request('plan', runRequest());
-    if (turn === planning && !isRunning()) update({ plan: result, planProblem: result.problem });
+    if (turn === planning && !isRunning()) update({ plan: result, planProblem: result.problem, planProblems: result.problem ? [result.problem] : [] });
   } catch (error) {
     // Said quietly beside the buttons: while a person types, half a text is not a mistake.
     const superseded = error instanceof StudioError && error.kind === 'SupersededError';
-    if (turn === planning && !superseded) update({ plan: null, planProblem: String(error instanceof Error ? error.message : error) });
+    if (turn !== planning || superseded) return;
+    const planProblem = String(error instanceof Error ? error.message : error);
+    const several = error instanceof StudioError ? error.problems : [];
+    update({ plan: null, planProblem, planProblems: several.length ? several : [planProblem] });
   }
 }
 
@@ -92,11 +97,18 @@ export function mountPlan(studio) {
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
     element('plan-eta').title = current?.modes.find((mode) => mode.selected)?.time_basis ?? '';
-    setText(element('plan-note'), state.planProblem);
+    setText(element('plan-note'), state.planProblems.length > 1 ? t('{count} settings need a look: see above.', { count: state.planProblems.length }) : state.planProblem);
     showPlanIn(element('plan-fields'), current, state.edits);
   });
   watch(['plan', 'planProblem'], () => {
     renderModes(element('plan-modes'), state.plan, state.planProblem, (mode) => put({ mode }));
+    if (!state.plan && state.planProblems.length) {
+      element('plan-modes').replaceChildren(problemList(state.planProblems, state.fields, state.edits, (name) => {
+        const { [name]: _, ...edits } = state.edits;
+        update({ edits });
+        element('plan-modes').querySelector('button')?.focus();
+      }));
+    }
     renderAdvice(element('plan-advice'), state.plan, put);
     renderNumbers(element('plan-parts'), state.plan);
     element('plan-numbers').hidden = !state.plan;

@@ -1,6 +1,7 @@
 // @ts-check
 /** Train, pause, stop; the figures of the run; its summary. */
 
+import { t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { saveAdapter } from './adapter.js';
 import { button, byId, element, setNumber, setProgress, setText, textarea } from './dom.js';
@@ -65,6 +66,7 @@ function hint() {
   if (isRunning()) return '';
   if (!state.model) return 'The model has to load first.';
   if (!state.hasCorpus) return 'Add some text, or try a sample.';
+  if (state.planProblems.length > 1) return t('{count} settings need a look: see Plan & settings.', { count: state.planProblems.length });
   return state.planProblem;
 }
 
@@ -143,6 +145,11 @@ export function mountRun(studio) {
     const box = textarea('chat-input');
     if (!box.value && state.question) box.value = state.question;
     box.focus();
+  });
+  button('finish-evaluate').addEventListener('click', () => {
+    element('ppl-title').scrollIntoView({ block: 'center', behavior: 'smooth' });
+    button('evaluate').click();
+    button('evaluate').focus({ preventScroll: true });
   });
   button('finish-download').addEventListener('click', () => void saveAdapter(studio));
 

@@ -14,7 +14,7 @@ import pytest
 
 from tools.assemble import make_manifest
 from tools.fetch import BuildError
-from tools.headers import HEADERS
+from tools.headers import HEADERS, OWN_HEADERS
 from tools.icons import MASKABLE, SIZES, draw_icon, draw_icons
 from tools.precache import make_precache
 
@@ -47,6 +47,7 @@ def test_kept_answers_carry_the_servers_headers_but_its_caching() -> None:
     module = make_precache({"build": "b", "files": {}}, b"")
     headers = exported(module, "HEADERS")
     assert {**headers, "Cache-Control": "no-cache"} == HEADERS
+    assert exported(module, "OWN_HEADERS") == OWN_HEADERS
 
 
 def test_a_changed_file_changes_the_module(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tools.fetch import BuildError
-from tools.server import HEADERS, Server, make_server, parse_range, serve
+from tools.headers import HEADERS
+from tools.server import Server, make_server, parse_range, serve
 
+ROOT = Path(__file__).resolve().parents[2]
 BODY = bytes(range(256)) * 40
 
 
@@ -62,6 +64,21 @@ def test_policy_allows_webassembly_but_no_inline_code() -> None:
     assert directives["script-src"] == "'self' 'wasm-unsafe-eval'"
     assert directives["default-src"] == directives["style-src"] == "'self'"
     assert directives["object-src"] == directives["base-uri"] == "'none'"
+
+
+def test_only_the_worker_that_fetches_models_may_connect_elsewhere(server: Server) -> None:
+    def allowed(path: str) -> list[str]:
+        policy = Answer(server, path).headers["Content-Security-Policy"]
+        directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+        return directives["connect-src"].split()
+
+    for path in ("/", "/worker.js", "/ui/download-worker.js", "/none"):
+        assert allowed(path) == ["'self'", "blob:", "data:"]
+    assert allowed("/download-worker.js?1") == ["'self'", "https:", "http:"]
+    page = (ROOT / "static/index.html").read_text(encoding="utf-8")
+    bench = (ROOT / "static/bench.html").read_text(encoding="utf-8")
+    assert page.count("connect-src 'self' blob: data:;") == 1
+    assert bench.count("connect-src 'self' blob: data:;") == 1
 
 
 @pytest.mark.parametrize(
