@@ -1,8 +1,8 @@
 // @ts-check
 /** What the introduction says of each step, and of weak devices. Needs no document. */
 
-import { t } from '../messages/messages.js';
-import { formatBytes, formatCount, formatRough } from './format.js';
+import { plural, t } from '../messages/messages.js';
+import { formatBytes, formatRough } from './format.js';
 
 /** @import {State} from '../store.js' */
 /** @import {Gpu} from '../types.js' */
@@ -33,7 +33,7 @@ function modelStep({ supported, model, modelProgress: progress, status, boot }) 
 function textStep({ hasCorpus, count, model, plan, planProblem }) {
   if (!hasCorpus) return step('text', 'current', t('paste yours, or take a sample'));
   if (model && planProblem && !plan) return step('text', 'failed', t('not usable yet: see beside Train'));
-  if (count) return step('text', 'done', t('{count} tokens', { count: formatCount(count.num_tokens) }));
+  if (count) return step('text', 'done', plural(count.num_tokens, { one: '{count} token', other: '{count} tokens' }));
   return step('text', 'done', t('it is here'));
 }
 

@@ -58,12 +58,16 @@ def studio(tiny: Studio) -> Studio:
 def test_axe_finds_nothing_serious(studio: Studio, scheme: Literal["light", "dark"]) -> None:
     studio.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     problems = {"main view": serious(studio)}
+    studio.get("first-open").click()
+    problems["introduction"] = serious(studio)
+    studio.get("first-close").click()
     for view, opener in (
         ("plan", "#plan-open"),
         ("preview", "#preview-open"),
         ("chat settings", "#chat-settings-open"),
         ("adapters", "#shelf-open"),
         ("table", "#table-open"),
+        ("privacy", "#privacy-open"),
     ):
         studio.page.locator(opener).click()
         dialog = studio.page.locator("dialog[open]")
@@ -110,7 +114,14 @@ def test_nothing_is_wider_than_a_narrow_screen(studio: Studio) -> None:
     usual = studio.page.viewport_size
     assert usual
     studio.page.set_viewport_size({"width": 360, "height": 780})
-    for opener in (None, "#plan-open", "#chat-settings-open", "#shelf-open"):
+    for opener in (
+        None,
+        "#first-open",
+        "#first-privacy",
+        "#plan-open",
+        "#chat-settings-open",
+        "#shelf-open",
+    ):
         if opener:
             studio.page.locator(opener).click()
         wide = studio.page.evaluate("document.documentElement.scrollWidth")

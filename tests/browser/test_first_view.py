@@ -1,0 +1,153 @@
+"""The first minute: from an empty page to a trained adapter, and what keeps the text here."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Site, new_context, watch
+from tests.browser.studio import BOOT_MS, Studio
+
+TEXT = "the cat sat on the mat, and the dog sat by the door. " * 20
+
+
+def step(studio: Studio, name: str) -> Any:
+    return studio.page.locator(f"#first-steps [data-step={name}]")
+
+
+def expect_steps(studio: Studio, *states: str) -> None:
+    """Expect what the introduction shows of model, text, train and ask."""
+    for name, state in zip(("model", "text", "train", "ask"), states, strict=True):
+        expect(step(studio, name)).to_have_attribute("data-state", state, timeout=BOOT_MS)
+
+
+def test_first_visit_to_a_trained_adapter(page: Page, site: Site, tiny_gguf: bytes) -> None:
+    studio = Studio(page)
+    page.goto(f"{site.url}#model=none", wait_until="commit")
+    expect(studio.get("first")).to_be_visible()
+    # Python has not begun to start: typing and choosing are possible.
+    studio.paste("my own words")
+    expect(step(studio, "text")).to_have_attribute("data-state", "done")
+    studio.paste("")
+    expect(step(studio, "text")).to_have_attribute("aria-current", "step")
+
+    # All with the keyboard: the sample, then the step that is next.
+    studio.get("first-sample").focus()
+    page.keyboard.press("Enter")
+    expect(studio.get("corpus-text")).to_have_value(re.compile("Ostrimere"))
+    expect(studio.get("first-sample")).to_be_hidden()
+    studio.wait_for_event("gpu", BOOT_MS / 1e3)
+    expect(studio.get("device-word")).to_contain_text("No GPU is in use")
+    studio.load_model(tiny_gguf)
+    studio.wait_counted()
+    expect_steps(studio, "done", "done", "current", "waiting")
+    expect(step(studio, "train")).to_contain_text(re.compile(r"press Train: about .* [kM]?B"))
+    step(studio, "train").get_by_role("button").press("Enter")
+    expect(studio.get("train")).to_be_focused()
+    studio.change_settings(steps=4, max_seq_len=64, micro_batch_size=2)
+    studio.train_to_end()
+
+    # It has gone; what comes next stands where the run ended.
+    expect(studio.get("first")).to_be_hidden()
+    expect(studio.get("device-word")).to_be_hidden()
+    finish = page.locator("#finish")
+    expect(finish.get_by_role("button")).to_have_text(
+        ["Ask the trained model", "Evaluate it", "Download the adapter"]
+    )
+    finish.get_by_role("button", name="Ask the trained model").click()
+    expect(studio.get("chat-input")).to_have_value("Who founded the village of Ostrimere?")
+    finish.get_by_role("button", name="Evaluate it").click()
+    expect(studio.get("verdict")).to_be_visible(timeout=120_000)
+    assert studio.download_adapter()[8:9] == b"{"
+
+    # It comes back when it is called, and stays away on the next visit.
+    opener = studio.get("first-open")
+    opener.click()
+    expect_steps(studio, "done", "done", "done", "current")
+    studio.get("first-close").click()
+    expect(studio.get("first")).to_be_hidden()
+    expect(opener).to_be_focused()
+    expect(opener).to_have_attribute("aria-expanded", "false")
+    page.reload()
+    studio.wait_for_event("gpu", BOOT_MS / 1e3)
+    expect(studio.get("first")).to_be_hidden()
+
+
+def test_a_text_that_is_too_short_is_told_in_its_place(tiny: Studio) -> None:
+    tiny.paste("a")
+    expect(tiny.page.locator("#train-hint")).to_contain_text("add more text", timeout=30_000)
+    expect(step(tiny, "text")).to_have_attribute("data-state", "failed")
+    tiny.paste("")
+
+
+def test_each_problem_of_a_plan_has_its_line_and_its_fix(tiny: Studio) -> None:
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    tiny.change_settings(learning_rate=-1, max_seq_len=1)
+    expect(tiny.page.locator("#train-hint")).to_contain_text("2 settings need a look")
+    tiny.get("plan-open").click()
+    problems = tiny.page.locator(".plan-problems li")
+    expect(problems).to_have_count(2)
+    for left in (1, 0):
+        problems.first.get_by_role("button", name="Use the suggested value").click()
+        expect(problems).to_have_count(left, timeout=30_000)
+    expect(tiny.page.locator(".mode").first).to_be_visible()
+    tiny.page.keyboard.press("Escape")
+    expect(tiny.get("train")).to_be_enabled()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, tiny_gguf: bytes) -> Iterator[str]:
+    """Another host, which other pages may read from."""
+    (tmp_path / "far.gguf").write_bytes(tiny_gguf)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def end_headers(self) -> None:
+            self.send_header("Access-Control-Allow-Origin", "*")
+            super().end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    handler = partial(Handler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/far.gguf"
+    server.shutdown()
+    server.server_close()
+
+
+def test_only_the_downloader_reaches_other_addresses(
+    browser: Browser, site: Site, elsewhere: str
+) -> None:
+    context = new_context(browser)
+    watched = watch(context)
+    try:
+        studio = Studio(context.new_page())
+        studio.open(site.url, model="none")
+        studio.page.locator("#first-privacy").click()
+        studio.get("privacy-check").click()
+        expect(studio.get("privacy-result")).to_contain_text("both times", timeout=30_000)
+        assert watched.faults, "the browser reports what it refused"
+        assert all("Content Security Policy" in fault for fault in watched.faults)
+        studio.page.keyboard.press("Escape")
+        expect(studio.page.locator("#first-privacy")).to_be_focused()
+
+        tried = "url => fetch(url).then(() => 'reached', () => 'refused')"
+        assert studio.page.evaluate(tried, elsewhere) == "refused"
+        worker = next(w for w in studio.page.workers if w.url.endswith("/worker.js"))
+        assert worker.evaluate(tried, elsewhere) == "refused"
+        studio.get("model-url").fill(elsewhere)
+        studio.get("model-url").press("Enter")
+        studio.wait_status("ready")
+        assert watched.origins <= {site.url.rstrip("/"), elsewhere.rsplit("/", 1)[0]}
+    finally:
+        context.close()
