@@ -1,6 +1,8 @@
 // @ts-check
 /** Requests to the worker, and events from it. */
 
+import { learn, t } from './messages/messages.js';
+
 /** A sentence from the worker for the person to read. */
 export class StudioError extends Error {
   /**
@@ -35,8 +37,8 @@ export class Studio {
     this.worker.onmessage = ({ data }) => this.receive(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const reason = event.message || 'a part of the page could not be fetched';
-      const error = new StudioError(`The engine stopped: ${reason}. Reload the page; your text is kept if you copy it first.`, 'WorkerError');
+      const reason = event.message || t('a part of the page could not be fetched');
+      const error = new StudioError(t('The engine stopped: {reason}. Reload the page; your text is kept if you copy it first.', { reason }), 'WorkerError');
       for (const { reject } of this.waiting.values()) reject(error);
       this.waiting.clear();
       this.receive({ type: 'error', message: error.message, kind: error.kind });
@@ -46,6 +48,7 @@ export class Studio {
 
   /** @param {any} data */
   receive(data) {
+    learn(data.words);
     if (typeof data.id !== 'number') {
       for (const listener of this.listeners.get(data.type) ?? []) listener(data);
       return;
@@ -67,7 +70,7 @@ export class Studio {
     const id = this.nextId++;
     onId?.(id);
     const { worker } = this;
-    if (!worker) return Promise.reject(new StudioError('There is no GPU to do this on: see the help on this page.', 'NoAdapterError'));
+    if (!worker) return Promise.reject(new StudioError(t('There is no GPU to do this on: see the help on this page.'), 'NoAdapterError'));
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       worker.postMessage({ ...fields, id, type });

@@ -3,6 +3,7 @@
 
 import { Studio } from './api.js';
 import { checkGpu } from './gpu-check.js';
+import { plural, t } from './messages/messages.js';
 import { mountControls } from './ui/bench-controls.js';
 import { showDevice, showGpu } from './ui/bench-device.js';
 import { addFigure, clearFigures, figures } from './ui/bench-table.js';
@@ -18,17 +19,23 @@ const bar = byId('bench-progress', HTMLProgressElement);
 /** @type {Word} */
 let word = 'booting';
 
+/** @type {Record<Word, () => string>} */
+const WORDS = {
+  booting: () => t('booting'), ready: () => t('ready'), measuring: () => t('measuring'), stopping: () => t('stopping'), error: () => t('error'),
+};
+
 const controls = mountControls({ run, stop, figures });
 
 /** @param {Word} next */
 function show(next) {
   word = next;
-  setText(element('status'), word);
+  setText(element('status'), WORDS[word]());
+  element('status').dataset['value'] = word;
   const isBusy = word === 'measuring' || word === 'stopping';
   element('status-pill').dataset['state'] = isBusy ? 'training' : word;
   if (!isBusy) setProgress(bar, word === 'booting' ? null : 0);
   controls.show({ canRun: studio.worker !== null && (word === 'ready' || word === 'error'), canStop: word === 'measuring', isBusy });
-  if (word !== 'booting') announce(`Status: ${word}`);
+  if (word !== 'booting') announce(t('Status: {word}', { word: WORDS[word]() }));
 }
 
 /** @param {string} text */
@@ -43,14 +50,16 @@ async function run(what) {
   try {
     const { stopped, report } = await studio.request('bench', what);
     controls.finish(report);
-    const seconds = ((performance.now() - started) / 1e3).toFixed(0);
-    const count = figures().length;
-    stage(`${stopped ? 'Stopped' : 'Done'} after ${seconds} s, ${count} figures`);
+    const seconds = Math.round((performance.now() - started) / 1e3);
+    const summary = stopped
+      ? plural(figures().length, { one: 'Stopped after {seconds} s, {count} figure', other: 'Stopped after {seconds} s, {count} figures' }, { seconds })
+      : plural(figures().length, { one: 'Done after {seconds} s, {count} figure', other: 'Done after {seconds} s, {count} figures' }, { seconds });
+    stage(summary);
     show('ready');
-    announce(`${stopped ? 'Stopped' : 'Done'}: ${count} figures`);
+    announce(summary);
   } catch (error) {
     controls.finish('');
-    stage('Nothing is being measured');
+    stage(t('Nothing is being measured'));
     showFailure(error);
     show('error');
   }
@@ -58,28 +67,28 @@ async function run(what) {
 
 function stop() {
   show('stopping');
-  stage('Stopping after what is being measured now');
+  stage(t('Stopping after what is being measured now'));
   studio.request('bench-stop').catch(showFailure);
 }
 
 mountMessages();
-studio.on('boot', ({ text }) => stage(text));
+studio.on('boot', ({ text }) => stage(t(text)));
 studio.on('error', ({ message }) => {
   showError(message);
   show('error');
 });
 studio.on('gpu', (gpu) => {
   showGpu(gpu);
-  stage('Ready');
+  stage(t('Ready'));
   if (word === 'booting') show('ready');
 });
 studio.on('model-progress', ({ stage: where, loaded_bytes: loaded, total_bytes: total }) => {
-  if (where === 'download' && total) stage(`Fetching the model, ${Math.floor((100 * loaded) / total)} %`);
+  if (where === 'download' && total) stage(t('Fetching the model, {percent} %', { percent: Math.floor((100 * loaded) / total) }));
 });
 studio.on('bench-stage', ({ text, fraction }) => {
   if (word !== 'measuring') return;
   setProgress(bar, fraction);
-  stage(`${Math.floor(100 * fraction)} %, measuring ${text}`);
+  stage(t('{percent} %, measuring {what}', { percent: Math.floor(100 * fraction), what: t(text) }));
 });
 studio.on('bench-figure', (/** @type {BenchFigure} */ event) => {
   addFigure(event);
@@ -91,14 +100,14 @@ const support = await checkGpu();
 if (support.ok) {
   studio.start();
 } else {
-  setText(element('gpu-status'), 'none available');
-  showError(`${support.found} The benchmark needs one.`);
+  setText(element('gpu-status'), t('none available'));
+  showError(t('{sentence} The benchmark needs one.', { sentence: support.found }));
   for (const step of support.steps) {
     const item = document.createElement('li');
     item.textContent = step;
     element('help-steps').append(item);
   }
   element('webgpu-help').hidden = false;
-  stage('No GPU to measure');
+  stage(t('No GPU to measure'));
   show('error');
 }

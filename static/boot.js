@@ -2,6 +2,7 @@
 /** Fetch and start Python, with progress measured in bytes. */
 
 import { manifest } from './manifest.js';
+import { mark } from './messages/mark.js';
 import { restoring } from './python-snapshot.js';
 import createModule from './vendor/pyodide/pyodide.asm.mjs';
 import { loadPyodide } from './vendor/pyodide/pyodide.mjs';
@@ -116,7 +117,7 @@ export async function bootPython(onProgress) {
     const quiet = countFetches(counted, (loaded) => {
       if (performance.now() - told < 60 && loaded < total) return;
       told = performance.now();
-      const text = loaded < total ? 'Fetching Python' : 'Starting Python';
+      const text = loaded < total ? mark('Fetching Python') : mark('Starting Python');
       onProgress({ text, loaded_bytes: Math.min(loaded, total), total_bytes: loaded < total ? total : 0 });
     });
     try {
@@ -130,6 +131,6 @@ export async function bootPython(onProgress) {
     console.info('Python starts from its sources, which takes longer:', error);
     return telling(startAnew, ANEW);
   });
-  onProgress({ text: 'Starting the studio', loaded_bytes: 0, total_bytes: 0 });
+  onProgress({ text: mark('Starting the studio'), loaded_bytes: 0, total_bytes: 0 });
   return pyodide;
 }

@@ -3,6 +3,7 @@
 
 import { Studio } from './api.js';
 import { checkGpu } from './gpu-check.js';
+import { t } from './messages/messages.js';
 import { isolate } from './offline/register.js';
 import { isRunning, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter.js';
@@ -63,7 +64,7 @@ mountPrivacy(studio);
 mountOffline();
 mountAwake();
 mountStorage();
-mountChart().catch(() => showError('The chart could not be fetched: training works without it. Reload the page to try again.'));
+mountChart().catch(() => showError(t('The chart could not be fetched: training works without it. Reload the page to try again.')));
 
 addEventListener('beforeunload', (event) => {
   if (isRunning()) event.preventDefault();
@@ -72,7 +73,7 @@ addEventListener('beforeunload', (event) => {
 const support = await checkGpu();
 if (support.ok) {
   await waitForTurn();
-  update({ gpuText: support.isFallback ? 'software adapter (slow)' : 'looking…' });
+  update({ gpuText: support.isFallback ? t('software adapter (slow)') : t('looking…') });
   studio.start();
   loadFirstModel(studio);
 } else {

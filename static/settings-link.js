@@ -4,6 +4,8 @@
  * A fragment never leaves the browser, and nothing but numbers and names of choices fits in here.
  */
 
+import { t } from './messages/messages.js';
+
 /** @import {Field, Setting} from './types.js' */
 
 const MARK = 'settings=';
@@ -77,22 +79,22 @@ function valueOf(field, text) {
 export function readSettings(text, fields) {
   /** @param {string} problem */
   const refused = (problem) => ({ settings: {}, problem });
-  if (text.length > MAX_CHARACTERS) return refused(`it has ${text.length} characters`);
+  if (text.length > MAX_CHARACTERS) return refused(t('it has {number} characters', { number: text.length }));
   let plain;
   try {
     plain = decodeURIComponent(text);
   } catch {
-    return refused('it is cut off');
+    return refused(t('it is cut off'));
   }
   /** @type {Record<string, Setting>} */
   const settings = {};
   for (const part of plain.split(',')) {
     const [name = '', ...rest] = part.split(':');
     const field = fields.find((candidate) => candidate.name === name);
-    if (!field || rest.length !== 1) return refused(`“${part.slice(0, 40)}” is no setting`);
-    if (Object.hasOwn(settings, name)) return refused(`${field.label} is given twice`);
+    if (!field || rest.length !== 1) return refused(t('“{words}” is no setting', { words: part.slice(0, 40) }));
+    if (Object.hasOwn(settings, name)) return refused(t('{setting} is given twice', { setting: t(field.label) }));
     const value = valueOf(field, rest[0] ?? '');
-    if (value === undefined) return refused(`${field.label} cannot be “${rest[0]?.slice(0, 40)}”`);
+    if (value === undefined) return refused(t('{setting} cannot be “{words}”', { setting: t(field.label), words: rest[0]?.slice(0, 40) }));
     settings[name] = value;
   }
   return { settings, problem: '' };

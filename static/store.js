@@ -4,6 +4,8 @@
  * frame, so a fast run never asks for more layout than the screen can show.
  */
 
+import { t } from './messages/messages.js';
+
 /** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Resumable, Setting, Adapter, Evaluation} from './types.js' */
 
 /**
@@ -40,7 +42,7 @@
 
 /** @type {State} */
 export const state = {
-  supported: true, status: 'booting', boot: null, gpu: null, gpuText: 'looking…', modelProgress: null,
+  supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, resumable: null,
   adapter: null, shelf: [], useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };

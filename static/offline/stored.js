@@ -2,10 +2,11 @@
 /** Everything that this page keeps on the device, with its size, and how to delete it. */
 
 import { manifest } from '../manifest.js';
+import { mark } from '../messages/mark.js';
 
 /**
  * @typedef {object} Stored
- * @property {string} kind what it is, in words
+ * @property {string} kind what it is, in English words
  * @property {string} name '' where there is one of the kind
  * @property {number} bytes
  * @property {string} note
@@ -17,11 +18,11 @@ const CACHES = `lora-lab ${BASE.pathname} `;
 const SETTINGS = 'lora-lab.';
 /** Folders of the private file system. @type {Map<string, {kind: string, note: string}>} */
 const FOLDERS = new Map(Object.entries({
-  tunings: { kind: 'Measured kernel choices', note: 'measured again when they are needed' },
-  corpus: { kind: 'Remembered text', note: '' },
-  checkpoints: { kind: 'Checkpoints of runs', note: 'a run cannot be resumed without' },
-  runs: { kind: 'Checkpoints of runs', note: 'a run cannot be resumed without' },
-  adapters: { kind: 'Adapters', note: '' },
+  tunings: { kind: mark('Measured kernel choices'), note: mark('measured again when they are needed') },
+  corpus: { kind: mark('Remembered text'), note: '' },
+  checkpoints: { kind: mark('Checkpoints of runs'), note: mark('a run cannot be resumed without') },
+  runs: { kind: mark('Checkpoints of runs'), note: mark('a run cannot be resumed without') },
+  adapters: { kind: mark('Adapters'), note: '' },
 }));
 
 /** @param {FileSystemHandle} handle @returns {Promise<number>} bytes of a file, or of all below a folder */
@@ -41,10 +42,10 @@ async function models(folder) {
     const bytes = await sizeOf(await folder.getFileHandle(name));
     const marker = await folder.getFileHandle(`${name}.json`).then((handle) => handle.getFile()).then((file) => file.text()).then(JSON.parse).catch(() => null);
     found.push({
-      kind: 'Model',
+      kind: mark('Model'),
       name: name.replace(/^[0-9a-f]{16}-/, ''),
       bytes,
-      note: marker?.complete ? '' : 'fetched in part: loading it again goes on from there',
+      note: marker?.complete ? '' : mark('fetched in part: loading it again goes on from there'),
       async remove() {
         await folder.removeEntry(name);
         await folder.removeEntry(`${name}.json`).catch(() => {});
@@ -65,7 +66,7 @@ async function files() {
       continue;
     }
     const bytes = await sizeOf(handle);
-    const { kind, note } = FOLDERS.get(name) ?? { kind: 'Other files', note: '' };
+    const { kind, note } = FOLDERS.get(name) ?? { kind: mark('Other files'), note: '' };
     if (bytes) found.push({ kind, name: FOLDERS.has(name) ? '' : name, bytes, note, remove: () => root.removeEntry(name, { recursive: true }) });
   }
   return found;
@@ -92,10 +93,10 @@ async function page() {
     for (const name of names) await caches.delete(name);
     await registration?.unregister();
   };
-  const note = 'both parts go together, and are kept again on the next visit';
+  const note = mark('both parts go together, and are kept again on the next visit');
   return [
-    { kind: 'This page', name: '', bytes: rest, note, remove },
-    { kind: 'Python and its snapshot', name: '', bytes: python, note, remove },
+    { kind: mark('This page'), name: '', bytes: rest, note, remove },
+    { kind: mark('Python and its snapshot'), name: '', bytes: python, note, remove },
   ];
 }
 
@@ -105,7 +106,7 @@ function settings() {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(SETTINGS));
     const bytes = keys.reduce((sum, key) => sum + key.length + (localStorage.getItem(key)?.length ?? 0), 0);
     const remove = async () => keys.forEach((key) => localStorage.removeItem(key));
-    return keys.length ? [{ kind: 'Settings', name: '', bytes, note: '', remove }] : [];
+    return keys.length ? [{ kind: mark('Settings'), name: '', bytes, note: '', remove }] : [];
   } catch {
     return [];
   }

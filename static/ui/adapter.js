@@ -1,6 +1,7 @@
 // @ts-check
 /** The adapter: its state in the footer, downloading it, loading one. */
 
+import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { button, element, input, saveFile, setText } from './dom.js';
 import { describeAdapter } from './format.js';
@@ -61,7 +62,7 @@ export async function loadAdapter(studio, files) {
     try {
       await studio.request('import-adapter', { file, name: file.name, config });
       update({ useLora: true });
-      announce(`Adapter ${file.name} is loaded.`);
+      announce(t('Adapter {name} is loaded.', { name: file.name }));
     } catch (error) {
       showFailure(error);
     }
@@ -78,7 +79,7 @@ export function mountAdapter(studio) {
   studio.on('adapter-replaced', (replaced) => {
     handedOut = [...handedOut, replaced];
     button('adapter-previous').hidden = false;
-    setText(button('adapter-previous'), handedOut.length > 1 ? `Download the ${handedOut.length} that had to go` : 'Download the previous one');
+    setText(button('adapter-previous'), handedOut.length > 1 ? t('Download the {number} that had to go', { number: handedOut.length }) : t('Download the previous one'));
   });
   button('adapter-download').addEventListener('click', () => void saveAdapter(studio));
   button('adapter-packed').addEventListener('click', () => void downloadPacked(studio));
@@ -93,7 +94,7 @@ export function mountAdapter(studio) {
     chooser.value = '';
   });
   watch(['adapter', 'status', 'model'], () => {
-    setText(element('adapter-status'), state.adapter ? describeAdapter(state.adapter) : 'No adapter yet');
+    setText(element('adapter-status'), state.adapter ? describeAdapter(state.adapter) : t('No adapter yet'));
     const busy = state.status === 'training' || state.status === 'generating';
     button('adapter-download').disabled = state.adapter === null || busy;
     button('adapter-packed').disabled = button('adapter-download').disabled;

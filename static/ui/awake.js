@@ -4,6 +4,7 @@
  * freezing, and say so where time was lost all the same.
  */
 
+import { t } from '../messages/messages.js';
 import { TRAINING } from '../offline/tabs.js';
 import { isRunning, state, watch } from '../store.js';
 import { formatDuration } from './format.js';
@@ -17,8 +18,8 @@ const ASK_EVERY_MS = 60_000;
 
 const TEXT = {
   /** @param {number} seconds */
-  gap: (seconds) => `This tab was asleep for ${formatDuration(seconds)}: the computer slept, or the browser froze a hidden tab to save energy. The run went on from where it was.`,
-  battery: 'On battery, Chrome’s Energy Saver may freeze a tab that stays hidden for five minutes. Keep this tab visible or plug the computer in, and the run goes on.',
+  gap: (seconds) => t('This tab was asleep for {time}: the computer slept, or the browser froze a hidden tab to save energy. The run went on from where it was.', { time: formatDuration(seconds) }),
+  battery: () => t('On battery, Chrome’s Energy Saver may freeze a tab that stays hidden for five minutes. Keep this tab visible or plug the computer in, and the run goes on.'),
 };
 
 /** @type {any} a WakeLockSentinel */
@@ -47,7 +48,7 @@ function askToWait() {
 
 async function warnOnBattery() {
   const battery = await /** @type {any} */ (navigator).getBattery?.();
-  if (release && battery && !battery.charging) showNotice('battery', TEXT.battery);
+  if (release && battery && !battery.charging) showNotice('battery', TEXT.battery());
 }
 
 function begin() {

@@ -1,6 +1,7 @@
 // @ts-check
 /** The form, its buttons, and what can be taken away: JSON lines and the report. */
 
+import { t } from '../messages/messages.js';
 import { button, byId, element, input, saveFile, setText } from './dom.js';
 import { showError } from './messages.js';
 
@@ -16,12 +17,12 @@ async function copy(text, from) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    showError('The browser did not allow copying: save the file instead.');
+    showError(t('The browser did not allow copying: save the file instead.'));
     return;
   }
   const label = from.textContent ?? '';
-  if (label === 'Copied') return;
-  setText(from, 'Copied');
+  if (label === t('Copied')) return;
+  setText(from, t('Copied'));
   setTimeout(() => setText(from, label), COPIED_MS);
 }
 

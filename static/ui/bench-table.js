@@ -1,6 +1,7 @@
 // @ts-check
 /** The table of figures, one body a section, filled as figures come. */
 
+import { t } from '../messages/messages.js';
 import { element, make } from './dom.js';
 
 /**
@@ -32,7 +33,7 @@ export function clearFigures() {
 /** @param {string} title */
 function begin(title) {
   section = title;
-  body = make('tbody', { 'data-section': title }, make('tr', {}, make('th', { colspan: '5', scope: 'rowgroup', text: title })));
+  body = make('tbody', { 'data-section': title }, make('tr', {}, make('th', { colspan: '5', scope: 'rowgroup', text: t(title) })));
   element('bench-table').append(body);
 }
 
@@ -43,8 +44,8 @@ export function addFigure(event) {
   element('bench-empty').hidden = true;
   element('bench-table').hidden = false;
   if (event.section !== section || !body) begin(event.section);
-  const cells = event.cells.map((text) => make('td', { text }));
-  if (event.note) cells[0].append(make('span', { class: 'note', text: event.note }));
+  const cells = event.cells.map((text) => make('td', { text: t(text) }));
+  if (event.note) cells[0].append(make('span', { class: 'note', text: t(event.note) }));
   if (typeof event.share === 'number') {
     const value = String(Math.min(1, event.share));
     cells[4].append(make('progress', { max: '1', value, 'aria-hidden': 'true' }));

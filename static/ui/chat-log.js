@@ -1,8 +1,9 @@
 // @ts-check
 /** The conversation on the screen: a turn is a question and one answer, or two side by side. */
 
+import { plural, t } from '../messages/messages.js';
 import { make, setText } from './dom.js';
-import { formatCount, formatRate } from './format.js';
+import { formatRate } from './format.js';
 import { showMarkdown } from './markdown-view.js';
 
 /** @import {Answer} from '../types.js' */
@@ -41,15 +42,15 @@ export class AnswerBubble {
     this.text = '';
     this.isPlain = isPlain;
     this.scheduled = false;
-    this.body = make('div', { class: isPlain ? 'msg-body plain' : 'msg-body md' });
-    this.about = make('span', { class: 'about', text: 'waiting…' });
+    this.body = make('div', { class: isPlain ? 'msg-body plain' : 'msg-body md', translate: 'no' });
+    this.about = make('span', { class: 'about', text: t('waiting…') });
     this.actions = make('span', { class: 'msg-actions' });
     const by = make('div', { class: 'msg-by' }, make('span', { class: 'by', text: voice.label }), this.about, this.actions);
-    this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': voice.adapter === null ? 'base' : 'lora', 'data-busy': '', 'aria-label': `${voice.label} answers` }, this.body, by);
+    this.node = make('article', { class: 'msg assistant', 'data-role': 'assistant', 'data-by': voice.adapter === null ? 'base' : 'lora', 'data-busy': '', 'aria-label': t('{voice} answers', { voice: voice.label }) }, this.body, by);
   }
 
   begin() {
-    setText(this.about, 'reading…');
+    setText(this.about, t('reading…'));
   }
 
   /** @param {string} delta */
@@ -80,13 +81,13 @@ export class AnswerBubble {
     this.text = answer.text;
     delete this.node.dataset['busy'];
     this.render();
-    const parts = [`${formatCount(answer.num_tokens)} ${answer.num_tokens === 1 ? 'token' : 'tokens'}`];
-    if (answer.tokens_per_second > 0) parts.push(`${formatRate(answer.tokens_per_second)} tokens/s`);
-    if (answer.stop_reason === 'length') parts.push('cut at the longest answer set');
-    if (answer.stop_reason === 'stopped') parts.push('stopped');
+    const parts = [plural(answer.num_tokens, { one: '{count} token', other: '{count} tokens' })];
+    if (answer.tokens_per_second > 0) parts.push(t('{rate} tokens/s', { rate: formatRate(answer.tokens_per_second) }));
+    if (answer.stop_reason === 'length') parts.push(t('cut at the longest answer set'));
+    if (answer.stop_reason === 'stopped') parts.push(t('stopped'));
     setText(this.about, parts.join(' · '));
-    if (!answer.text.trim()) setText(this.body, '(The model said nothing.)');
-    else this.actions.append(smallButton('Copy', 'Copy this answer', () => void navigator.clipboard.writeText(answer.text).catch(() => {})));
+    if (!answer.text.trim()) setText(this.body, t('(The model said nothing.)'));
+    else this.actions.append(smallButton(t('Copy'), t('Copy this answer'), () => void navigator.clipboard.writeText(answer.text).catch(() => {})));
     for (const text of notes) this.node.append(make('p', { class: 'msg-note', text }));
     keep();
   }
@@ -104,10 +105,10 @@ export class TurnView {
     this.question = question;
     this.onEdit = onEdit;
     this.answers = make('div', { class: 'answers' });
-    this.body = make('div', { class: 'msg-body', text: question });
-    this.edit = smallButton('Edit', 'Edit this message; the conversation goes on from it', () => this.startEdit());
+    this.body = make('div', { class: 'msg-body', text: question, translate: 'no' });
+    this.edit = smallButton(t('Edit'), t('Edit this message; the conversation goes on from it'), () => this.startEdit());
     this.by = make('div', { class: 'msg-by' }, make('span', { class: 'msg-actions' }, this.edit));
-    this.asked = make('article', { class: 'msg user', 'data-role': 'user', 'aria-label': 'You' }, this.body, this.by);
+    this.asked = make('article', { class: 'msg user', 'data-role': 'user', 'aria-label': t('You') }, this.body, this.by);
     this.node = make('section', { class: 'turn' }, this.asked, this.answers);
     log.querySelector('.log-empty')?.remove();
     log.append(this.node);
@@ -124,7 +125,7 @@ export class TurnView {
   }
 
   startEdit() {
-    const box = make('textarea', { rows: '2', 'aria-label': 'Edit your message' });
+    const box = make('textarea', { rows: '2', 'aria-label': t('Edit your message') });
     box.value = this.question;
     const stop = () => {
       form.replaceWith(this.body);
@@ -137,7 +138,7 @@ export class TurnView {
       if (changed) this.onEdit(changed);
     };
     const form = make('form', { class: 'msg-edit' }, box, make('div', { class: 'row' },
-      make('button', { type: 'submit', class: 'primary', text: 'Send' }), smallButton('Cancel', 'Leave the message as it was', stop)));
+      make('button', { type: 'submit', class: 'primary', text: t('Send') }), smallButton(t('Cancel'), t('Leave the message as it was'), stop)));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       send();
@@ -160,6 +161,6 @@ export class TurnView {
  */
 export function showEmpty(log) {
   log.replaceChildren(make('div', { class: 'log-empty' },
-    make('strong', { text: 'Ask before, ask after' }),
-    make('span', { text: 'Ask the base model something about your text, train, then switch to LoRA and ask again, or have both answer side by side.' })));
+    make('strong', { text: t('Ask before, ask after') }),
+    make('span', { text: t('Ask the base model something about your text, train, then switch to LoRA and ask again, or have both answer side by side.') })));
 }

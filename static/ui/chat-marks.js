@@ -1,8 +1,8 @@
 // @ts-check
 /** Marks the words in which two answers differ, as they stand on the screen. */
 
+import { t } from '../messages/messages.js';
 import { make } from './dom.js';
-import { formatCount } from './format.js';
 import { diffWords, wordsOf } from './word-diff.js';
 
 /**
@@ -65,7 +65,9 @@ export function markDifferences(a, b) {
     }
   });
   const counts = marks.map((side) => side.filter(Boolean).length);
-  if (!counts[0] && !counts[1]) return 'Both answers are the same, word for word.';
-  const [left, right] = counts.map((count, side) => `${formatCount(count)} of ${formatCount(words[side]?.length ?? 0)}`);
-  return `Words that the other answer lacks are marked: ${left} on the left, ${right} on the right.`;
+  if (!counts[0] && !counts[1]) return t('Both answers are the same, word for word.');
+  const [left, right] = counts;
+  return t('Words that the other answer lacks are marked: {left} of {leftWords} on the left, {right} of {rightWords} on the right.', {
+    left, leftWords: words[0]?.length ?? 0, right, rightWords: words[1]?.length ?? 0,
+  });
 }

@@ -2,6 +2,7 @@
 /** How the model answers: a form built from the settings that Python describes. */
 
 import { keep, kept } from '../kept.js';
+import { t } from '../messages/messages.js';
 import { state, watch } from '../store.js';
 import { button, byId, element, make } from './dom.js';
 
@@ -41,19 +42,19 @@ function row(field) {
     if (text === '') node.value = String(field.default);
     keep('chat', Object.keys(edits).length ? edits : undefined);
   });
-  return make('label', { class: 'field', for: id }, make('span', { text: field.label }), node, make('small', { text: field.help }));
+  return make('label', { class: 'field', for: id }, make('span', { text: t(field.label) }), node, make('small', { text: t(field.help) }));
 }
 
 function ownFields() {
-  const prompt = make('textarea', { id: 'chat-system', rows: '2', placeholder: 'Who the model is and how it should answer' });
+  const prompt = make('textarea', { id: 'chat-system', rows: '2', placeholder: t('Who the model is and how it should answer') });
   prompt.addEventListener('input', () => (system = prompt.value.trim()));
   const plain = make('input', { id: 'chat-raw', type: 'checkbox' });
   plain.addEventListener('change', () => (raw = plain.checked));
   return [
-    make('label', { class: 'field wide', for: 'chat-system' }, make('span', { text: 'System prompt' }), prompt,
-      make('small', { text: 'Goes before every conversation. Empty: what the model’s own chat format says.' })),
-    make('label', { class: 'field check', for: 'chat-raw' }, plain, make('span', { text: 'Continue my text instead of answering' }),
-      make('small', { text: 'Leaves out the chat format and what was said before: the model goes on where your message ends.' })),
+    make('label', { class: 'field wide', for: 'chat-system' }, make('span', { text: t('System prompt') }), prompt,
+      make('small', { text: t('Goes before every conversation. Empty: what the model’s own chat format says.') })),
+    make('label', { class: 'field check', for: 'chat-raw' }, plain, make('span', { text: t('Continue my text instead of answering') }),
+      make('small', { text: t('Leaves out the chat format and what was said before: the model goes on where your message ends.') })),
   ];
 }
 
@@ -71,7 +72,7 @@ export function mountChatSettings() {
     const place = element('chat-fields');
     restore();
     if (state.answerFields.length) place.replaceChildren(...state.answerFields.map(row));
-    else place.replaceChildren(make('p', { class: 'hint', text: 'The other settings appear here once Python has started.' }));
+    else place.replaceChildren(make('p', { class: 'hint', text: t('The other settings appear here once Python has started.') }));
   });
   dialog.addEventListener('keydown', (event) => {
     // Enter in a field means “use this”, not “close the dialog”.

@@ -1,6 +1,7 @@
 // @ts-check
 /** The conversation itself: asking, asking anew from an earlier point, and who answers. */
 
+import { plural, t } from '../messages/messages.js';
 import { state } from '../store.js';
 import { follow, showEmpty, smallButton, TurnView } from './chat-log.js';
 import { markDifferences } from './chat-marks.js';
@@ -117,7 +118,7 @@ export class Talk {
     keep();
     const said = speaking.flatMap((voice) => {
       const answer = turn.answers.get(voice.key);
-      return answer ? [`${voice.label} says: ${answer.text}`] : [];
+      return answer ? [t('{voice} says: {answer}', { voice: voice.label, answer: answer.text })] : [];
     });
     if (said.length) announce(said.join(' '));
     return done.length > 0;
@@ -131,9 +132,13 @@ export class Talk {
     /** @type {Answer} */
     const answer = await this.studio.request('chat', fields, (id) => (this.writing = { id, bubble }));
     const notes = [];
-    if (answer.num_dropped > 0) notes.push('The conversation is longer than the model can see: its oldest part was left out.');
+    if (answer.num_dropped > 0) notes.push(t('The conversation is longer than the model can see: its oldest part was left out.'));
     const unseen = raw ? 0 : this.thread.numUnseen(turn, voice.key);
-    if (unseen) notes.push(`${voice.label} has not seen ${unseen === 1 ? 'an earlier turn' : `${unseen} earlier turns`} that it did not answer.`);
+    if (unseen) {
+      notes.push(plural(unseen, {
+        one: '{voice} has not seen an earlier turn that it did not answer.', other: '{voice} has not seen {count} earlier turns that it did not answer.',
+      }, { voice: voice.label }));
+    }
     bubble.finish(answer, notes);
     turn.answers.set(voice.key, answer);
     this.onChange(answer);
@@ -145,12 +150,12 @@ export class Talk {
     const turn = this.thread.turns.at(-1);
     const view = turn && this.views.get(turn);
     if (!turn || !view) return;
-    const again = smallButton('Answer again', 'Answer again to this message', () => {
+    const again = smallButton(t('Answer again'), t('Answer again to this message'), () => {
       void this.ask(turn.question, { turn, attempt: turn.attempt + (isSampling() ? 1 : 0) });
     });
     again.classList.add('again');
     again.dataset['testid'] = 'chat-again';
-    if (!isSampling()) again.title = 'At temperature 0 the same words come again, unless the settings or the adapter have changed';
+    if (!isSampling()) again.title = t('At temperature 0 the same words come again, unless the settings or the adapter have changed');
     view.by.querySelector('.msg-actions')?.append(again);
   }
 }

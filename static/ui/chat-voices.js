@@ -1,8 +1,10 @@
 // @ts-check
 /** Who can answer, and who answers the next message: the base model, adapters, two side by side. */
 
+import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { byId, element, make } from './dom.js';
+import { formatPlain } from './format.js';
 import { showFailure } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
@@ -11,7 +13,7 @@ import { showFailure } from './messages.js';
 /** @typedef {{key: string, label: string, adapter: number|null}} Voice */
 
 /** @type {Voice} */
-const BASE = { key: 'base', label: 'Base', adapter: null };
+const BASE = { key: 'base', get label() { return t('Base'); }, adapter: null };
 
 /** Whom the person picked for each side, '' as long as it is left to the page. */
 const picked = { left: '', right: '' };
@@ -19,7 +21,7 @@ const picked = { left: '', right: '' };
 /** @param {Adapter} adapter @returns {Voice} */
 function voiceOf({ id, name, strength }) {
   const own = state.shelf.length > 1 ? name : 'LoRA';
-  return { key: `adapter-${id}`, label: strength === 1 ? own : `${own} × ${strength}`, adapter: id };
+  return { key: `adapter-${id}`, label: strength === 1 ? own : `${own} × ${formatPlain(strength)}`, adapter: id };
 }
 
 /** @returns {Voice[]} */

@@ -1,16 +1,17 @@
 // @ts-check
 /** The chat panel: who answers, the box to write in, and what is said about the conversation. */
 
+import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { mountChatSettings } from './chat-settings.js';
 import { Talk } from './chat-talk.js';
 import { mountVoices, voices } from './chat-voices.js';
 import { button, byId, element, input, make, setText, textarea } from './dom.js';
-import { formatCount } from './format.js';
 
 /** @import {Studio} from '../api.js' */
 /** @import {Answer} from '../types.js' */
 
+/** English in every language: so is what the bundled model learnt. */
 const FIRST_QUESTIONS = ['Explain gravity in one sentence.', 'Write two lines about the sea.'];
 
 /** @param {Talk} talk */
@@ -28,14 +29,17 @@ function showContext({ num_prompt_tokens, num_tokens, max_context }) {
   const place = element('chat-context');
   place.hidden = false;
   place.dataset['value'] = String(num_prompt_tokens + num_tokens);
-  setText(place, `Prompt ${formatCount(num_prompt_tokens)} + answer ${formatCount(num_tokens)} = ${formatCount(num_prompt_tokens + num_tokens)} of ${formatCount(max_context)} tokens of context`);
+  setText(place, t('Prompt {prompt} + answer {answer} = {both} of {most} tokens of context', {
+    prompt: num_prompt_tokens, answer: num_tokens, both: num_prompt_tokens + num_tokens, most: max_context,
+  }));
 }
 
 function placeholder() {
-  if (state.model === null) return state.supported ? 'The model is still loading; you can type already' : 'Ask the model something';
-  if (state.status === 'training') return 'Training is on: pause it to talk';
+  if (state.model === null) return state.supported ? t('The model is still loading; you can type already') : t('Ask the model something');
+  if (state.status === 'training') return t('Training is on: pause it to talk');
   const [voice, other] = voices();
-  return `Ask ${other ? 'both' : voice?.adapter === null ? 'the base model' : 'the trained model'} something`;
+  if (other) return t('Ask both something');
+  return voice?.adapter === null ? t('Ask the base model something') : t('Ask the trained model something');
 }
 
 /** @param {Talk} talk */
@@ -49,11 +53,11 @@ function render(talk) {
     if (node instanceof HTMLButtonElement) node.disabled = !canSend;
   }
   const noAdapter = state.adapter === null;
-  const why = noAdapter ? 'Train an adapter or load one first' : '';
+  const why = noAdapter ? t('Train an adapter or load one first') : '';
   const box = input('use-lora');
   box.disabled = noAdapter || state.compare;
   box.checked = state.useLora && !noAdapter;
-  box.title = why || (state.compare ? 'Both answer, side by side' : '');
+  box.title = why || (state.compare ? t('Both answer, side by side') : '');
   const compare = button('chat-compare');
   compare.disabled = noAdapter;
   compare.setAttribute('aria-pressed', String(state.compare && !noAdapter));
@@ -69,7 +73,7 @@ function renderSuggestions(talk) {
   if (place.dataset['for'] === questions.join('|')) return;
   place.dataset['for'] = questions.join('|');
   place.replaceChildren(...questions.map((question) => {
-    const chip = make('button', { type: 'button', text: question });
+    const chip = make('button', { type: 'button', text: question, translate: 'no' });
     chip.addEventListener('click', () => {
       textarea('chat-input').value = question;
       if (talk.canSend()) byId('chat-form', HTMLFormElement).requestSubmit();

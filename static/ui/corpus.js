@@ -1,9 +1,10 @@
 // @ts-check
 /** The text to learn from: typed, pasted, chosen, dropped, or a sample. */
 
+import { plural, t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { button, debounce, element, input, make, setText, textarea } from './dom.js';
-import { formatBytes, formatCount } from './format.js';
+import { formatBytes } from './format.js';
 import { clearError, showError, showFailure } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
@@ -31,9 +32,12 @@ function changed() {
 /** @param {File[]} chosen instead of what was there */
 export function useCorpusFiles(chosen) {
   const size = chosen.reduce((sum, file) => sum + file.size, 0);
-  const name = chosen.length === 1 ? chosen[0].name : `${chosen.length} files`;
+  const name = chosen.length === 1 ? chosen[0].name : t('{number} files', { number: chosen.length });
   if (size >= MAX_CORPUS_BYTES) {
-    showError(`${name} ${chosen.length === 1 ? 'has' : 'have'} ${formatBytes(size)} and a text must be smaller than ${formatBytes(MAX_CORPUS_BYTES)}: cut it into parts and train on one of them.`);
+    const values = { name, size: formatBytes(size), most: formatBytes(MAX_CORPUS_BYTES) };
+    showError(chosen.length === 1
+      ? t('{name} has {size} and a text must be smaller than {most}: cut it into parts and train on one of them.', values)
+      : t('{name} have {size} and a text must be smaller than {most}: cut it into parts and train on one of them.', values));
     return;
   }
   clearError();
@@ -78,7 +82,7 @@ function keepLongPasteAside(event) {
   const text = event.clipboardData?.getData('text/plain') ?? '';
   if (text.length <= MAX_TYPED_CHARACTERS) return;
   event.preventDefault();
-  useCorpusFiles([new File([text], 'pasted text', { type: 'text/plain' })]);
+  useCorpusFiles([new File([text], t('pasted text'), { type: 'text/plain' })]);
 }
 
 async function mountSamples() {
@@ -89,18 +93,18 @@ async function mountSamples() {
     /** @type {{title: string, file: string, description: string, question: string}[]} */
     const samples = await response.json();
     const links = samples.map((sample) => {
-      const link = make('button', { type: 'button', class: 'link', title: sample.description, text: sample.title });
+      const link = make('button', { type: 'button', class: 'link', title: t(sample.description), text: t(sample.title) });
       link.dataset['sample'] = sample.file;
       link.addEventListener('click', async () => {
         const text = await fetch(new URL(`../samples/${sample.file}`, import.meta.url));
-        if (!text.ok) return showError(`The sample could not be fetched (${text.status}): check the connection and try again.`);
+        if (!text.ok) return showError(t('The sample could not be fetched ({status}): check the connection and try again.', { status: text.status }));
         clearError();
         useText(await text.text());
         update({ question: sample.question });
       });
       return link;
     });
-    if (links.length) place.append('or try a sample:', ...links);
+    if (links.length) place.append(t('or try a sample:'), ...links);
   } catch (error) {
     console.warn('samples are not available', error);
   }
@@ -124,8 +128,8 @@ async function count(studio) {
 
 function describe() {
   if (!state.hasCorpus) return '–';
-  if (state.count) return `${formatCount(state.count.num_tokens)} tokens`;
-  return state.model ? 'counting…' : 'counted once the model is loaded';
+  if (state.count) return plural(state.count.num_tokens, { one: '{count} token', other: '{count} tokens' });
+  return state.model ? t('counting…') : t('counted once the model is loaded');
 }
 
 /** @param {Studio} studio */

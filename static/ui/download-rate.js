@@ -1,6 +1,7 @@
 // @ts-check
 /** How fast a download goes, measured over its last seconds. */
 
+import { t } from '../messages/messages.js';
 import { formatBytes, formatEta } from './format.js';
 
 const WINDOW_MS = 5_000;
@@ -22,6 +23,6 @@ export function describeRate(bytes, total) {
   const first = seen[0];
   if (!first || now - first.at < LEAST_MS || bytes === first.bytes) return '';
   const rate = (1e3 * (bytes - first.bytes)) / (now - first.at);
-  const left = total > bytes ? `, ${formatEta((total - bytes) / rate)} left` : '';
-  return `, ${formatBytes(rate)}/s${left}`.replace(/\.\d+ B\/s/, ' B/s');
+  const values = { rate: formatBytes(Math.round(rate)), time: formatEta((total - bytes) / rate) };
+  return total > bytes ? t(', {rate}/s, {time} left', values) : t(', {rate}/s', values);
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /** The whole page takes files: text to learn from, an adapter, a model. */
 
+import { t } from '../messages/messages.js';
 import { element } from './dom.js';
 import { droppedFiles, isModelFolder } from './folders.js';
 import { showError } from './messages.js';
@@ -34,8 +35,8 @@ export function sortFiles(files, targets, folder = 'model') {
   if (adapter.length) targets.adapter([...adapter, ...configs]);
   else if (model) targets.model(model);
   else if (texts.length) targets.corpus(texts);
-  else if (configs.length) showError('That is only the description of an adapter: drop adapter_model.safetensors together with it.');
-  else if (files[0]) showError(`${files[0].name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter, a .gguf model or a model\u2019s folder.`);
+  else if (configs.length) showError(t('That is only the description of an adapter: drop adapter_model.safetensors together with it.'));
+  else if (files[0]) showError(t('{name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter, a .gguf model or a model’s folder.', { name: files[0].name }));
 }
 
 /** @param {Targets} targets */
@@ -66,7 +67,7 @@ export function mountDrops(targets) {
     event.preventDefault();
     droppedFiles(event.dataTransfer).then(
       ({ files, name }) => sortFiles(files, targets, name),
-      () => showError('The folder cannot be read: drop its files instead.'),
+      () => showError(t('The folder cannot be read: drop its files instead.')),
     );
   });
 }

@@ -1,17 +1,18 @@
 // @ts-check
 /** Perplexity of base and adapter on the text at hand or on other text, and what it says of the adapter. */
 
+import { mark } from '../messages/mark.js';
+import { plural, t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { button, element, make, setNumber, setText, textarea } from './dom.js';
-import { formatCount, formatPerplexity } from './format.js';
+import { formatFixed, formatPerplexity } from './format.js';
 import { clearError, showFailure } from './messages.js';
 import { runRequest } from './plan.js';
 
 /** @import {Studio} from '../api.js' */
 /** @import {Evaluation} from '../types.js' */
 
-const EXPLANATION = 'How surprised the model is by your text; lower is better.';
-const PLACES = { 'held-out': 'text kept out of training', learnt: 'the text it learns from', pasted: 'the other text' };
+const PLACES = { 'held-out': mark('text kept out of training'), learnt: mark('the text it learns from'), pasted: mark('the other text') };
 
 /** @param {Studio} studio */
 async function evaluate(studio) {
@@ -20,7 +21,7 @@ async function evaluate(studio) {
     return;
   }
   clearError();
-  update({ evaluating: 'Starting' });
+  update({ evaluating: t('Starting…') });
   try {
     const text = textarea('evaluate-text').value.trim();
     const result = await studio.request('evaluate', text ? { ...runRequest(), text } : runRequest());
@@ -34,12 +35,15 @@ async function evaluate(studio) {
 function describe() {
   const { evaluation, evaluating } = state;
   if (evaluating) return evaluating;
-  if (!evaluation) return EXPLANATION;
-  return `On ${formatCount(evaluation.base.num_predicted)} tokens of ${PLACES[evaluation.source]}${evaluation.shortened ? ', as many as this GPU reads in half a minute' : ''}; lower is better.`;
+  if (!evaluation) return t('How surprised the model is by your text; lower is better.');
+  const values = { number: evaluation.base.num_predicted, place: t(PLACES[evaluation.source]) };
+  return evaluation.shortened
+    ? t('On {number} tokens of {place}, as many as this GPU reads in half a minute; lower is better.', values)
+    : t('On {number} tokens of {place}; lower is better.', values);
 }
 
 /** @param {number} nats a token */
-const nats = (nats) => `${Math.abs(nats).toFixed(3)} nats a token`;
+const nats = (nats) => t('{number} nats a token', { number: formatFixed(Math.abs(nats), 3) });
 
 /**
  * What the numbers say, in plain words.
@@ -49,20 +53,24 @@ const nats = (nats) => `${Math.abs(nats).toFixed(3)} nats a token`;
 export function verdictOf({ judgement, source }) {
   if (!judgement) return ['', ''];
   const { verdict, gain, margin, train_gain, num_better, num_passages } = judgement;
-  const place = PLACES[source];
-  const passages = `${formatCount(num_better)} of ${formatCount(num_passages)} ${num_passages === 1 ? 'passage' : 'passages'} got easier.`;
-  const chance = `differences below ${margin.toFixed(3)} may be chance`;
+  const values = {
+    place: t(PLACES[source]), gain: nats(gain), trained: nats(train_gain ?? 0),
+    chance: t('differences below {margin} may be chance', { margin: formatFixed(margin, 3) }),
+    passages: plural(num_passages, { one: '{better} of {count} passage got easier.', other: '{better} of {count} passages got easier.' }, { better: num_better }),
+  };
   if (verdict === 'learned') {
-    const caution = source === 'learnt' ? ' Whether it only knows this text by heart cannot be told: keep some aside under Plan & settings.' : '';
-    return ['Learned.', `The adapter finds ${place} easier by ${nats(gain)} (${chance}). ${passages}${caution}`];
+    const why = t('The adapter finds {place} easier by {gain} ({chance}). {passages}', values);
+    return [t('Learned.'), source !== 'learnt' ? why : t('{sentence} Whether it only knows this text by heart cannot be told: keep some aside under Plan & settings.', { sentence: why })];
   }
   if (verdict === 'overfit' && train_gain !== null) {
-    return ['Overfit.', `The text that it learnt from became easier by ${nats(train_gain)}, but ${place} did not: ${gain < 0 ? 'harder' : 'easier'} by ${nats(gain)} (${chance}). ${passages} Train with more text, or for fewer steps.`];
+    return [t('Overfit.'), gain < 0
+      ? t('The text that it learnt from became easier by {trained}, but {place} did not: harder by {gain} ({chance}). {passages} Train with more text, or for fewer steps.', values)
+      : t('The text that it learnt from became easier by {trained}, but {place} did not: easier by {gain} ({chance}). {passages} Train with more text, or for fewer steps.', values)];
   }
   if (verdict === 'worse') {
-    return ['Worse.', `The adapter finds ${place} harder by ${nats(gain)} (${chance}). ${passages} Lower the learning rate, or the adapter’s strength.`];
+    return [t('Worse.'), t('The adapter finds {place} harder by {gain} ({chance}). {passages} Lower the learning rate, or the adapter’s strength.', values)];
   }
-  return ['Unchanged.', `On ${place} base and adapter differ by ${nats(gain)} (${chance}). ${passages} Train longer, or with a higher learning rate.`];
+  return [t('Unchanged.'), t('On {place} base and adapter differ by {gain} ({chance}). {passages} Train longer, or with a higher learning rate.', values)];
 }
 
 /** @param {Evaluation|null} evaluation */
@@ -73,14 +81,15 @@ function renderVerdict(evaluation) {
   setText(element('verdict-why'), why);
   element('passages').hidden = !evaluation?.passages.length;
   element('passage-rows').replaceChildren(...(evaluation?.passages ?? []).map(({ text, is_cut, base, lora }) => make('tr', {},
-    make('th', { scope: 'row', text: is_cut ? `${text}…` : text }), make('td', { text: base.toFixed(3) }), make('td', { text: lora.toFixed(3) }),
-    make('td', { class: lora < base ? 'better' : 'worse', text: `${lora < base ? '−' : '+'}${Math.abs(lora - base).toFixed(3)}` }))));
+    make('th', { scope: 'row', translate: 'no', text: is_cut ? `${text}…` : text }), make('td', { text: formatFixed(base, 3) }), make('td', { text: formatFixed(lora, 3) }),
+    make('td', { class: lora < base ? 'better' : 'worse', text: `${lora < base ? '−' : '+'}${formatFixed(Math.abs(lora - base), 3)}` }))));
 }
 
 /** @param {Studio} studio */
 export function mountEvaluate(studio) {
   studio.on('evaluate-progress', ({ which, fraction }) => {
-    if (state.evaluating) update({ evaluating: `Reading with ${which === 'base' ? 'the base model' : 'the adapter'}: ${Math.floor(fraction * 100)} %` });
+    const values = { percent: Math.floor(fraction * 100) };
+    if (state.evaluating) update({ evaluating: which === 'base' ? t('Reading with the base model: {percent} %', values) : t('Reading with the adapter: {percent} %', values) });
   });
   button('evaluate').addEventListener('click', () => void evaluate(studio));
   watch(['corpusVersion'], () => update({ evaluation: null }));
@@ -91,7 +100,7 @@ export function mountEvaluate(studio) {
   });
   watch(['evaluation', 'evaluating', 'status', 'model', 'run'], () => {
     setText(element('ppl-hint'), describe());
-    setText(button('evaluate'), state.evaluating ? 'Stop' : 'Evaluate');
+    setText(button('evaluate'), state.evaluating ? t('Stop') : t('Evaluate'));
     button('evaluate').disabled = !state.evaluating && (state.model === null || isRunning() || state.status !== 'ready');
   });
 }

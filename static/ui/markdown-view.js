@@ -4,6 +4,7 @@
  * writes, it cannot become markup, load anything or run.
  */
 
+import { t } from '../messages/messages.js';
 import { make } from './dom.js';
 import { parseMarkdown } from './markdown.js';
 
@@ -27,13 +28,13 @@ const nodes = (parts) => parts.flatMap(inlineNodes);
 
 /** @param {string} text @param {string} language */
 function codeBlock(text, language) {
-  const copy = make('button', { type: 'button', class: 'link md-copy', text: 'Copy' });
+  const copy = make('button', { type: 'button', class: 'link md-copy', text: t('Copy') });
   copy.addEventListener('click', () => {
     const said = (/** @type {string} */ word) => (copy.textContent = word);
-    navigator.clipboard.writeText(text).then(() => said('Copied'), () => said('Could not copy'));
+    navigator.clipboard.writeText(text).then(() => said(t('Copied')), () => said(t('Could not copy')));
   });
   const bar = make('div', { class: 'md-code-bar' }, make('span', { text: language }), copy);
-  const body = make('pre', { tabindex: '0', 'aria-label': language ? `Code, ${language}` : 'Code' }, make('code', { text }));
+  const body = make('pre', { tabindex: '0', 'aria-label': language ? t('Code, {language}', { language }) : t('Code') }, make('code', { text }));
   return make('div', { class: 'md-code' }, bar, body);
 }
 

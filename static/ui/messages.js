@@ -2,6 +2,7 @@
 /** The one place where errors are shown, and the quiet voice for screen readers. */
 
 import { StudioError } from '../api.js';
+import { t } from '../messages/messages.js';
 import { button, element, make, setText } from './dom.js';
 
 const ANNOUNCE_EVERY_MS = 5_000;
@@ -12,8 +13,8 @@ const ANNOUNCE_EVERY_MS = 5_000;
  * @param {string[]} [problems]
  */
 export function showError(sentence, problems = []) {
-  if (problems.length) element('error-text').replaceChildren(make('ul', {}, ...problems.map((text) => make('li', { text }))));
-  else setText(element('error-text'), sentence);
+  if (problems.length) element('error-text').replaceChildren(make('ul', {}, ...problems.map((text) => make('li', { text: t(text) }))));
+  else setText(element('error-text'), t(sentence));
   element('error').hidden = false;
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 /** Messages that stay until they are acted on: not errors, and never a reason to wait. */
 
+import { t } from '../messages/messages.js';
 import { element, make } from './dom.js';
 
 /**
@@ -31,7 +32,7 @@ export function showNotice(key, text, { actions = [], canDismiss = true } = {}) 
     node.append(press);
   }
   if (canDismiss) {
-    const close = make('button', { type: 'button', class: 'x', 'aria-label': 'Dismiss the message' });
+    const close = make('button', { type: 'button', class: 'x', 'aria-label': t('Dismiss the message') });
     close.addEventListener('click', () => node.remove());
     node.append(close);
   }

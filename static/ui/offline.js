@@ -1,14 +1,15 @@
 // @ts-check
 /** What is told of the page's own copy on this device: kept, and when a new version lies ready. */
 
+import { t } from '../messages/messages.js';
 import { keepPage, watchForUpdates } from '../offline/register.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { showNotice } from './notices.js';
 
 const TEXT = {
-  ready: 'A new version of LoRA Lab is ready. It starts when you reload; text that you pasted is kept only where you asked for it.',
-  reload: 'Reload',
-  running: 'A new version of LoRA Lab is ready. It waits for the end of this run: reload then.',
+  ready: () => t('A new version of LoRA Lab is ready. It starts when you reload; text that you pasted is kept only where you asked for it.'),
+  reload: () => t('Reload'),
+  running: () => t('A new version of LoRA Lab is ready. It waits for the end of this run: reload then.'),
 };
 
 export function mountOffline() {
@@ -17,8 +18,8 @@ export function mountOffline() {
   const tell = () => {
     if (!start) return;
     const begin = start;
-    if (isRunning()) showNotice('update', TEXT.running);
-    else showNotice('update', TEXT.ready, { actions: [{ label: TEXT.reload, act: begin }] });
+    if (isRunning()) showNotice('update', TEXT.running());
+    else showNotice('update', TEXT.ready(), { actions: [{ label: TEXT.reload(), act: begin }] });
   };
   void watchForUpdates((begin) => {
     start = begin;

@@ -2,6 +2,7 @@
 /** Settings last from visit to visit; the text does where the person asks for it. */
 
 import { forgetText, keep, keepText, kept, keptText } from '../kept.js';
+import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { restoreCorpus, typedOrChosen } from './corpus.js';
 import { debounce, input } from './dom.js';
@@ -27,7 +28,7 @@ async function mountText() {
   const save = () => {
     const text = typedOrChosen();
     const done = text.files.length ? keepText(text) : forgetText();
-    done.catch(() => showError('Your text could not be kept on this device: its storage is full or switched off.'));
+    done.catch(() => showError(t('Your text could not be kept on this device: its storage is full or switched off.')));
   };
   const saveSoon = debounce(KEEP_AFTER_MS, () => {
     if (box.checked) save();
@@ -35,7 +36,7 @@ async function mountText() {
   box.addEventListener('change', () => {
     keep('remember-text', box.checked || undefined);
     if (box.checked) save();
-    else forgetText().catch(() => showError('The text that was kept could not be deleted: clear the data of this site in the browser’s settings.'));
+    else forgetText().catch(() => showError(t('The text that was kept could not be deleted: clear the data of this site in the browser’s settings.')));
   });
   const text = box.checked ? await keptText() : null;
   if (text && !state.hasCorpus) await restoreCorpus(text);

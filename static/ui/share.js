@@ -1,6 +1,7 @@
 // @ts-check
 /** A link that carries the settings of a run, and what happens when one is opened. */
 
+import { t } from '../messages/messages.js';
 import { linkTo, readSettings, settingsToShare, takeSettings } from '../settings-link.js';
 import { StudioError } from '../api.js';
 import { state, update, watch } from '../store.js';
@@ -34,7 +35,7 @@ async function open(studio) {
   } catch (error) {
     const first = error instanceof StudioError ? error.problems[0] : undefined;
     const reason = first ?? (error instanceof Error ? error.message : String(error));
-    showError(`The settings in this link are not used: ${reason.replace(/\.$/, '')}.`);
+    showError(t('The settings in this link are not used: {reason}.', { reason: t(reason).replace(/\.$/, '') }));
     return;
   }
   own = state.edits;
@@ -49,7 +50,7 @@ async function share() {
     // Words that were typed where a number belongs do not leave this page.
     element('share').hidden = false;
     input('share-link').value = '';
-    setText(element('share-note'), 'There is no link yet: a setting has a value that it cannot have.');
+    setText(element('share-note'), t('There is no link yet: a setting has a value that it cannot have.'));
     return;
   }
   const field = input('share-link');
@@ -59,9 +60,9 @@ async function share() {
   field.select();
   try {
     await navigator.clipboard.writeText(link);
-    setText(element('share-note'), 'Copied. The link carries these settings and nothing else: no text, no model, no adapter.');
+    setText(element('share-note'), t('Copied. The link carries these settings and nothing else: no text, no model, no adapter.'));
   } catch {
-    setText(element('share-note'), 'Copy this link. It carries these settings and nothing else: no text, no model, no adapter.');
+    setText(element('share-note'), t('Copy this link. It carries these settings and nothing else: no text, no model, no adapter.'));
   }
 }
 

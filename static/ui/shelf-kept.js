@@ -2,6 +2,7 @@
 /** Adapters that stay in this browser: written when asked for, read back with their model. */
 
 import { describeKept, forget, keep, keptFor } from '../adapter-store.js';
+import { t } from '../messages/messages.js';
 import { isRunning, state, watch } from '../store.js';
 import { announce, showError, showFailure } from './messages.js';
 
@@ -39,10 +40,10 @@ export async function setKept(studio, adapter, wanted) {
     const now = about(adapter, known?.key ?? crypto.randomUUID());
     await keep(now, packed ?? bytes);
     kept.set(adapter.id, now);
-    if (!known) announce(`${adapter.name} is kept in this browser.`);
+    if (!known) announce(t('{name} is kept in this browser.', { name: adapter.name }));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    showError(`The adapter could not be kept in this browser (${reason}): download it instead.`);
+    showError(t('The adapter could not be kept in this browser ({reason}): download it instead.', { reason: t(reason) }));
   }
 }
 

@@ -1,10 +1,11 @@
 // @ts-check
 /** The adapters at hand: which one answers and how strongly; names, files, what is kept here. */
 
+import { t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { saveAdapter } from './adapter.js';
 import { button, byId, element, make, setText } from './dom.js';
-import { describeAdapter } from './format.js';
+import { describeAdapter, formatFixed } from './format.js';
 import { announce, showFailure } from './messages.js';
 import { isKept, mountKept, setKept } from './shelf-kept.js';
 
@@ -26,13 +27,13 @@ class Row {
     this.strength = make('input', { type: 'range', min: '0', max: '2', step: '0.05', 'data-testid': 'strength' });
     this.shown = make('output');
     this.kept = make('input', { type: 'checkbox', 'data-testid': 'shelf-keep' });
-    this.drop = make('button', { type: 'button', class: 'link', text: 'Delete' });
-    const file = make('button', { type: 'button', class: 'link', text: 'Download' });
-    const folder = make('button', { type: 'button', class: 'link', text: 'PEFT folder (.zip)', 'data-testid': 'shelf-folder' });
+    this.drop = make('button', { type: 'button', class: 'link', text: t('Delete') });
+    const file = make('button', { type: 'button', class: 'link', text: t('Download') });
+    const folder = make('button', { type: 'button', class: 'link', text: t('PEFT folder (.zip)'), 'data-testid': 'shelf-folder' });
     this.node = make('li', { class: 'shelf-row' },
       make('div', { class: 'shelf-name' }, this.chosen, this.name), this.about,
-      make('label', { class: 'shelf-strength' }, 'Strength ', this.strength, this.shown),
-      make('div', { class: 'row wrap' }, file, folder, this.drop, make('label', { class: 'shelf-kept' }, this.kept, 'Keep in this browser')));
+      make('label', { class: 'shelf-strength' }, t('Strength'), ' ', this.strength, this.shown),
+      make('div', { class: 'row wrap' }, file, folder, this.drop, make('label', { class: 'shelf-kept' }, this.kept, t('Keep in this browser'))));
     this.chosen.addEventListener('change', () => this.edit({ chosen: true }));
     this.name.addEventListener('change', () => this.edit({ name: this.name.value }));
     this.strength.addEventListener('input', () => this.showStrength());
@@ -60,20 +61,21 @@ class Row {
   remove() {
     if (this.drop.dataset['sure'] === undefined) {
       this.drop.dataset['sure'] = '';
-      setText(this.drop, 'Really delete?');
+      setText(this.drop, t('Really delete?'));
       return;
     }
     const name = this.name.value;
     const adapter = state.shelf.find(({ id }) => id === this.id);
     this.studio.request('delete-adapter', { adapter: this.id }).then(async () => {
       if (adapter) await setKept(this.studio, adapter, false);
-      announce(`${name} is deleted.`);
+      announce(t('{name} is deleted.', { name }));
     }, showFailure);
   }
 
   showStrength() {
     const value = this.strength.valueAsNumber;
-    setText(this.shown, `${value.toFixed(2)} ×${value === 0 ? ' (as Base)' : ''}`);
+    const factor = `${formatFixed(value, 2)} ×`;
+    setText(this.shown, value === 0 ? t('{factor} (as Base)', { factor }) : factor);
     this.strength.setAttribute('aria-valuetext', this.shown.value);
   }
 
@@ -81,9 +83,9 @@ class Row {
   show(adapter) {
     const label = adapter.name;
     this.chosen.checked = state.adapter?.id === adapter.id;
-    this.chosen.setAttribute('aria-label', `${label} answers as LoRA`);
-    this.name.setAttribute('aria-label', `Name of ${label}`);
-    this.strength.setAttribute('aria-label', `Strength of ${label}`);
+    this.chosen.setAttribute('aria-label', t('{name} answers as LoRA', { name: label }));
+    this.name.setAttribute('aria-label', t('Name of {name}', { name: label }));
+    this.strength.setAttribute('aria-label', t('Strength of {name}', { name: label }));
     this.drop.disabled = isRunning() || state.status === 'generating';
     this.kept.checked = isKept(adapter.id);
     if (document.activeElement !== this.name) this.name.value = label;
@@ -114,7 +116,7 @@ function render() {
     row?.show(adapter);
   }
   element('shelf-empty').hidden = state.shelf.length > 0;
-  setText(button('shelf-open'), state.shelf.length > 1 ? `Adapters (${state.shelf.length})` : 'Adapters');
+  setText(button('shelf-open'), state.shelf.length > 1 ? t('Adapters ({number})', { number: state.shelf.length }) : t('Adapters'));
 }
 
 /** @param {Studio} studio */

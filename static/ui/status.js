@@ -1,24 +1,32 @@
 // @ts-check
 /** Status pill, footer facts, and what they tell screen readers. */
 
+import { plural, t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { element, setNumber, setText } from './dom.js';
-import { formatBytes, formatCount, formatLoss } from './format.js';
+import { formatBytes, formatLoss } from './format.js';
 import { announce, showError } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
+/** @import {Status} from '../types.js' */
 
 const NAME = 'LoRA Lab';
+
+/** The words that `status` may hold, in the language of the page; data-value has the word itself. @type {Record<Status, () => string>} */
+const WORDS = {
+  booting: () => t('booting'), loading: () => t('loading'), ready: () => t('ready'), training: () => t('training'),
+  paused: () => t('paused'), generating: () => t('generating'), error: () => t('error'),
+};
 
 /** The tab says how far a run is, for whoever works in another one. */
 function title() {
   const { run, status } = state;
   const last = run?.steps.at(-1);
   if (!run || !last) return NAME;
-  if (run.done) return `${run.done.stopped ? 'Stopped' : 'Finished'} · ${NAME}`;
+  if (run.done) return `${run.done.stopped ? t('Stopped') : t('Finished')} · ${NAME}`;
   if (run.failed || !run.numSteps) return NAME;
   const share = `${Math.floor((100 * last.step) / run.numSteps)} %`;
-  return status === 'paused' ? `Paused at ${share} · ${NAME}` : `${share} · ${NAME}`;
+  return `${status === 'paused' ? t('Paused at {share}', { share }) : share} · ${NAME}`;
 }
 
 /** @param {Studio} studio */
@@ -29,14 +37,17 @@ export function mountStatus(studio) {
   studio.on('error', ({ message }) => showError(message));
   studio.on('settings', ({ fields, generation, presets }) => update({ fields, answerFields: generation, presets }));
   studio.on('gpu', (gpu) => update({
-    gpu, gpuText: gpu.is_software ? `${gpu.name} (software, slow)` : gpu.name,
+    gpu, gpuText: gpu.is_software ? t('{name} (software, slow)', { name: gpu.name }) : gpu.name,
   }));
 
   const word = document.querySelector('[data-testid=status]');
   watch(['status'], () => {
-    if (word instanceof HTMLElement) setText(word, state.status);
+    if (word instanceof HTMLElement) {
+      setText(word, WORDS[state.status]());
+      word.dataset['value'] = state.status;
+    }
     element('status-pill').dataset['state'] = state.status;
-    if (state.status !== 'generating') announce(`Status: ${state.status}`);
+    if (state.status !== 'generating') announce(t('Status: {word}', { word: WORDS[state.status]() }));
   });
   watch(['gpu', 'gpuText'], () => {
     const node = element('gpu-status');
@@ -44,12 +55,12 @@ export function mountStatus(studio) {
     if (!state.gpu) return;
     const { backend, features, variants } = state.gpu;
     const kernels = Object.entries(variants).map(([name, choice]) => `${name}: ${choice}`);
-    node.title = [`${backend}; features: ${features.join(', ') || 'none'}`, ...kernels].join('\n');
+    node.title = [t('{backend}; features: {features}', { backend, features: features.join(', ') || t('none') }), ...kernels].join('\n');
   });
   watch(['allocatedBytes'], () => setNumber(element('memory-status'), state.allocatedBytes, formatBytes));
   watch(['adapter'], () => {
     const { adapter } = state;
-    setText(element('foot-mode'), adapter ? `LoRA adapter, rank ${adapter.rank}` : 'LoRA adapter');
+    setText(element('foot-mode'), adapter ? t('LoRA adapter, rank {rank}', { rank: adapter.rank }) : t('LoRA adapter'));
   });
   watch(['run', 'status'], () => {
     document.title = title();
@@ -58,7 +69,7 @@ export function mountStatus(studio) {
     const last = state.run?.steps.at(-1);
     if (!state.run || !last) return;
     const { done, numSteps } = state.run;
-    if (done) announce(`Training finished after ${done.steps} steps. Loss ${formatLoss(done.final_loss)}.`);
-    else announce(`Step ${formatCount(last.step)} of ${formatCount(numSteps)}, loss ${formatLoss(last.loss)}.`);
+    if (done) announce(plural(done.steps, { one: 'Training finished after {count} step. Loss {loss}.', other: 'Training finished after {count} steps. Loss {loss}.' }, { loss: formatLoss(done.final_loss) }));
+    else announce(t('Step {step} of {total}, loss {loss}.', { step: last.step, total: numSteps, loss: formatLoss(last.loss) }));
   });
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /** The dialog of what is stored on this device, and the question whether it may stay. */
 
+import { t } from '../messages/messages.js';
 import { listStored, storageFacts } from '../offline/stored.js';
 import { isRunning, state, watch } from '../store.js';
 import { button, byId, element, make, setText } from './dom.js';
@@ -9,17 +10,15 @@ import { formatBytes } from './format.js';
 /** @import {Stored} from '../offline/stored.js' */
 
 const TEXT = {
-  reading: 'Looking…',
-  none: 'Nothing is stored on this device.',
-  noStorage: 'This browser lets the page store nothing: a private window, or storage is switched off.',
-  running: 'Nothing can be deleted while a run is on.',
-  persistent: 'The browser promised to keep it until you delete it.',
-  temporary: 'The browser may delete it when the disk fills up: it has not promised to keep it. It is asked again with each model and each run, and more often says yes to installed and bookmarked pages.',
-  offline: 'This page opens without a network.',
-  online: 'This page is not stored whole yet: it needs the network to open.',
-  remove: 'Delete',
-  sure: 'Delete for good?',
-  busy: 'It is in use: try again when it is no longer being fetched.',
+  reading: () => t('Looking…'),
+  none: () => t('Nothing is stored on this device.'),
+  noStorage: () => t('This browser lets the page store nothing: a private window, or storage is switched off.'),
+  running: () => t('Nothing can be deleted while a run is on.'),
+  persistent: () => t('The browser promised to keep it until you delete it.'),
+  temporary: () => t('The browser may delete it when the disk fills up: it has not promised to keep it. It is asked again with each model and each run, and more often says yes to installed and bookmarked pages.'),
+  offline: () => t('This page opens without a network.'),
+  online: () => t('This page is not stored whole yet: it needs the network to open.'),
+  busy: () => t('It is in use: try again when it is no longer being fetched.'),
 };
 
 /** Ask that what is stored survives when the disk fills up; a no changes nothing. */
@@ -33,13 +32,13 @@ async function askToKeep() {
 
 /** @param {string} label @param {string} about @param {() => Promise<void>} remove */
 function removeButton(label, about, remove) {
-  const press = make('button', { type: 'button', class: 'quiet', text: label, 'aria-label': `${label}: ${about}` });
+  const press = make('button', { type: 'button', class: 'quiet', text: label, 'aria-label': t('{action}: {what}', { action: label, what: about }) });
   press.disabled = isRunning();
   press.addEventListener('click', async () => {
     if (!press.dataset['sure']) {
       press.dataset['sure'] = 'yes';
-      setText(press, TEXT.sure);
-      press.setAttribute('aria-label', `${TEXT.sure} ${about}`);
+      setText(press, t('Delete for good?'));
+      press.setAttribute('aria-label', t('Delete {what} for good?', { what: about }));
       return;
     }
     press.disabled = true;
@@ -48,7 +47,7 @@ function removeButton(label, about, remove) {
       await show();
       button('storage-close').focus();
     } catch {
-      setText(element('storage-note'), TEXT.busy);
+      setText(element('storage-note'), TEXT.busy());
       press.disabled = false;
     }
   });
@@ -56,36 +55,37 @@ function removeButton(label, about, remove) {
 }
 
 /** @param {Stored} stored */
-function row({ kind, name, bytes, note, remove }) {
+function row({ kind: english, name, bytes, note, remove }) {
+  const kind = t(english);
   const title = make('th', { scope: 'row' }, name || kind);
-  const small = [name ? kind : '', note].filter(Boolean).join('; ');
+  const small = [name ? kind : '', note && t(note)].filter(Boolean).join('; ');
   if (small) title.append(make('small', { text: small }));
-  return make('tr', {}, title, make('td', { text: formatBytes(bytes) }), make('td', {}, removeButton(TEXT.remove, name || kind, remove)));
+  return make('tr', {}, title, make('td', { text: formatBytes(bytes) }), make('td', {}, removeButton(t('Delete'), name || kind, remove)));
 }
 
 async function show() {
   const [list, facts] = await Promise.all([listStored(), storageFacts()]);
   element('storage-list').replaceChildren(...list.map(row));
   const lines = [];
-  if (!facts) lines.push(TEXT.noStorage);
+  if (!facts) lines.push(TEXT.noStorage());
   else {
-    if (!list.length) lines.push(TEXT.none);
-    lines.push(`${formatBytes(facts.usage)} in use, of ${formatBytes(facts.quota)} that the browser would give, as it estimates itself.`);
-    lines.push(facts.isPersistent ? TEXT.persistent : TEXT.temporary, state.isKept ? TEXT.offline : TEXT.online);
+    if (!list.length) lines.push(TEXT.none());
+    lines.push(t('{used} in use, of {quota} that the browser would give, as it estimates itself.', { used: formatBytes(facts.usage), quota: formatBytes(facts.quota) }));
+    lines.push(facts.isPersistent ? TEXT.persistent() : TEXT.temporary(), state.isKept ? TEXT.offline() : TEXT.online());
   }
   element('storage-facts').replaceChildren(...lines.map((text) => make('li', { text })));
-  const all = removeButton('Delete everything', 'all of this list', async () => {
+  const all = removeButton(t('Delete everything'), t('all of this list'), async () => {
     for (const { remove } of list) await remove();
   });
   all.disabled ||= !list.length;
   element('storage-all').replaceChildren(all);
-  setText(element('storage-note'), isRunning() ? TEXT.running : '');
+  setText(element('storage-note'), isRunning() ? TEXT.running() : '');
 }
 
 export function mountStorage() {
   const dialog = byId('storage-dialog', HTMLDialogElement);
   button('storage-open').addEventListener('click', () => {
-    setText(element('storage-note'), TEXT.reading);
+    setText(element('storage-note'), TEXT.reading());
     dialog.showModal();
     void show();
   });

@@ -1,6 +1,7 @@
 // @ts-check
 /** What the page says and does where there is no GPU to compute on. */
 
+import { t } from '../messages/messages.js';
 import { update } from '../store.js';
 import { element, make } from './dom.js';
 import { showError } from './messages.js';
@@ -9,9 +10,9 @@ import { showError } from './messages.js';
 
 /** @param {Support} support */
 export function showNoGpu(support) {
-  update({ supported: false, status: 'error', gpuText: 'none available' });
-  showError(`${support.found} Training and chat need one.`);
-  element('error-text').append(' ', make('a', { href: '#webgpu-help', text: 'How to get one' }));
+  update({ supported: false, status: 'error', gpuText: t('none available') });
+  showError(t('{sentence} Training and chat need one.', { sentence: support.found }));
+  element('error-text').append(' ', make('a', { href: '#webgpu-help', text: t('How to get one') }));
   element('help-steps').replaceChildren(...support.steps.map((step) => make('li', { text: step })));
   element('webgpu-help').hidden = false;
 }
