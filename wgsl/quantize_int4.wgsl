@@ -4,34 +4,11 @@
 // with the nearest z in 0..15: exact in f16, so that 0 stays 0. 1: scale = extreme / −8 and min = −8·scale,
 // as in Q4_0: the value of largest magnitude is a code. Both are rounded to f16 before q is chosen.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a group of one row.
-// Needs a source_* and a half_* prelude. Every result is exact: no division decides a code.
-// head_dim as in repack.wgsl.
-
-@group(0) @binding(1) var<storage, read_write> words: array<u32>;
-@group(0) @binding(2) var<storage, read_write> scales: array<u32>;
-@group(0) @binding(3) var<uniform> params: Params;
-
-struct Params {
-  rows: u32,          // in this chunk
-  first_row: u32,     // of the source tensor
-  groups: u32,        // K / 32
-  stride: u32,        // N of the destination, in rows
-  offset: u32,        // row of the destination where the tensor starts
-  head_dim: u32,      // 0: rows stay in order
-}
+// Preludes: a source_*, a half_*, packed_rows and nearest_step. Every result is exact: no division decides a code.
 
 override SYMMETRIC: u32 = 0;
 
 const FIFTEENTH = 1.0 / 15.0;
-
-// The nearest step to a height above the lowest level; halfway between two, the upper.
-fn code(height: f32, step: f32) -> u32 {
-  if (step == 0.0) { return 0u; }
-  var q = floor(height / step + 0.5);
-  if (height < (q - 0.5) * step) { q -= 1.0; }
-  if (height >= (q + 0.5) * step) { q += 1.0; }
-  return u32(clamp(q, 0.0, 15.0));
-}
 
 // Seven significant bits: times a zero point of four they are the eleven that f16 holds.
 fn short(value: f32) -> f32 {
@@ -40,7 +17,7 @@ fn short(value: f32) -> f32 {
 
 // The f16 of min: the step nearest to the lowest weight.
 fn minimum_of(low: f32, scale: f32) -> u32 {
-  let zero = code(-low, scale);
+  let zero = nearest_step(-low, scale, 15.0);
   // Not −0, which a device may or may not keep.
   return select(half_bits(-f32(zero) * scale), 0u, zero == 0u);
 }
@@ -71,18 +48,13 @@ fn quantize_int4(
   let minimum_bits = select(minimum_of(low, scale), half_bits(-8.0 * scale), SYMMETRIC > 0u);
   let minimum = half_value(minimum_bits);
 
-  var source_row = params.first_row + row;
-  if (params.head_dim > 0u) {
-    let i = source_row % params.head_dim;
-    source_row += (i / 2u) + (i % 2u) * (params.head_dim / 2u) - i;
-  }
-  let column = params.offset + source_row;
+  let column = column_of(row);
   scales[group * params.stride + column] = scale_bits | (minimum_bits << 16u);
   for (var octet = 0u; octet < 4u; octet++) {
     var word = 0u;
     for (var i = 0u; i < 8u; i++) {
       let above = source_value(32u * index + 8u * octet + i) - minimum;
-      let q = code(select(above, -above, scale < 0.0), abs(scale));
+      let q = nearest_step(select(above, -above, scale < 0.0), abs(scale), 15.0);
       // Byte i has element i in its low nibble and element 4 + i in its high one.
       word |= q << (8u * (i & 3u) + i / 4u * 4u);
     }

@@ -1,25 +1,12 @@
 // repack — bring GGUF blocks of 32 weights into the engine's layout (lib/weights_*.wgsl)
 // blocks: raw bytes of whole rows · → words, scales
-// TYPE: 0 Q4_0 · 1 Q4_1 · 2 Q8_0 · 3 F16 · 4 F32 · 5 BF16, which becomes f16. Needs a half_* prelude.
+// TYPE: 0 Q4_0 · 1 Q4_1 · 2 Q8_0 · 3 F16 · 4 F32 · 5 BF16, which becomes f16.
 // Q4_0 d·(q − 8) becomes scale d, min −8·d, which is exact in f16 unless it overflows.
+// Needs a half_* and the packed_rows prelude, which puts rows permuted for interleaved RoPE back.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a block of one row.
-// Rows of a llama GGUF's q and k are permuted for interleaved RoPE; where head_dim is not 0 they
-// are put back in HuggingFace order: pair (2i, 2i + 1) of a head becomes (i, i + D/2).
 // Source: ggml-quants.c's block layouts; research in docs/formats.md.
 
 @group(0) @binding(0) var<storage, read> blocks: array<u32>;
-@group(0) @binding(1) var<storage, read_write> words: array<u32>;
-@group(0) @binding(2) var<storage, read_write> scales: array<u32>;
-@group(0) @binding(3) var<uniform> params: Params;
-
-struct Params {
-  rows: u32,          // in this chunk
-  first_row: u32,     // of the source tensor
-  groups: u32,        // K / 32
-  stride: u32,        // N of the destination, in rows
-  offset: u32,        // row of the destination where the tensor starts
-  head_dim: u32,      // 0: rows stay in order
-}
 
 override TYPE: u32 = 1;
 
@@ -61,12 +48,7 @@ fn repack(
   let row = index / params.groups;
   if (row >= params.rows) { return; }
   let group = index % params.groups;
-  var source_row = params.first_row + row;
-  if (params.head_dim > 0u) {
-    let i = source_row % params.head_dim;
-    source_row += (i / 2u) + (i % 2u) * (params.head_dim / 2u) - i;
-  }
-  let column = params.offset + source_row;
+  let column = column_of(row);
   let at = group * params.stride + column;
   if (TYPE == Q4_0) {
     let source = index * 18u;

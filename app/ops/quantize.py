@@ -58,9 +58,10 @@ def quantize(
     bindings = (source, matrix.words, matrix.scales)
     flops = float(num_rows * matrix.num_columns * 32)
     if matrix.format != "nf4":
-        kernel = Kernel("quantize_int8", preludes)
+        into = (*preludes, "packed_rows", "nearest_step")
+        kernel = Kernel("quantize_int8", into)
         if matrix.format == "int4":
-            kernel = Kernel("quantize_int4", preludes, (("SYMMETRIC", int(is_symmetric)),))
+            kernel = Kernel("quantize_int4", into, (("SYMMETRIC", int(is_symmetric)),))
         groups = matrix.num_columns // GROUP_SIZE
         params = (num_rows, first_row, groups, matrix.stride, offset, head_dim)
         graph.dispatch(kernel, bindings, grid_1d(num_rows * groups, 64), params, flops)
