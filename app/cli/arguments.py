@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         help="random weights of a named shape; may be given several times",
     )
+    _add_quantize(bench)
     bench.add_argument("--profile", action="store_true", help="time each kernel of a step alone")
     bench.add_argument("--curves", action="store_true", help="time steps over tokens, rank, layers")
     bench.add_argument(
@@ -166,6 +167,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_model(parser: argparse.ArgumentParser, *, default: str = "none") -> None:
     """Add what every command that loads a model takes; a file may say what has no default."""
     parser.add_argument("--model", type=Path, required=True, help="GGUF file or HuggingFace folder")
+    _add_quantize(parser, default=default)
+
+
+def _add_quantize(parser: argparse.ArgumentParser, *, default: str = "none") -> None:
     parser.add_argument(
         "--quantize",
         choices=QUANTIZATIONS if default == "none" else None,

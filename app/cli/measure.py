@@ -7,6 +7,7 @@ import json
 
 from app.cli.opening import open_device
 from app.cli.output import Output
+from app.errors import ConfigError
 from app.io.folder import open_model_path
 from app.plan.bench import SHAPES, run_bench
 from app.plan.bench_table import TextTable
@@ -25,6 +26,11 @@ async def info(options: argparse.Namespace) -> None:
 async def bench(options: argparse.Namespace) -> None:
     """Measure kernels, training steps and answers, a figure a line."""
     output, table = Output(is_json=options.json), TextTable()
+    if options.quantize != "none" and not options.model:
+        raise ConfigError(
+            f"--quantize {options.quantize} was given without a model to quantize: name its file "
+            "or folder with --model; shapes have random INT4 weights"
+        )
     device = await open_device()
     shapes = SHAPES if "all" in options.shapes else tuple(dict.fromkeys(options.shapes))
 
@@ -36,6 +42,8 @@ async def bench(options: argparse.Namespace) -> None:
         device,
         lambda figure: output.result(figure, "\n".join(table.lines(figure))),
         source=open_model_path(options.model) if options.model else None,
+        quantization=options.quantize,
+        bits=options.quantize_bits,
         shapes=shapes,
         profile=options.profile,
         curves=options.curves,

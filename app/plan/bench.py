@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from app import __version__
-from app.config import ModelConfig
+from app.config import LOWRA_BITS, ModelConfig, Quantization
 from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
@@ -61,6 +61,8 @@ async def run_bench(
     take: Callable[[Figure], None],
     *,
     source: ModelSource | None = None,
+    quantization: Quantization = "none",
+    bits: float = LOWRA_BITS,
     shapes: Sequence[str] = (),
     profile: bool = False,
     curves: bool = False,
@@ -76,6 +78,8 @@ async def run_bench(
             slowest and the fastest run; share = rate / peak, the larger of the peaks measured
             right before and right after.
         source: A model file.
+        quantization: What its float projections become while it is loaded.
+        bits: Average bits of a weight, with lowra.
         shapes: Instead of a file, random weights of named shapes: see `app.models.random`. The
             first of SHAPES where neither is given.
         profile: Also time each kernel of a training step alone.
@@ -101,7 +105,7 @@ async def run_bench(
     await _bench_device(run)
     if source is not None:
         run.stage("loading the model")
-        model = await _load(run, source)
+        model = await _load(run, source, quantization, bits)
         try:
             await _bench_model(run, model, extras)
         finally:
@@ -137,14 +141,23 @@ async def _bench_device(run: BenchRun) -> None:
     run.gflops = await measure_gflops(device)
 
 
-async def _load(run: BenchRun, source: ModelSource) -> Model:
+async def _load(
+    run: BenchRun, source: ModelSource, quantization: Quantization, bits: float
+) -> Model:
     started = time.perf_counter()
-    model = await load_model(run.device, source, lambda done, total: run.check())
+    model = await load_model(
+        run.device, source, lambda done, total: run.check(), quantization, bits
+    )
     await run.device.wait()
     seconds = time.perf_counter() - started
     run.model_name = model.base_name
     try:
-        run.report("model_load", ms=round(1e3 * seconds, 1), bytes=model.weights_bytes)
+        run.report(
+            "model_load",
+            ms=round(1e3 * seconds, 1),
+            bytes=model.weights_bytes,
+            quantization=model.quantization,
+        )
     except BenchStoppedError:
         model.destroy()
         raise
