@@ -188,6 +188,11 @@ class RunLoop(ABC):
         """Updates of the run: as set, or as many as the epochs take."""
         return count_steps(self._config, self._windows.num_windows, self.windows_per_step)
 
+    def steps_of_epoch(self) -> list[NDArray[np.int64]]:
+        """Return the windows of each step of an epoch, in order."""
+        order = order_windows(self._windows, self._config.curriculum, self._config.seed)
+        return batches(order, self.windows_per_step)
+
     @property
     def progress(self) -> Progress:
         """How far the run has come."""
@@ -292,8 +297,7 @@ class RunLoop(ABC):
 
     def _visit(self, steps_made: int) -> Iterator[NDArray[np.int64]]:
         """Yield the windows of each step that is to come, in order, epoch after epoch."""
-        order = order_windows(self._windows, self._config.curriculum, self._config.seed)
-        epoch = batches(order, self.windows_per_step)
+        epoch = self.steps_of_epoch()
         yield from epoch[steps_made % len(epoch) :]
         while True:
             yield from epoch
