@@ -1,4 +1,4 @@
-"""Commands of the native host: train, plan, preview, eval, chat, info, doctor, bench.
+"""Commands of the native host: train, find-lr, plan, preview, eval, chat, info, doctor, bench.
 
 With `--json` stdout carries JSON lines and nothing else; progress goes to stderr. Anything a
 person can mend ends with exit status 2 and one line `error: …` on stderr.
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from app.cli.arguments import build_parser
 from app.cli.ask import chat, evaluate_text
 from app.cli.doctor import doctor
+from app.cli.find_rate import find_rate
 from app.cli.measure import bench, info
 from app.cli.plan import plan, preview
 from app.cli.run_settings import unknown_options
@@ -21,6 +22,7 @@ from app.errors import ConfigError, StudioError
 
 COMMANDS = {
     "train": train,
+    "find-lr": find_rate,
     "plan": plan,
     "preview": preview,
     "eval": evaluate_text,
@@ -30,7 +32,7 @@ COMMANDS = {
     "bench": bench,
 }
 
-RUNS = ("train", "plan", "preview")
+RUNS = ("train", "find-lr", "plan", "preview")
 """Commands that take the settings of a run: they tell of unknown options with all else."""
 
 

@@ -26,6 +26,7 @@ from app.config import (
 )
 from app.errors import ConfigError
 from app.gpu.tuning import TUNE_MODES
+from app.train.find_learning_rate import SearchConfig
 
 SHAPES = ("all", "smollm2-135m", "smollm2-360m", "tinyllama-1.1b", "tiny")
 
@@ -44,13 +45,21 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     train = commands.add_parser("train", help="train a LoRA adapter")
     train.add_argument("--out", type=Path, required=True, help="directory for the adapter")
+    find = commands.add_parser(
+        "find-lr",
+        help="suggest a learning rate",
+        description="Train a copy of the adapter for a few steps, the learning rate rising from "
+        "step to step, and suggest the rate at which the loss falls steepest. The options are "
+        "those of `train`; nothing is written.",
+    )
     plan = commands.add_parser("plan", help="memory and time of a run before it is made")
     plan.add_argument(
         "--calibrate", action="store_true", help="make three steps first, for a better estimate"
     )
     preview = commands.add_parser("preview", help="the windows that a run would learn from")
-    for parser_of_run in (train, plan, preview):
+    for parser_of_run in (train, find, plan, preview):
         _add_run(parser_of_run)
+    _add_search(find)
     _add_eval(commands.add_parser("eval", help="loss and perplexity of a text"))
     _add_chat(commands.add_parser("chat", help="answer a prompt"))
     commands.add_parser("info", help="adapter, limits, features, memory, measured peaks")
@@ -76,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--exhaustive", action="store_true", help="time every kernel variant beside the tuned one"
     )
-    for name in ("train", "plan", "eval", "chat", "bench"):
+    for name in ("train", "find-lr", "plan", "eval", "chat", "bench"):
         _add_tune(commands.choices[name])
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="JSON lines on stdout")
@@ -162,6 +171,26 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="go on from the last checkpoint of the run whose --out this was",
     )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    for name, kind, default, words in (
+        ("search-steps", int, SearchConfig.steps, "steps of the search"),
+        ("lowest-rate", float, SearchConfig.lowest_rate, "learning rate of its first step"),
+        (
+            "highest-rate",
+            float,
+            SearchConfig.highest_rate,
+            "learning rate of its last step; it ends before where the loss comes apart",
+        ),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=_number(kind),
+            metavar=name.replace("-", "_").upper(),
+            default=default,
+            help=f"{words} (default: {default})",
+        )
 
 
 def _add_model(parser: argparse.ArgumentParser, *, default: str = "none") -> None:

@@ -27,7 +27,7 @@ from app.train.rate_curve import RateCurve, RatePoint, is_coming_apart, read_cur
 from app.train.records import StepRecord
 from app.train.trainer import Trainer
 
-MIN_STEPS, MAX_STEPS = 12, 1000
+MIN_STEPS, MAX_STEPS = 20, 1000
 MAX_RATE = 10.0
 
 
