@@ -127,4 +127,6 @@ def _record(
     update = Graph("update", tuning)
     optimizer.record(update, inputs.total)
     plan = plan_memory([conversion, graph, update])
+    # The loaded norms are copied by the host: no graph knows that they are there.
+    plan.shared += [item for item in model.weights.storages() if item not in plan.shared]
     return FullGraphs(conversion, graph, update, inputs, trained, optimizer, plan, is_checkpointing)
