@@ -26,6 +26,9 @@ FREE_SETTINGS = (
 )
 """What may be changed to make a run fit."""
 
+ADVISED_SETTINGS = (*FREE_SETTINGS, "full_weights", "optimizer")
+"""What a remedy may change."""
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -96,7 +99,7 @@ def memory_advice(plan: ModePlan, fitting: ModePlan | None, budget: MemoryBudget
         )
     changed = {
         name: fitting.settings.value(name)
-        for name in FREE_SETTINGS
+        for name in ADVISED_SETTINGS
         if fitting.settings.value(name) != plan.settings.value(name)
     }
     if "rank" in changed:
@@ -129,6 +132,8 @@ def _words(settings: Mapping[str, Any]) -> str:
         "micro_batch_size": f"{at_once} window{'s' * (at_once != 1)} at once",
         "gradient_checkpointing": "recompute activations",
         "rank": f"rank {settings.get('rank')}",
+        "full_weights": f"weights in {settings.get('full_weights')}",
+        "optimizer": f"optimizer {settings.get('optimizer')}",
     }
     return ", ".join(text for name, text in words.items() if name in settings)
 

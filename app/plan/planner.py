@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from app.errors import ConfigError
 from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
 from app.plan.advice import (
@@ -33,6 +35,17 @@ REMEDIES: tuple[frozenset[str], ...] = (
     frozenset(FREE_SETTINGS),
 )
 """What to set free where a run does not fit, that which changes least for the person first."""
+
+LEANER: dict[ModeName, tuple[dict[str, str], ...]] = {
+    "adapter": (),
+    "full": (
+        {"optimizer": "adafactor"},
+        {"full_weights": "f16"},
+        {"full_weights": "f16", "optimizer": "adafactor"},
+        {"full_weights": "int4", "optimizer": "adafactor"},
+    ),
+}
+"""What takes less memory and makes another run of it: looked at where no remedy is enough."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +232,15 @@ class Planner:
             fitting = self._fitting(start, set(FREE_SETTINGS) - free)
             if fitting is not None:
                 return memory_advice(plan, fitting, budget)
-        return memory_advice(plan, None, budget)
+        return memory_advice(plan, self._leaner(plan.settings), budget)
+
+    def _leaner(self, settings: RunSettings) -> ModePlan | None:
+        for changes in LEANER[self.mode.name]:
+            with suppress(ConfigError):  # INT4 of a model whose weights are something else
+                fitting = self._fitting(settings.edited(**changes), self.kept)
+                if fitting is not None:
+                    return fitting
+        return None
 
     def _dataset(self, settings: RunSettings) -> Dataset:
         train = settings.train
