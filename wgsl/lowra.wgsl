@@ -17,7 +17,7 @@ struct Params {
   columns: u32,       // K
   stride: u32,        // N of the destination, in rows
   offset: u32,        // row of the destination where the tensor starts
-  head_dim: u32,      // 0: rows stay in order; else as in lib/packed_rows.wgsl
+  head_dim: u32,      // 0: rows stay in order; else as in lib/into_packed.wgsl
 }
 
 struct Fit { scale_bits: u32, minimum_bits: u32, error: f32 }

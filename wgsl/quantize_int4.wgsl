@@ -4,7 +4,7 @@
 // with the nearest z in 0..15: exact in f16, so that 0 stays 0. 1: scale = extreme / −8 and min = −8·scale,
 // as in Q4_0: the value of largest magnitude is a code. Both are rounded to f16 before q is chosen.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a group of one row.
-// Preludes: a source_*, a half_*, packed_rows and nearest_step. Every result is exact: no division decides a code.
+// Needs a source_* and a half_* and the into_* and step_* preludes. Every result is exact: no division decides a code.
 
 override SYMMETRIC: u32 = 0;
 

@@ -1,7 +1,7 @@
 // quantize_int8 — w ≈ scale·q with q in −127..127, groups of 32 along K, into lib/weights_int8.wgsl
 // source: whole rows (rows, K) · → words, scales. scale = max|w| / 127, rounded to f16 first.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a group of one row.
-// Preludes: a source_*, a half_*, packed_rows and nearest_step. Every result is exact: no division decides a code.
+// Needs a source_* and a half_* and the into_* and step_* preludes. Every result is exact: no division decides a code.
 
 const SHARE = 1.0 / 127.0;
 

@@ -16,7 +16,7 @@ struct Params {
   blocks: u32,          // ⌈K / 64⌉
   stride: u32,          // N of the destination, in rows
   offset: u32,          // row of the destination where this chunk starts, a multiple of 16
-  head_dim: u32,        // 0: rows stay in order; else the inverse of what lib/packed_rows.wgsl does
+  head_dim: u32,        // 0: rows stay in order; else the inverse of what lib/into_packed.wgsl does
   last_row_share: f32,  // 1 / rows of the last tile
   last_block_share: f32,
 }

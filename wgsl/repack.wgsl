@@ -2,7 +2,7 @@
 // blocks: raw bytes of whole rows · → words, scales
 // TYPE: 0 Q4_0 · 1 Q4_1 · 2 Q8_0 · 3 F16 · 4 F32 · 5 BF16, which becomes f16.
 // Q4_0 d·(q − 8) becomes scale d, min −8·d, which is exact in f16 unless it overflows.
-// Needs a half_* and the packed_rows prelude, which puts rows permuted for interleaved RoPE back.
+// Needs a half_* and the into_* prelude, which puts rows permuted for interleaved RoPE back.
 // Dispatch grid_1d(rows · K/32, 64): one invocation a block of one row.
 // Source: ggml-quants.c's block layouts; research in docs/formats.md.
 

@@ -124,7 +124,7 @@ def repack(
     Reference: app.reference.gguf_blocks.
     """
     groups = matrix.num_columns // GROUP_SIZE
-    kernel = Kernel("repack", ("half_exact", "packed_rows"), (("TYPE", TYPE_CONSTANT[gguf_type]),))
+    kernel = Kernel("repack", ("half_exact", "into_packed"), (("TYPE", TYPE_CONSTANT[gguf_type]),))
     # Dense formats have no scales: the kernel is given a scratch tensor it never writes.
     scales = matrix.scales
     if scales is matrix.words:

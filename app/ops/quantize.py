@@ -58,7 +58,7 @@ def quantize(
     bindings = (source, matrix.words, matrix.scales)
     flops = float(num_rows * matrix.num_columns * 32)
     if matrix.format != "nf4":
-        into = (*preludes, "packed_rows", "nearest_step")
+        into = (*preludes, "into_packed", "step_nearest")
         kernel = Kernel("quantize_int8", into)
         if matrix.format == "int4":
             kernel = Kernel("quantize_int4", into, (("SYMMETRIC", int(is_symmetric)),))
