@@ -59,6 +59,14 @@ class TrainingDivergedError(StudioError, ArithmeticError):
     """Three steps in a row gave a loss that is not finite."""
 
 
+class UnsavedModelError(StudioError):
+    """A trained model that was never downloaded would be lost."""
+
+
+class NoTunedModelError(StudioError):
+    """No model was trained whole."""
+
+
 class CheckpointError(StudioError, ValueError):
     """A checkpoint that cannot be gone on from: damaged, missing, or of another run."""
 

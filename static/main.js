@@ -15,6 +15,7 @@ import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/evaluate.js';
 import { mountFirst } from './ui/first.js';
 import { mountPrivacy } from './ui/first-privacy.js';
+import { mountFullModel } from './ui/full-model.js';
 import { mountMessages, showError } from './ui/messages.js';
 import { loadFirstModel, loadModelFile, loadModelFolder, mountModel } from './ui/model.js';
 import { mountOffline } from './ui/offline.js';
@@ -52,6 +53,7 @@ mountResume(studio);
 mountEvaluate(studio);
 mountAdapter(studio);
 mountShelf(studio);
+mountFullModel(studio);
 mountChat(studio);
 mountDrops({
   corpus: useCorpusFiles,

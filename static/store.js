@@ -6,7 +6,7 @@
 
 import { t } from './messages/messages.js';
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Resumable, Setting, Adapter, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Resumable, Setting, Adapter, Tuned, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -32,6 +32,9 @@ import { t } from './messages/messages.js';
  * @property {Adapter|null} adapter
  * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
  * @property {boolean} useLora
+ * @property {Tuned|null} tuned the model whose weights were all trained
+ * @property {boolean} useTuned it answers in the adapter's place
+ * @property {number|null} tunedShare how much of it was handed out, while it is
  * @property {boolean} compare answers come side by side
  * @property {number|null} allocatedBytes
  * @property {Evaluation|null} evaluation
@@ -44,7 +47,7 @@ import { t } from './messages/messages.js';
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, resumable: null,
-  adapter: null, shelf: [], useLora: false, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
+  adapter: null, shelf: [], useLora: false, tuned: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 
 /** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */

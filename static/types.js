@@ -32,7 +32,7 @@
  *   seconds_high: number|null, warnings: Advice[], notes?: string[], time_basis?: string,
  *   memory_basis?: string, basis?: 'probe'|'similar'|'calibration', num_steps?: number,
  *   is_checkpointing?: boolean, num_trained?: number, flops_per_token?: number,
- *   settings?: Record<string, Setting>}} ModePlan
+ *   settings?: Record<string, Setting>, confirm?: string}} ModePlan
  * @typedef {{name: string, label: string, help: string}} Preset
  *
  * @typedef {{step: number, loss: number, grad_norm: number, learning_rate: number, num_tokens: number,
@@ -50,6 +50,8 @@
  * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
  *   origin: 'trained'|'loaded', name: string, steps: number, strength: number,
  *   has_record: boolean}} Adapter
+ * @typedef {{name: string, steps: number, num_parameters: number, weights_bytes: number,
+ *   weights_format: string, is_saved: boolean}} Tuned
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
  * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse', gain: number, margin: number,
  *   train_gain: number|null, num_better: number, num_passages: number}} Judgement

@@ -22,7 +22,7 @@ from app.runs.full import run_full
 from app.runs.identity import RunIdentity
 from app.runs.native import checkpoints_in, printing, read_resumed
 from app.runs.record import write_record
-from app.runs.resumed import check_resumable
+from app.runs.resumed import resumed_lora
 from app.text.preview import describe_dataset, describe_repeats, repeats_of
 from app.train.control import RunControl
 from app.train.hardware_rank import choose_rank
@@ -54,7 +54,7 @@ async def train(options: argparse.Namespace) -> None:
         return
     identity = await RunIdentity.of(model, dataset, lora, config)
     if resumed is not None:
-        adapter = Adapter(model.config, model.device, check_resumable(resumed, identity))
+        adapter = Adapter(model.config, model.device, resumed_lora(resumed, identity))
     elif asked.adapter is not None:
         adapter = Adapter(model.config, model.device, lora)
         adapter.load(asked.adapter)

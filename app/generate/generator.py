@@ -85,7 +85,7 @@ class Generator:
             self.destroy()
             raise
         self._cached: list[int] = []
-        self._cached_for: tuple[Applied, int] = ((None, 1.0), 0)
+        self._cached_for: tuple[Applied, tuple[int, int]] = ((None, 1.0), (0, 0))
 
     async def generate(
         self,
@@ -160,7 +160,7 @@ class Generator:
     ) -> NDArray[np.float32] | None:
         """Bring the cache up to the prompt; return the logits of its last token."""
         adapter = applied[0]
-        version = (applied, adapter.version if adapter else 0)
+        version = (applied, (self._model.version, adapter.version if adapter else 0))
         if version != self._cached_for:
             self._cached, self._cached_for = [], version
         shared = 0
@@ -199,7 +199,7 @@ class Generator:
         for applied in [key for key in self._passes if key[0] is adapter]:
             self._passes.pop(applied).destroy()
         if self._cached_for[0][0] is adapter:
-            self._cached, self._cached_for = [], ((None, 1.0), 0)
+            self._cached, self._cached_for = [], ((None, 1.0), (0, 0))
 
     def destroy(self) -> None:
         """Free caches and passes."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 from app.errors import StudioError
 from app.io.huggingface_export import config_json, small_files
 from app.io.safetensors import safetensors_header
+from app.io.zip_pieces import zip_pieces
 from app.models.export import ExportDtype, named_weights, read_weights
 from app.models.loader import Model
 
@@ -74,3 +76,26 @@ async def write_model_dir(path: Path, model: Model) -> None:
             (path / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StudioError(f"cannot write the model to {path}: {error.strerror}") from error
+
+
+async def zipped_model(
+    model: Model, more: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[int, bytes, float]]:
+    """Yield the folder of `write_model_dir` as a .zip in pieces: see `app.io.zip_pieces`.
+
+    Args:
+        model: What is exported.
+        more: Other small files, name → text.
+
+    Yields:
+        Offset, bytes, and the share of the whole that has come.
+    """
+    dtype = export_dtype(model)
+    item_bytes = 4 if dtype == "f32" else 2
+    weights = named_weights(model.config, model.weights)
+    size = sum(item_bytes * math.prod(weight.shape) for weight in weights)
+    texts = describing_files(model, dtype) | dict(more or {})
+    done = 0
+    async for offset, data in zip_pieces(texts, WEIGHTS_FILE, weights_file(model, dtype), size):
+        done += len(data)
+        yield offset, data, min(1.0, done / size)

@@ -29,6 +29,7 @@ class Model:
     Attributes:
         quantization: What its projections became while they were loaded.
         bits: With lowra, how many of their weights have how many bits.
+        version: Counts up whenever the weights change.
     """
 
     config: ModelConfig
@@ -39,6 +40,7 @@ class Model:
     device: Device
     quantization: Quantization = "none"
     bits: Mapping[int, int] | None = None
+    version: int = 0
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:

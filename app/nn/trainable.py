@@ -52,7 +52,12 @@ class TrainableWeights:
 
     @classmethod
     def create(
-        cls, config: ModelConfig, base: DecoderWeights, wanted: FullWeights
+        cls,
+        config: ModelConfig,
+        base: DecoderWeights,
+        wanted: FullWeights,
+        *,
+        keeps_base: bool = False,
     ) -> TrainableWeights:
         """Return trainable weights without buffers, but for matrices that are trained in place.
 
@@ -61,6 +66,7 @@ class TrainableWeights:
             base: Its loaded weights.
             wanted: f32 or f16 for all matrices; int4 for projections that are INT4 already, f16
                 for the embedding and the head. A matrix that is in its format is trained in place.
+            keeps_base: None is trained in place: the loaded weights stay as they are.
 
         Raises:
             ConfigError: int4 is wanted but the projections are not.
@@ -73,13 +79,16 @@ class TrainableWeights:
             return Tensor((config.hidden_size,), gains.storage, offset_bytes=4 * width * index)
 
         def table(label: str, source: Matrix) -> TrainedMatrix:
-            return _trained(label, source, "f16" if wanted == "int4" else wanted)
+            kind: Format = "f16" if wanted == "int4" else wanted
+            return _trained(label, source, kind, keeps_base=keeps_base)
 
         embedding = table("embedding", base.embedding)
         head = embedding if base.head is base.embedding else table("head", base.head)
         layers = tuple(
             {
-                group: _trained(f"{index}.{group}", layer.projections[group], wanted)
+                group: _trained(
+                    f"{index}.{group}", layer.projections[group], wanted, keeps_base=keeps_base
+                )
                 for group in PROJECTION_GROUPS
             }
             for index, layer in enumerate(base.layers)
@@ -137,14 +146,14 @@ def norms_of(weights: DecoderWeights) -> list[Tensor]:
     return [*norms, weights.norm]
 
 
-def _trained(label: str, source: Matrix, wanted: Format) -> TrainedMatrix:
+def _trained(label: str, source: Matrix, wanted: Format, *, keeps_base: bool) -> TrainedMatrix:
     if wanted == "int4" and source.format != "int4":
         raise ConfigError(
             f"full training in int4 needs INT4 weights, but {source.words.storage.label} is "
             f"{source.format}: load a Q4_0 or Q4_1 model, or train in f16 or f32"
         )
     matrix = source
-    if source.format != wanted:
+    if source.format != wanted or keeps_base:
         matrix = new_matrix(label, wanted, source.num_rows, source.num_columns)
     shape = (matrix.num_columns, matrix.stride)
     return TrainedMatrix(source, matrix, persistent(f"{label} gradient", shape, "optimizer"))

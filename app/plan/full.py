@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.config import TrainConfig
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.budget import MemoryBudget, format_bytes
+from app.gpu.device import Device
 from app.models.loader import Model
 from app.plan.advice import format_duration
 from app.plan.modes import KeptOutlines, Outline, RunSettings
@@ -17,6 +18,8 @@ from app.train.step import check_context
 ADVISED_GFLOPS = 8000.0
 """Measured speed from which training all weights of a small model needs no confirmation."""
 
+CONFIRM_OPTION = "Add --confirm-full"
+
 SOFTWARE_UPDATE_RATES = {"adamw": 0.32, "adafactor": 0.24, "adam8bit": 0.053}
 """What part of a copy's rate an update reaches where the processor computes it (SmolLM2-135M in
 f16 on lavapipe: 2.28, 3.51 and 9.93 s): arithmetic holds it up, that of 8-bit codes most."""
@@ -27,8 +30,10 @@ class FullMode:
 
     name: ModeName = "full"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, keeps_base: bool = False) -> None:
+        """Train `model`; with `keeps_base` its loaded weights stay beside the trained ones."""
         self._model = model
+        self._keeps_base = keeps_base
         self._kept = KeptOutlines()
 
     def outline(self, settings: RunSettings, windows: Windows) -> Outline:
@@ -61,6 +66,7 @@ class FullMode:
             gradient_checkpointing=train.gradient_checkpointing,
             budget_bytes=budget.memory_bytes,
             must_fit=False,
+            keeps_base=self._keeps_base,
         )
         kept, recomputed = (
             training_flops_per_token(model.config, seq_len, mode="full", is_checkpointing=is_on)
@@ -88,7 +94,9 @@ def _update_bytes(graphs: FullGraphs) -> float:
     return float(sum(t.size_bytes for node in graphs.update.nodes for t in node.bindings))
 
 
-def check_full_run(plan: ModePlan, model: Model, gflops: float, *, is_confirmed: bool) -> str:
+def check_full_run(
+    plan: ModePlan, model: Model, gflops: float, *, is_confirmed: bool, how: str = CONFIRM_OPTION
+) -> str:
     """Return what a run takes, as a sentence, if it may be begun.
 
     Args:
@@ -96,6 +104,7 @@ def check_full_run(plan: ModePlan, model: Model, gflops: float, *, is_confirmed:
         model: What is to be trained.
         gflops: Measured speed of products on the device, 1e9 operations a second.
         is_confirmed: The person has read what it takes and wants it.
+        how: What to do to confirm it.
 
     Raises:
         OutOfGpuMemoryError: it does not fit; names what it needs by part and what there is.
@@ -103,41 +112,57 @@ def check_full_run(plan: ModePlan, model: Model, gflops: float, *, is_confirmed:
             memory and how to confirm.
     """
     train = plan.settings.train
-    parts = plan.outline.memory.parts()
-    by_part = ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
     if not plan.is_feasible:
         raise OutOfGpuMemoryError(
             f"training all {plan.outline.num_trained:,} weights in {train.full_weights} with "
-            f"{train.optimizer} cannot fit: {plan.misfit} ({by_part}). Use a smaller window or "
-            "batch, full_weights f16 or int4, optimizer adam8bit or adafactor, a smaller model, or "
-            "an adapter; where the device has more, say so with device_memory_gb"
+            f"{train.optimizer} cannot fit: {plan.misfit} ({_by_part(plan)}). Use a smaller window "
+            "or batch, full_weights f16 or int4, optimizer adam8bit or adafactor, a smaller model, "
+            "or an adapter; where the device has more, say so with device_memory_gb"
         )
-    low, high = format_duration(plan.time.low), format_duration(plan.time.high)
-    takes = (
-        f"training all {plan.outline.num_trained:,} weights takes "
-        f"{format_bytes(plan.total_bytes)} ({by_part}) and about "
-        f"{format_duration(plan.time.seconds)} ({low} to {high}) for {plan.num_steps} steps"
-    )
-    if gflops < ADVISED_GFLOPS and not is_confirmed:
+    takes = what_it_takes(plan)
+    if not is_confirmed and is_slow(gflops):
         raise ConfigError(
-            f"{takes}: {model.device.info.name} was measured at {gflops / 1000:.3g} TFLOP/s, and "
-            f"at least {ADVISED_GFLOPS / 1000:.0f} are advised. Add --confirm-full to do it all "
-            "the same, or train an adapter"
+            f"{takes}: {slowness(model.device, gflops)}. {how} to do it all the same, or train an "
+            "adapter"
         )
     return takes
+
+
+def what_it_takes(plan: ModePlan) -> str:
+    """Return memory by part and time of a run, as a sentence without its end."""
+    low, high = format_duration(plan.time.low), format_duration(plan.time.high)
+    return (
+        f"training all {plan.outline.num_trained:,} weights takes "
+        f"{format_bytes(plan.total_bytes)} ({_by_part(plan)}) and about "
+        f"{format_duration(plan.time.seconds)} ({low} to {high}) for {plan.num_steps} steps"
+    )
+
+
+def is_slow(gflops: float) -> bool:
+    """Whether a device is slower than advised, so that a run wants a confirmation."""
+    return gflops < ADVISED_GFLOPS
+
+
+def slowness(device: Device, gflops: float) -> str:
+    """Return how fast a device was measured and what is advised, without the sentence's end."""
+    return (
+        f"{device.info.name} was measured at {gflops / 1000:.3g} TFLOP/s, and "
+        f"at least {ADVISED_GFLOPS / 1000:.0f} are advised"
+    )
+
+
+def _by_part(plan: ModePlan) -> str:
+    parts = plan.outline.memory.parts()
+    return ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
 
 
 def check_full_settings(config: TrainConfig, *, has_adapter: bool) -> None:
     """Refuse what full training has no use for, all at once.
 
     Raises:
-        ConfigError: an adapter to start from, or something that accompanies an adapter's run.
+        ConfigError: an adapter to start from, or a schedule of its ranks.
     """
-    wrong = [
-        name
-        for name in ("eval_every", "early_stop_patience", "sample_every", "checkpoint_every")
-        if getattr(config, name)
-    ]
+    wrong = []
     if has_adapter:
         wrong.append("adapter")
     if config.rank_schedule != "fixed":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import __version__
-from app.config import TrainConfig
+from app.config import LoraConfig, TrainConfig
 from app.errors import CheckpointError, ConfigError, DeviceLostError, StudioError
 from app.io.checkpoint import Checkpoint, CheckpointStore, save_checkpoint
 from app.models.loader import Model
@@ -24,9 +24,9 @@ from app.runs.samples import Sampler
 from app.text.dataset import CorpusFile, Dataset
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
+from app.train.loop import RunLoop
 from app.train.records import StepRecord, TrainResult
 from app.train.state import TrainerState
-from app.train.trainer import Trainer
 
 STATE_PREFIX = "state."
 
@@ -48,14 +48,23 @@ class Listener:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of; the trainer is prepared."""
+    """What a run is made of; the trainer is prepared.
+
+    Attributes:
+        adapter: What is trained; None where it is the model itself.
+    """
 
     model: Model
-    adapter: Adapter
+    adapter: Adapter | None
     dataset: Dataset
     config: TrainConfig
-    trainer: Trainer
+    trainer: RunLoop
     identity: RunIdentity
+
+    @property
+    def lora(self) -> LoraConfig | None:
+        """Shape of the adapter."""
+        return self.adapter.lora if self.adapter is not None else None
 
 
 def check_course(config: TrainConfig, dataset: Dataset) -> None:
@@ -221,7 +230,7 @@ class Course:
         parts = self._parts
         return run_record(
             parts.identity,
-            parts.adapter.lora,
+            parts.lora,
             parts.model.device,
             files,
             parts.dataset,
@@ -315,7 +324,7 @@ class Course:
             "app_version": __version__,
             "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "identity": asdict(parts.identity),
-            "lora": lora_document(parts.adapter.lora),
+            "lora": lora_document(parts.lora),
             "num_steps": parts.trainer.num_steps,
             "progress": asdict(state.progress),
             "accompanied": self._accompanied,

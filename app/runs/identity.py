@@ -95,8 +95,10 @@ class RunIdentity:
             )
 
 
-def lora_document(lora: LoraConfig) -> dict[str, Any]:
-    """Return an adapter's settings as JSON has them."""
+def lora_document(lora: LoraConfig | None) -> dict[str, Any] | None:
+    """Return an adapter's settings as JSON has them; null where there is no adapter."""
+    if lora is None:
+        return None
     values = asdict(lora)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 

@@ -29,7 +29,7 @@ HISTORY_COLUMNS = ("step", "loss", "grad_norm", "learning_rate", "num_tokens", "
 
 def run_record(
     identity: RunIdentity,
-    lora: LoraConfig,
+    lora: LoraConfig | None,
     device: Device,
     files: Iterable[CorpusFile],
     dataset: Dataset,
@@ -40,7 +40,7 @@ def run_record(
 
     Args:
         identity: Model, data and settings as asked for.
-        lora: The adapter as it came to be.
+        lora: The adapter as it came to be; None where all weights were trained.
         device: Where it was trained.
         files: Of the corpus; hashed, never written.
         dataset: What was made of them.

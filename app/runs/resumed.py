@@ -31,14 +31,20 @@ def readable(checkpoint: Checkpoint) -> Iterator[None]:
         ) from error
 
 
-def check_resumable(checkpoint: Checkpoint, identity: RunIdentity) -> LoraConfig:
-    """Return the adapter of a checkpoint, once it is found to be of this very run.
+def check_resumable(checkpoint: Checkpoint, identity: RunIdentity) -> None:
+    """Refuse a checkpoint that is not of this very run.
 
     Raises:
         CheckpointError: it is of another; names all that differs.
     """
     with readable(checkpoint):
         identity.check_same(checkpoint.document["identity"])
+
+
+def resumed_lora(checkpoint: Checkpoint, identity: RunIdentity) -> LoraConfig:
+    """Return the adapter of a checkpoint of this very run. Raises as `check_resumable`."""
+    check_resumable(checkpoint, identity)
+    with readable(checkpoint):
         lora = checkpoint.document["lora"]
         return LoraConfig.from_dict({name: tidied(name, value) for name, value in lora.items()})
 

@@ -21,7 +21,7 @@ class Sampler:
     """Continues a prompt now and then; holds a key-value cache from the first time on.
 
     Args:
-        model: Base.
+        model: Base, or what is trained itself.
         adapter: Applied as it is at that moment.
         prompt: Words to continue; empty: the first ones of what is kept aside, or learnt.
         dataset: Where those are.
@@ -30,7 +30,9 @@ class Sampler:
         ConfigError: the model knows no token of the prompt, or too many.
     """
 
-    def __init__(self, model: Model, adapter: Adapter, prompt: str, dataset: Dataset) -> None:
+    def __init__(
+        self, model: Model, adapter: Adapter | None, prompt: str, dataset: Dataset
+    ) -> None:
         self._model = model
         self._adapter = adapter
         self._generator: Generator | None = None

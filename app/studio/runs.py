@@ -18,6 +18,7 @@ from app.plan.report import UnavailableMode, report_of
 from app.plan.run_input import dataset_of, merge_settings, settings_values
 from app.plan.speed import Speed
 from app.studio.corpus import TokenizedCorpus
+from app.studio.full_settings import check_page_settings, confirmation, suggested_full
 from app.studio.protocol import PlanEvent, RunRequest
 from app.text.dataset import Dataset, make_dataset
 from app.text.windows import Windows
@@ -31,10 +32,14 @@ LORA_NAMES = frozenset(LoraConfig.names())
 
 @dataclass(frozen=True)
 class RunLayout:
-    """A planned run and what it was planned from."""
+    """A planned run and what it was planned from.
+
+    Attributes:
+        other: Plans the other mode, to compare.
+    """
 
     planner: Planner
-    full: Planner
+    other: Planner
     plan: ModePlan
     suggested: RunSettings
 
@@ -82,12 +87,12 @@ class RunLayout:
     def with_speed(self, speed: Speed) -> RunLayout:
         """Return the run with its time estimated anew."""
         plan = replace(self.plan, time=speed.estimate(self.plan.work))
-        planner, full = replace(self.planner, speed=speed), replace(self.full, speed=speed)
-        return replace(self, plan=plan, planner=planner, full=full)
+        planner, other = replace(self.planner, speed=speed), replace(self.other, speed=speed)
+        return replace(self, plan=plan, planner=planner, other=other)
 
     def event(self) -> PlanEvent:
         """Return the plan as the page shows it."""
-        plan, device, speed = self.plan, self.planner.device, self.planner.speed
+        plan = self.plan
         memory, evaluation = plan.outline.memory, plan.dataset.evaluation
         parts = {str(name): size for name, size in memory.parts().items() if size}
         problem = ""
@@ -106,18 +111,27 @@ class RunLayout:
             total_bytes=memory.total_bytes,
             optimizer_state_bytes=plan.outline.optimizer_state_bytes,
             occupancy=self.dataset.occupancy,
-            modes=[
-                report_of(plan, device, speed, is_selected=True),
-                report_of(self._full_plan(), device, speed, is_selected=False),
-            ],
+            modes=sorted(
+                [self._report(plan, is_selected=True), self._report(self._compared())],
+                key=lambda report: str(report["mode"]),
+            ),
         )
 
-    def _full_plan(self) -> ModePlan | UnavailableMode:
-        """Return what training all weights would take with the same settings, to compare."""
+    def _report(
+        self, plan: ModePlan | UnavailableMode, *, is_selected: bool = False
+    ) -> dict[str, Any]:
+        device, speed = self.planner.device, self.planner.speed
+        report = report_of(plan, device, speed, is_selected=is_selected)
+        if plan.mode == "full" and isinstance(plan, ModePlan):
+            report["confirm"] = confirmation(plan, device, speed.gflops)
+        return report
+
+    def _compared(self) -> ModePlan | UnavailableMode:
+        """Return what the other mode would take with the same settings."""
         try:
-            return self.full.assess(self.plan.settings)
+            return self.other.assess(self.plan.settings)
         except StudioError as error:
-            return UnavailableMode("full", str(error))
+            return UnavailableMode(self.other.mode.name, str(error))
 
 
 def lay_out(
@@ -132,7 +146,7 @@ def lay_out(
 
     Args:
         model: The loaded model.
-        modes: An adapter, which is what is trained, and all weights, to compare.
+        modes: An adapter, and all weights; the settings say which is trained.
         corpus: The whole text.
         request: Edits, which nothing here changes, and how far the run should go.
         kept_lora: The current adapter's, when the run goes on from it; it wins over edits.
@@ -153,7 +167,11 @@ def lay_out(
         documents.num_documents if corpus.by_documents else None,
         preset,
     )
-    suggested = replace(suggested, checkpoint_every=CHECKPOINT_EVERY)
+    suggested = (
+        suggested_full(suggested, is_software=speed.is_software)
+        if edits.get("mode") == "full"
+        else replace(suggested, checkpoint_every=CHECKPOINT_EVERY)
+    )
     rank = PRESETS[preset].rank
     suggested_lora = kept_lora or LoraConfig(rank, 2 * rank)
     problems = Problems()
@@ -166,6 +184,9 @@ def lay_out(
         model_name=model.base_name,
     )
     lora = kept_lora or lora
+    if config.mode == "full":
+        with problems.gathered():
+            check_page_settings(config, model)
     dataset_of(documents, config, problems, by_documents=corpus.by_documents)
     problems.raise_if_any()
 
@@ -180,11 +201,15 @@ def lay_out(
         )
 
     kept = LORA_NAMES if kept_lora is not None else frozenset[str]()
-    adapter_mode, full_mode = modes
-    planner = Planner(adapter_mode, model.device, cut, speed, kept)
-    full = Planner(full_mode, model.device, cut, speed)
+    planners = [
+        Planner(modes[0], model.device, cut, speed, kept),
+        Planner(modes[1], model.device, cut, speed, LORA_NAMES),
+    ]
+    if config.mode == "full":
+        planners.reverse()
+    planner, other = planners
     plan = planner.plan(RunSettings(lora, config), edits)
-    return RunLayout(planner, full, plan, RunSettings(suggested_lora, suggested))
+    return RunLayout(planner, other, plan, RunSettings(suggested_lora, suggested))
 
 
 def _preset(name: Any) -> PresetName:

@@ -31,6 +31,7 @@ from app.studio.board import Job, StatusBoard
 from app.studio.checkpoints import CheckpointDesk
 from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk, SupersededError, TokenizedCorpus
+from app.studio.full import FullDesk
 from app.studio.protocol import (
     ChatRequest,
     ErrorEvent,
@@ -80,7 +81,8 @@ class Session:
         self._corpus = CorpusDesk()
         self._adapters = AdapterDesk(self.post, self._forget_adapter)
         self._checkpoints = CheckpointDesk(self.post, checkpoints)
-        self._training = TrainingDesk(self.post, self._adapters, self._checkpoints)
+        self._full = FullDesk(self.post)
+        self._training = TrainingDesk(self.post, self._adapters, self._full, self._checkpoints)
         self._tuning = TuningDesk(self.post, tunings)
         self._bench = BenchDesk(self.post, open_source, tunings)
         self._board = StatusBoard(
@@ -113,6 +115,8 @@ class Session:
             "bench": self._run_bench,
             "bench-stop": self._stop_bench,
             "discard-checkpoint": self._discard_checkpoint,
+            "export-model": self._export_model,
+            "discard-model": self._discard_model,
         }
 
     # Messages
@@ -165,6 +169,7 @@ class Session:
     def _lose_device(self) -> None:
         """Forget everything that was on a device that went away; it needs no freeing."""
         self._adapters.abandon()
+        self._full.abandon()
         self._device, self._model, self._conversation = None, None, None
         self._speed = None
         self._was_lost = True
@@ -173,6 +178,7 @@ class Session:
     def close(self) -> None:
         """Free what the session holds on the device; the device itself stays open."""
         self._adapters.close()
+        self._full.drop()
         if self._conversation is not None:
             self._conversation.destroy()
         if self._model is not None:
@@ -218,6 +224,7 @@ class Session:
 
     async def _load_model(self, request: Message) -> Message:
         self._board.require("booting", "loading", "ready", "error")
+        self._full.check_saved(request)
         if self._was_lost:
             await self._find_device()
         device = self._ready_device()
@@ -260,6 +267,7 @@ class Session:
 
     async def _use_model(self, model: Model) -> None:
         await self._adapters.use_model(model)
+        self._full.drop()
         if self._conversation is not None:
             self._conversation.destroy()
         if self._model is not None:
@@ -337,6 +345,8 @@ class Session:
             if resumed is not None:
                 edits = resumed_settings(resumed)
                 request = {**request, "edits": edits, "keep_adapter": False}
+            elif request["edits"].get("mode") == "full":
+                self._full.check_saved(request)
             corpus = await self._tokenize(request, pinned=True)
             await self._know_speed()
             return await self._training.train(request, corpus, self._post_memory, resumed)
@@ -379,9 +389,12 @@ class Session:
         adapter, strength = None, 1.0
         if request["use_lora"]:
             adapter, strength = self._adapters.find(request.get("adapter"))
+        conversation = self._conversation
+        if request.get("use_tuned"):
+            conversation = self._full.conversation
         self._stop_chat = False
         with self._job("generating"):
-            answer = await self._conversation.answer(
+            answer = await conversation.answer(
                 request,
                 adapter,
                 strength,
@@ -417,6 +430,16 @@ class Session:
         info = await self._adapters.load(request)
         self._post_memory()
         return to_message(info)
+
+    async def _export_model(self, request: Message) -> Message:
+        self._board.require("ready", "paused")
+        with self._job("generating"):
+            return await self._full.export(request)
+
+    async def _discard_model(self, _request: Message) -> None:
+        self._board.require("ready", "error")
+        self._full.drop()
+        self._post_memory()
 
     async def _self_check(self, _request: Message) -> Message:
         from app.checks.selfcheck import run_selfcheck

@@ -10,6 +10,8 @@ from app.config import (
     ADAPTER_BITS,
     CHECKPOINTINGS,
     CURRICULA,
+    FULL_WEIGHTS,
+    MODES,
     OPTIMIZERS,
     PACKINGS,
     RANK_SCHEDULES,
@@ -42,6 +44,8 @@ LABELS = {
     "rank_schedule": "Rank schedule",
     "lora_plus_ratio": "Learning rate of B over A",
     "optimizer": "Optimizer",
+    "mode": "What is trained",
+    "full_weights": "Weights in training",
     "gradient_checkpointing": "Recompute activations",
     "device_memory_gb": "Device memory, in GB",
     "weight_decay": "Weight decay",
@@ -70,6 +74,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "packing": PACKINGS,
     "curriculum": CURRICULA,
     "gradient_checkpointing": CHECKPOINTINGS,
+    "mode": MODES,
+    "full_weights": FULL_WEIGHTS,
     "target_modules": TARGET_MODULES,
 }
 SWITCHES = frozenset(("use_rslora",))
@@ -80,15 +86,13 @@ ANSWER = GenerationConfig(temperature=0.0)
 
 GENERATION_NAMES = tuple(name for name in GenerationConfig.names() if name != "stop_token_ids")
 """What a person sets of an answer; where it ends is the model's affair."""
-NATIVE = frozenset(("mode", "full_weights"))
-"""Settings of the command line that the page does not offer."""
 WORDS = frozenset(("sample_prompt",))
 
 
 def describe_settings() -> list[dict[str, Any]]:
     """Return name, label, help, kind, choices and default of every setting, in form order."""
     items = (*fields(LoraConfig), *fields(TrainConfig))
-    return [_describe(item, item.default) for item in items if item.name not in NATIVE]
+    return [_describe(item, item.default) for item in items]
 
 
 def describe_generation() -> list[dict[str, Any]]:

@@ -16,11 +16,12 @@ from app.runs.course import Course, Listener, Parts, check_course
 from app.runs.history import History
 from app.runs.identity import RunIdentity
 from app.runs.record import record_text
-from app.runs.resumed import check_resumable
+from app.runs.resumed import resumed_lora
 from app.studio.adapters import AdapterDesk
 from app.studio.checkpoints import CheckpointDesk
 from app.studio.corpus import TokenizedCorpus
 from app.studio.evaluation import Evaluation, Source
+from app.studio.full import FullDesk, FullRun
 from app.studio.protocol import (
     CheckpointEvent,
     EvaluateRequest,
@@ -53,10 +54,15 @@ class TrainingDesk:
     """Trains the session's adapter on the session's model."""
 
     def __init__(
-        self, post: Callable[[Any], None], adapters: AdapterDesk, checkpoints: CheckpointDesk
+        self,
+        post: Callable[[Any], None],
+        adapters: AdapterDesk,
+        full: FullDesk,
+        checkpoints: CheckpointDesk,
     ) -> None:
         self._post = post
         self._adapters = adapters
+        self._full = full
         self._checkpoints = checkpoints
         self._model: Model | None = None
         self._modes: tuple[Mode, Mode] | None = None
@@ -66,7 +72,7 @@ class TrainingDesk:
     def use_model(self, model: Model, speed: Speed | None) -> None:
         """Train this model from now on; its speed may come later."""
         self._model = model
-        self._modes = AdapterMode(model), FullMode(model)
+        self._modes = AdapterMode(model), FullMode(model, keeps_base=True)
         self._speed = speed or Speed(0.0, model.device.info.is_software)
 
     def plan(self, request: RunRequest, corpus: TokenizedCorpus) -> PlanEvent:
@@ -118,10 +124,12 @@ class TrainingDesk:
         assert model is not None
         layout, kept = self._lay_out(request, corpus)
         check_course(layout.config, layout.dataset)
+        if layout.config.mode == "full":
+            return await self._train_all(request, layout, corpus, on_memory)
         identity = await RunIdentity.of(model, layout.dataset, layout.lora, layout.config)
         steps_before = self._adapters.steps if kept else 0
         if resumed is not None:
-            adapter = Adapter(model.config, model.device, check_resumable(resumed, identity))
+            adapter = Adapter(model.config, model.device, resumed_lora(resumed, identity))
             layout = layout.with_lora(adapter.lora)
             steps_before = int(resumed.document["extra"].get("steps_before", 0))
         elif kept is not None:
@@ -136,10 +144,7 @@ class TrainingDesk:
             if not record.skipped:
                 self._adapters.replace(adapter, steps=steps_before + record.step)
             records.append(record)
-            self._post(StepEvent(**asdict(record)))
-            if len(records) == CALIBRATION_STEPS:
-                self._note_speed(layout, records)
-                self._post(layout.with_speed(self._speed).event())
+            self._tell_step(layout, records)
 
         trainer: Trainer | None = None
         course: Course | None = None
@@ -179,6 +184,37 @@ class TrainingDesk:
             await self._checkpoints.clear()
         await self._checkpoints.announce(model.base_name)
         return asdict(result) | {"first_loss": first}
+
+    async def _train_all(
+        self,
+        request: RunRequest,
+        layout: RunLayout,
+        corpus: TokenizedCorpus,
+        on_memory: Callable[[], None],
+    ) -> Message:
+        """Train all weights: see `app.studio.full.FullDesk.train`."""
+        assert self._model is not None
+        records: list[StepRecord] = []
+
+        def on_step(record: StepRecord) -> None:
+            records.append(record)
+            self._tell_step(layout, records)
+
+        self._post(layout.event())
+        is_confirmed, gflops = bool(request.get("confirm_full")), self._speed.gflops
+        listener = self._listener(on_step)
+        run = FullRun(self._model, layout, corpus, gflops, is_confirmed, listener, on_memory)
+        try:
+            return await self._full.train(run, self.control)
+        finally:
+            self._note_speed(layout, records)
+
+    def _tell_step(self, layout: RunLayout, records: list[StepRecord]) -> None:
+        """Tell of the last step, and of the time that the first ones promise."""
+        self._post(StepEvent(**asdict(records[-1])))
+        if len(records) == CALIBRATION_STEPS:
+            self._note_speed(layout, records)
+            self._post(layout.with_speed(self._speed).event())
 
     def _listener(self, on_step: Callable[[StepRecord], None]) -> Listener:
         return Listener(
@@ -232,7 +268,8 @@ class TrainingDesk:
     ) -> tuple[RunLayout, Adapter | None]:
         assert self._model is not None
         assert self._modes is not None
-        kept = self._adapters.current if request["keep_adapter"] else None
+        is_full = request["edits"].get("mode") == "full"
+        kept = self._adapters.current if request["keep_adapter"] and not is_full else None
         lora = kept.lora if kept is not None else None
         return lay_out(self._model, self._modes, corpus, request, lora, self._speed), kept
 

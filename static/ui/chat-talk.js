@@ -18,7 +18,7 @@ import { announce, clearError, showFailure } from './messages.js';
 /** @import {Voice} from './chat-voices.js' */
 
 /** @param {Voice} voice */
-const whoAnswers = ({ adapter }) => (adapter === null ? { use_lora: false } : { use_lora: true, adapter });
+const whoAnswers = ({ adapter, isTuned = false }) => (adapter === null ? { use_lora: false, use_tuned: isTuned } : { use_lora: true, adapter });
 
 export class Talk {
   /**

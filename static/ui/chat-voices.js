@@ -10,10 +10,13 @@ import { showFailure } from './messages.js';
 /** @import {Studio} from '../api.js' */
 /** @import {Adapter} from '../types.js' */
 
-/** @typedef {{key: string, label: string, adapter: number|null}} Voice */
+/** @typedef {{key: string, label: string, adapter: number|null, isTuned?: boolean}} Voice */
 
 /** @type {Voice} */
 const BASE = { key: 'base', get label() { return t('Base'); }, adapter: null };
+
+/** The model whose weights were all trained. @type {Voice} */
+const TUNED = { key: 'tuned', get label() { return t('Tuned'); }, adapter: null, isTuned: true };
 
 /** Whom the person picked for each side, '' as long as it is left to the page. */
 const picked = { left: '', right: '' };
@@ -25,15 +28,22 @@ function voiceOf({ id, name, strength }) {
 }
 
 /** @returns {Voice[]} */
-const everyone = () => [BASE, ...state.shelf.map(voiceOf)];
+const trained = () => [...state.shelf.map(voiceOf), ...(state.tuned ? [TUNED] : [])];
+const everyone = () => [BASE, ...trained()];
+
+/** Who answers where it is not the base; null: nobody else is there. @returns {Voice|null} */
+export function other() {
+  if (state.tuned && (state.useTuned || !state.adapter)) return TUNED;
+  return state.adapter && voiceOf(state.adapter);
+}
 
 /** @param {string} key @param {Voice} otherwise */
 const voiceWith = (key, otherwise) => everyone().find((voice) => voice.key === key) ?? otherwise;
 
 /** Who answers the next message. @returns {Voice[]} */
 export function voices() {
-  if (!state.adapter) return [BASE];
-  const chosen = voiceOf(state.adapter);
+  const chosen = other();
+  if (!chosen) return [BASE];
   if (state.compare) return [voiceWith(picked.left, BASE), voiceWith(picked.right, chosen)];
   return [state.useLora ? chosen : BASE];
 }
@@ -52,15 +62,16 @@ function fill(id, options, value) {
 /** The choosers above the conversation: two side by side, or which of several adapters. */
 function render() {
   const [left, right] = voices();
-  const isComparing = state.compare && state.adapter !== null;
+  const chosen = other();
+  const isComparing = state.compare && chosen !== null;
   element('voice-sides').hidden = !isComparing;
-  element('voice-chosen').hidden = isComparing || state.shelf.length < 2;
+  element('voice-chosen').hidden = isComparing || trained().length < 2;
   element('chat-voices').hidden = element('voice-sides').hidden && element('voice-chosen').hidden;
   if (isComparing && left && right) {
     fill('voice-left', everyone(), left.key);
     fill('voice-right', everyone(), right.key);
   }
-  if (state.adapter) fill('voice-adapter', state.shelf.map(voiceOf), `adapter-${state.adapter.id}`);
+  if (chosen) fill('voice-adapter', trained(), chosen.key);
 }
 
 /** @param {Studio} studio */
@@ -73,8 +84,9 @@ export function mountVoices(studio) {
   }
   byId('voice-adapter', HTMLSelectElement).addEventListener('change', (event) => {
     const voice = event.target instanceof HTMLSelectElement ? voiceWith(event.target.value, BASE) : BASE;
+    if (voice.isTuned) update({ useLora: true, useTuned: true });
     if (voice.adapter === null) return;
-    studio.request('edit-adapter', { adapter: voice.adapter, chosen: true }).then(() => update({ useLora: true }), showFailure);
+    studio.request('edit-adapter', { adapter: voice.adapter, chosen: true }).then(() => update({ useLora: true, useTuned: false }), showFailure);
   });
-  watch(['adapter', 'shelf', 'compare', 'useLora'], render);
+  watch(['adapter', 'shelf', 'tuned', 'useTuned', 'compare', 'useLora'], render);
 }

@@ -5,7 +5,7 @@ import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { mountChatSettings } from './chat-settings.js';
 import { Talk } from './chat-talk.js';
-import { mountVoices, voices } from './chat-voices.js';
+import { mountVoices, other, voices } from './chat-voices.js';
 import { button, byId, element, input, make, setText, textarea } from './dom.js';
 
 /** @import {Studio} from '../api.js' */
@@ -37,9 +37,9 @@ function showContext({ num_prompt_tokens, num_tokens, max_context }) {
 function placeholder() {
   if (state.model === null) return state.supported ? t('The model is still loading; you can type already') : t('Ask the model something');
   if (state.status === 'training') return t('Training is on: pause it to talk');
-  const [voice, other] = voices();
-  if (other) return t('Ask both something');
-  return voice?.adapter === null ? t('Ask the base model something') : t('Ask the trained model something');
+  const [voice, second] = voices();
+  if (second) return t('Ask both something');
+  return voice?.key === 'base' ? t('Ask the base model something') : t('Ask the trained model something');
 }
 
 /** @param {Talk} talk */
@@ -52,11 +52,14 @@ function render(talk) {
   for (const node of talk.log.querySelectorAll('.user .msg-actions button')) {
     if (node instanceof HTMLButtonElement) node.disabled = !canSend;
   }
-  const noAdapter = state.adapter === null;
+  const chosen = other();
+  const noAdapter = chosen === null;
+  setText(element('switch-lora'), chosen?.isTuned ? t('Tuned') : 'LoRA');
   const why = noAdapter ? t('Train an adapter or load one first') : '';
   const box = input('use-lora');
   box.disabled = noAdapter || state.compare;
   box.checked = state.useLora && !noAdapter;
+  box.setAttribute('aria-label', chosen?.isTuned ? t('Use the trained model') : t('Use the LoRA adapter'));
   box.title = why || (state.compare ? t('Both answer, side by side') : '');
   const compare = button('chat-compare');
   compare.disabled = noAdapter;
@@ -109,5 +112,5 @@ export function mountChat(studio) {
   button('chat-compare').addEventListener('click', () => update({ compare: !state.compare }));
   mountChatSettings();
   mountVoices(studio);
-  watch(['status', 'model', 'adapter', 'shelf', 'useLora', 'compare', 'supported', 'question'], () => render(talk));
+  watch(['status', 'model', 'adapter', 'shelf', 'tuned', 'useTuned', 'useLora', 'compare', 'supported', 'question'], () => render(talk));
 }

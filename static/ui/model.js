@@ -1,11 +1,13 @@
 // @ts-check
 /** Choosing and loading a model, and what is known of it. */
 
+import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { button, byId, element, input, make, setProgress, setText } from './dom.js';
 import { describeRate } from './download-rate.js';
 import { folderName, modelParts } from './folders.js';
 import { formatBytes, formatCount, formatParameters } from './format.js';
+import { mayLoseTuned } from './full-ask.js';
 import { clearError, showError, showFailure } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
@@ -45,12 +47,17 @@ function dropOption(value) {
 async function load(studio, option) {
   const source = sources.get(option);
   if (!source) return;
+  if (!(await mayLoseTuned(studio, t('Another model takes its place.')))) {
+    if (loadedOption) byId('model-select', HTMLSelectElement).value = loadedOption;
+    byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
+    return;
+  }
   const turn = ++latest;
   isCancelled = false;
   const quantize = byId('model-quantize', HTMLSelectElement).value;
   clearError();
   try {
-    await studio.request('load-model', { source, quantize });
+    await studio.request('load-model', { source, quantize, drop_tuned: true });
     loadedOption = option;
     loadedQuantization = quantize;
   } catch (error) {

@@ -1,7 +1,6 @@
 // @ts-check
 /** The upper half of the plan dialog: each way to train, what it takes, what to beware of. */
 
-import { state } from '../store.js';
 import { make } from './dom.js';
 import { formatBytes, formatCount, formatRough } from './format.js';
 
@@ -16,7 +15,7 @@ const PART_NAMES = {
 const MODE_NAMES = { adapter: 'Adapter', full: 'Full' };
 const MODE_WORDS = {
   adapter: 'A small addition learns; the model itself stays as it is. The result is a file of a few megabytes.',
-  full: 'Every weight of the model learns. The result is a whole new model.',
+  full: 'Every weight of the model learns. The result is a whole new model; the loaded one stays beside it as it is.',
 };
 
 /** @param {string} name */
@@ -55,8 +54,7 @@ function card(plan, onMode) {
   const id = `mode-${plan.mode}`;
   const radio = make('input', { type: 'radio', name: 'mode', id, value: plan.mode });
   radio.checked = plan.selected;
-  // Where the mode is no setting of this page, its figures are there to compare.
-  radio.disabled = !plan.bytes || (!plan.selected && !state.fields.some(({ name }) => name === 'mode'));
+  radio.disabled = !plan.bytes;
   radio.addEventListener('change', () => onMode(plan.mode));
   const head = make('header', { class: 'mode-head' }, make('label', { for: id }, radio, MODE_NAMES[plan.mode]), verdict(plan));
   const node = make('section', { class: 'mode', 'data-mode': plan.mode, 'aria-label': MODE_NAMES[plan.mode] }, head,
@@ -73,10 +71,9 @@ function card(plan, onMode) {
       make('div', {}, make('dt', { text: 'GPU memory' }), make('dd', { text: formatBytes(plan.bytes['total'] ?? 0) }),
         make('dd', { class: 'range', text: 'to the byte' }))),
     ...memory(plan.bytes));
+  if (plan.confirm) node.append(make('p', { class: 'mode-reason', text: 'This device is slower than advised for it: you are asked before it begins.' }));
   if (plan.selected) return node;
-  const reasons = [plan.reason ? `${plan.reason.charAt(0).toUpperCase()}${plan.reason.slice(1)}.` : '',
-    radio.disabled ? 'To compare: this page trains adapters, the command line all weights (train --mode full).' : ''];
-  node.append(make('p', { class: 'mode-reason', text: reasons.filter(Boolean).join(' ') }));
+  if (plan.reason) node.append(make('p', { class: 'mode-reason', text: `${plan.reason.charAt(0).toUpperCase()}${plan.reason.slice(1)}.` }));
   return node;
 }
 

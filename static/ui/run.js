@@ -6,6 +6,8 @@ import { isRunning, state, update, watch } from '../store.js';
 import { saveAdapter } from './adapter.js';
 import { button, byId, element, setNumber, setProgress, setText, textarea } from './dom.js';
 import { formatCount, formatDuration, formatEta, formatLoss, formatRate } from './format.js';
+import { isFull, mayLoseTuned, mayTrainAll } from './full-ask.js';
+import { saveModel } from './full-save.js';
 import { clearError, showFailure } from './messages.js';
 import { runRequest } from './plan.js';
 
@@ -30,18 +32,21 @@ function change(patch) {
  */
 export async function train(studio, resume = false) {
   clearError();
+  if (!resume && !(await mayTrainAll())) return;
+  if (!resume && isFull() && !(await mayLoseTuned(studio, t('Another run of all weights takes its place.')))) return;
   stopping = false;
   const before = state.run;
   element('console').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
   update({ run: { numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '' } });
   try {
-    const done = await studio.request('train', { ...runRequest(), resume });
+    const done = await studio.request('train', { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() });
     if (done.steps === 0) {
       update({ run: before });
       return;
     }
     change({ done, phase: '' });
-    if (state.adapter) update({ useLora: true });
+    const useTuned = state.tuned !== null && state.run?.plan?.settings['mode'] === 'full';
+    if (state.adapter || useTuned) update({ useLora: true, useTuned });
   } catch (error) {
     if (state.run?.steps.length) change({ failed: true, phase: 'The run ended early' });
     else update({ run: before });
@@ -106,8 +111,10 @@ function renderFigures(run) {
 /** @param {Run|null} run */
 function renderFinish(run) {
   const done = run?.done;
-  element('finish').hidden = !done || !state.adapter;
+  const wasFull = run?.plan?.settings['mode'] === 'full';
+  element('finish').hidden = !done || !(wasFull ? state.tuned : state.adapter);
   if (!run || !done) return;
+  setText(button('finish-download'), wasFull ? 'Download the model' : 'Download the adapter');
   setText(element('finish-title'), done.stopped ? 'Stopped.' : done.stopped_early ? 'Finished early: the held-out loss no longer fell.' : 'Finished.');
   const first = run.steps.find((step) => !step.skipped);
   const change = first && run.steps.length > 1 ? `Loss ${formatLoss(first.loss)} → ${formatLoss(done.final_loss)}` : `Loss ${formatLoss(done.final_loss)}`;
@@ -141,7 +148,7 @@ export function mountRun(studio) {
     studio.request('stop').catch(showFailure);
   });
   button('finish-chat').addEventListener('click', () => {
-    update({ useLora: true });
+    update({ useLora: true, useTuned: state.run?.plan?.settings['mode'] === 'full' });
     const box = textarea('chat-input');
     if (!box.value && state.question) box.value = state.question;
     box.focus();
@@ -151,9 +158,9 @@ export function mountRun(studio) {
     button('evaluate').click();
     button('evaluate').focus({ preventScroll: true });
   });
-  button('finish-download').addEventListener('click', () => void saveAdapter(studio));
+  button('finish-download').addEventListener('click', () => void (state.run?.plan?.settings['mode'] === 'full' ? saveModel(studio) : saveAdapter(studio)));
 
   watch(['status', 'model', 'run', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
   watch(['run', 'status'], () => renderFigures(state.run));
-  watch(['run', 'adapter'], () => renderFinish(state.run));
+  watch(['run', 'adapter', 'tuned'], () => renderFinish(state.run));
 }

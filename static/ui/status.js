@@ -58,9 +58,10 @@ export function mountStatus(studio) {
     node.title = [t('{backend}; features: {features}', { backend, features: features.join(', ') || t('none') }), ...kernels].join('\n');
   });
   watch(['allocatedBytes'], () => setNumber(element('memory-status'), state.allocatedBytes, formatBytes));
-  watch(['adapter'], () => {
-    const { adapter } = state;
-    setText(element('foot-mode'), adapter ? t('LoRA adapter, rank {rank}', { rank: adapter.rank }) : t('LoRA adapter'));
+  watch(['adapter', 'plan'], () => {
+    const { adapter, plan } = state;
+    if (plan?.settings['mode'] === 'full') setText(element('foot-mode'), t('All weights'));
+    else setText(element('foot-mode'), adapter ? t('LoRA adapter, rank {rank}', { rank: adapter.rank }) : t('LoRA adapter'));
   });
   watch(['run', 'status'], () => {
     document.title = title();

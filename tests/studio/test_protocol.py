@@ -10,7 +10,7 @@ from typing import get_args
 
 from app.config import LoraConfig, TrainConfig
 from app.studio import protocol
-from app.studio.settings import NATIVE, describe_settings, labelled
+from app.studio.settings import describe_settings, labelled
 from app.text.corpus import MAX_CORPUS_BYTES
 
 STATIC = Path(__file__).parents[2] / "static"
@@ -72,7 +72,7 @@ def test_events_are_plain_data() -> None:
 def test_every_setting_is_described_with_its_help() -> None:
     described = {item["name"]: item for item in describe_settings()}
     known = [item.name for item in (*fields(LoraConfig), *fields(TrainConfig))]
-    assert list(described) == [name for name in known if name not in NATIVE]
+    assert list(described) == list(known)
     assert all(item["help"] and item["label"] for item in described.values())
     assert json.loads(json.dumps(describe_settings())) == describe_settings()
 

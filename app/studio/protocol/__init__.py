@@ -33,6 +33,7 @@ from app.studio.protocol.events import (
     TokenEvent,
     WarningEvent,
 )
+from app.studio.protocol.full import ModelPieceEvent, TunedEvent, TunedInfo
 from app.studio.protocol.message import (
     Message,
     Status,
@@ -77,6 +78,7 @@ __all__ = [
     "Message",
     "ModelEvent",
     "ModelLostEvent",
+    "ModelPieceEvent",
     "ModelProgressEvent",
     "PlanEvent",
     "PreparingEvent",
@@ -91,6 +93,8 @@ __all__ = [
     "StatusEvent",
     "StepEvent",
     "TokenEvent",
+    "TunedEvent",
+    "TunedInfo",
     "WarningEvent",
     "to_message",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from app.studio.protocol.full import ModelPieceEvent, TunedEvent
 from app.studio.protocol.message import Message, Status
 
 
@@ -329,6 +330,8 @@ Event = (
     | ResumableEvent
     | AdapterEvent
     | AdapterReplacedEvent
+    | TunedEvent
+    | ModelPieceEvent
     | TokenEvent
     | EvaluateProgressEvent
     | BenchStageEvent

@@ -27,6 +27,8 @@ RequestType = Literal[
     "bench",
     "bench-stop",
     "discard-checkpoint",
+    "export-model",
+    "discard-model",
 ]
 
 
@@ -49,7 +51,7 @@ class RunRequest(TypedDict):
 
     `edits` holds the settings that the person changed; all others are suggested, by the `preset`
     (balanced where there is none). With `resume` a run goes on from the last checkpoint, with its
-    own settings.
+    own settings. `confirm_full` says that the person read what training all weights takes.
     """
 
     corpus: Corpus
@@ -57,12 +59,17 @@ class RunRequest(TypedDict):
     keep_adapter: bool
     resume: NotRequired[bool]
     preset: NotRequired[str]
+    confirm_full: NotRequired[bool]
 
 
 class EvaluateRequest(RunRequest):
-    """What `evaluate` asks for: other text to read (`text`), or the corpus of a run."""
+    """What `evaluate` asks for: other text to read (`text`), or the corpus of a run.
+
+    With `use_tuned` it is the trained model that is compared with the base, not the adapter.
+    """
 
     text: NotRequired[str]
+    use_tuned: NotRequired[bool]
 
 
 class ChatMessage(TypedDict):
@@ -76,13 +83,15 @@ class ChatRequest(TypedDict):
     """A conversation whose next answer is asked for.
 
     `settings` holds those of an answer that the person changed; all others are suggested.
-    `adapter` says which one answers where `use_lora`; without it, the chosen one.
+    `adapter` says which one answers where `use_lora`; without it, the chosen one. With `use_tuned`
+    it is the model whose weights were all trained.
     """
 
     id: int
     messages: list[ChatMessage]
     use_lora: bool
     adapter: NotRequired[int]
+    use_tuned: NotRequired[bool]
     raw: bool
     settings: dict[str, Any]
 

@@ -9,10 +9,19 @@ from app.gpu.memory import MemoryPlan
 from app.models.loader import Model
 from app.nn.trainable import TrainableWeights, norms_of
 from app.nn.weights import DecoderWeights
+from app.ops.matrix import Matrix
+
+COPY_BYTES = 32 << 20
+"""What is held of a matrix while it is copied."""
 
 
 async def take_over(
-    model: Model, trained: TrainableWeights, conversion: Program, plan: MemoryPlan
+    model: Model,
+    trained: TrainableWeights,
+    conversion: Program,
+    plan: MemoryPlan,
+    *,
+    keeps_base: bool = False,
 ) -> None:
     """Let a model have the trained weights, which start as its own; free those it had.
 
@@ -21,19 +30,36 @@ async def take_over(
         trained: Allocated by `plan`.
         conversion: The recorded conversion of the matrices.
         plan: Its trained weights belong to the model from here on.
+        keeps_base: Free nothing: another model has the loaded weights too.
     """
     device, base = model.device, model.weights
     await device.run(conversion)
+    for matrix in trained.matrices:
+        if matrix.matrix is not matrix.source and matrix.matrix.format == matrix.source.format:
+            await _copy(device, matrix.source, matrix.matrix)
     await _copy_norms(device, base, trained)
     kept = trained.storages()
     model.weights = trained.weights
     plan.shared += [storage for storage in plan.owned if storage in kept]
     plan.owned = [storage for storage in plan.owned if storage not in kept]
     await device.wait()
+    if keeps_base:
+        return
     for storage in base.storages():
         if storage not in kept and storage.buffer is not None:
             device.destroy_buffer(storage.buffer)
             storage.buffer = None
+
+
+async def _copy(device: Device, source: Matrix, target: Matrix) -> None:
+    """Copy a matrix as it is."""
+    for old, new in zip(source.bindings, target.bindings, strict=True):
+        for start in range(0, old.size_bytes, COPY_BYTES):
+            size = min(COPY_BYTES, old.size_bytes - start)
+            data = await device.read(old.storage.buffer, start, size)
+            device.write(new.storage.buffer, start, np.frombuffer(data, np.uint32))
+        if source.scales is source.words:
+            return
 
 
 async def _copy_norms(device: Device, base: DecoderWeights, trained: TrainableWeights) -> None:

@@ -25,7 +25,7 @@ class FullGraphs:
     Attributes:
         convert: Brings the loaded weights into the format they are trained in.
         plan: The most that is in use at once: while `convert` runs, the loaded weights are there
-            beside the trained ones; later they are freed.
+            beside the trained ones; later they are freed, unless they are kept.
     """
 
     convert: Graph
@@ -60,6 +60,7 @@ def record_full_training(
     gradient_checkpointing: Checkpointing = "auto",
     budget_bytes: int | None = None,
     must_fit: bool = True,
+    keeps_base: bool = False,
 ) -> FullGraphs:
     """Record a step that trains all weights; nothing is allocated.
 
@@ -77,6 +78,7 @@ def record_full_training(
         budget_bytes: Most bytes a run may take before it recomputes; by default what is known
             of the device: see `MemoryBudget`.
         must_fit: Refuse what the device's limits do not allow; else it is only recorded.
+        keeps_base: The loaded weights stay as they are, beside the trained ones.
 
     Raises:
         ConfigError: int4 is wanted of a model whose projections are not.
@@ -84,8 +86,11 @@ def record_full_training(
     """
 
     def record(*, is_checkpointing: bool) -> FullGraphs:
+        trained = TrainableWeights.create(
+            model.config, model.weights, weights, keeps_base=keeps_base
+        )
         shape = (micro_batch_size, seq_len)
-        return _record(model, shape, optimizer, weights, is_packed, seed, is_checkpointing)
+        return _record(model, trained, shape, optimizer, is_packed, seed, is_checkpointing)
 
     return keep_or_recompute(
         record, model.device, gradient_checkpointing, budget_bytes, must_fit=must_fit
@@ -94,18 +99,17 @@ def record_full_training(
 
 def _record(
     model: Model,
+    trained: TrainableWeights,
     shape: tuple[int, int],
     optimizer_name: OptimizerName,
-    weights: FullWeights,
     is_packed: bool,
     seed: int,
     is_checkpointing: bool,
 ) -> FullGraphs:
     tuning = model.device.tuning
-    trained = TrainableWeights.create(model.config, model.weights, weights)
     conversion = Graph("conversion", tuning)
     for matrix in trained.matrices:
-        if matrix.matrix is not matrix.source:
+        if matrix.matrix.format != matrix.source.format:
             convert(conversion, matrix.source, matrix.matrix)
     inputs = BatchInputs.create(*shape)
     graph = Graph("micro-batch", tuning)
@@ -127,6 +131,7 @@ def _record(
     update = Graph("update", tuning)
     optimizer.record(update, inputs.total)
     plan = plan_memory([conversion, graph, update])
-    # The loaded norms are copied by the host: no graph knows that they are there.
-    plan.shared += [item for item in model.weights.storages() if item not in plan.shared]
+    # What is not converted but copied, and norms: in memory too, unless trained in place.
+    known = {*plan.owned, *plan.shared}
+    plan.shared += [storage for storage in model.weights.storages() if storage not in known]
     return FullGraphs(conversion, graph, update, inputs, trained, optimizer, plan, is_checkpointing)

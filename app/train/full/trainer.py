@@ -25,6 +25,7 @@ class FullTrainer(RunLoop):
             the form they are trained in.
         windows: As `RunLoop`; so are attributes and errors.
         config: Settings; those of the adapter mean nothing here.
+        keeps_base: The loaded weights stay as they are: whoever has them still does.
     """
 
     def __init__(
@@ -32,8 +33,11 @@ class FullTrainer(RunLoop):
         model: Model,
         windows: Windows,
         config: TrainConfig,
+        *,
+        keeps_base: bool = False,
     ) -> None:
         super().__init__(model, windows, config)
+        self._keeps_base = keeps_base
         self._recorded = record_full_training(
             model,
             micro_batch_size=self._micro_batch_size,
@@ -44,6 +48,7 @@ class FullTrainer(RunLoop):
             seed=config.seed,
             gradient_checkpointing=config.gradient_checkpointing,
             budget_bytes=MemoryBudget.of(model.device, config.device_memory_gb).memory_bytes,
+            keeps_base=keeps_base,
         )
 
     @property
@@ -65,7 +70,13 @@ class FullTrainer(RunLoop):
         _, (conversion, *self._programs) = await self._build(graphs.graphs, on_progress)
         for tensor, values in graphs.optimizer.initial_values():
             device.write(tensor.storage.buffer, 0, values)
-        await take_over(self._model, graphs.trained, conversion, graphs.plan)
+        await take_over(
+            self._model, graphs.trained, conversion, graphs.plan, keeps_base=self._keeps_base
+        )
+        self._changed()
+
+    def _changed(self) -> None:
+        self._model.version += 1
 
     @property
     def _lasting(self) -> dict[str, Tensor]:

@@ -1,0 +1,206 @@
+"""The model whose weights were all trained: made, talked to, handed out.
+
+It lies beside the one that it began as, which stays as it was loaded: both can answer. The plan
+counts both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from app.errors import NoTunedModelError, UnsavedModelError
+from app.io.checkpoint import CheckpointStore
+from app.models.export_files import zipped_model
+from app.models.loader import Model
+from app.plan.full import check_full_run
+from app.runs.course import Course, Listener, Parts
+from app.runs.identity import RunIdentity
+from app.runs.record import FILE_NAME as RECORD_NAME
+from app.runs.record import record_text
+from app.studio.conversation import Conversation
+from app.studio.corpus import TokenizedCorpus
+from app.studio.protocol import Message, ModelPieceEvent, PreparingEvent, TunedEvent, TunedInfo
+from app.studio.runs import RunLayout
+from app.train.control import RunControl
+from app.train.full.trainer import FullTrainer
+from app.train.records import StepRecord
+
+CONFIRM = "Confirm it in the dialog"
+
+
+@dataclass(frozen=True)
+class FullRun:
+    """A run to make.
+
+    Attributes:
+        base: The loaded model, which stays as it is.
+        gflops: Measured speed of the device.
+        is_confirmed: The person has read what it takes.
+        listener: Who hears of steps, evaluations and samples.
+        on_begin: Called when the run is allocated.
+        store: Where checkpoints go, if anywhere.
+    """
+
+    base: Model
+    layout: RunLayout
+    corpus: TokenizedCorpus
+    gflops: float
+    is_confirmed: bool
+    listener: Listener
+    on_begin: Callable[[], None]
+    store: CheckpointStore | None = None
+
+
+class FullDesk:
+    """Holds one trained model, and what there is to say of it."""
+
+    def __init__(self, post: Callable[[Any], None]) -> None:
+        """Send events through `post`."""
+        self._post = post
+        self._base: Model | None = None
+        self._tuned: Model | None = None
+        self._info: TunedInfo | None = None
+        self._conversation: Conversation | None = None
+        self._record = ""
+
+    @property
+    def model(self) -> Model:
+        """The trained model. Raises NoTunedModelError where there is none."""
+        if self._tuned is None or self._info is None:
+            raise NoTunedModelError("no model was trained whole yet: choose Full in the plan")
+        return self._tuned
+
+    @property
+    def conversation(self) -> Conversation:
+        """Who answers as the trained model. Raises NoTunedModelError where there is none."""
+        if self._conversation is None:
+            self._conversation = Conversation(self.model)
+        return self._conversation
+
+    def check_saved(self, request: Mapping[str, Any]) -> None:
+        """Refuse to let an unsaved model go unless the person has said so.
+
+        Raises:
+            UnsavedModelError: it was never downloaded and the request has no `drop_tuned`.
+        """
+        if self._info is not None and not self._info.is_saved and not request.get("drop_tuned"):
+            raise UnsavedModelError(
+                f"the model that you trained ({self._info.steps} steps) was not downloaded and "
+                "would be lost: download it first, or let it go"
+            )
+
+    async def train(self, run: FullRun, control: RunControl) -> Message:
+        """Train all weights to the end or to a stop; what was learned so far is then the model.
+
+        Returns:
+            The fields of `TrainResult`, and `first_loss`.
+
+        Raises:
+            OutOfGpuMemoryError, ConfigError: it does not fit, or is to be confirmed first;
+                nothing is changed.
+            TrainingDivergedError: the weights of the last good step are kept.
+        """
+        layout, base = run.layout, run.base
+        check_full_run(layout.plan, base, run.gflops, is_confirmed=run.is_confirmed, how=CONFIRM)
+        identity = await RunIdentity.of(base, layout.dataset, layout.lora, layout.config)
+        self.drop()
+        tuned = replace(base, version=0)
+        trainer = FullTrainer(tuned, layout.windows, layout.config, keeps_base=True)
+
+        def on_step(record: StepRecord) -> None:
+            if not record.skipped:
+                self._note(base, tuned, trainer.num_parameters, record.step)
+            run.listener.on_step(record)
+
+        course: Course | None = None
+        try:
+            await trainer.prepare(lambda stage, part: self._post(PreparingEvent(stage, part)))
+            run.on_begin()
+            course = Course(
+                Parts(tuned, None, layout.dataset, layout.config, trainer, identity),
+                replace(run.listener, on_step=on_step),
+                run.store,
+                {"num_characters": run.corpus.num_characters},
+            )
+            result = await course.run(control)
+        finally:
+            trainer.destroy()
+            if self._tuned is not tuned:
+                _free(tuned, base)
+        if self._tuned is tuned:
+            steps = course.early_stop.best_step or result.steps
+            self._note(base, tuned, trainer.num_parameters, steps)
+            self._record = record_text(course.record(run.corpus.files, result))
+        first = next((item.loss for item in course.history.steps if not item.skipped), None)
+        return asdict(result) | {"first_loss": first}
+
+    async def export(self, request: Mapping[str, Any]) -> Message:
+        """Hand the whole model out as a zipped HuggingFace folder, in pieces as events.
+
+        Returns:
+            `filename`, and how many `bytes` it has.
+
+        Raises:
+            NoTunedModelError: there is none.
+        """
+        model, info = self.model, self._info
+        more = {RECORD_NAME: self._record} if self._record else {}
+        end = 0
+        async for offset, data, fraction in zipped_model(model, more):
+            end = max(end, offset + len(data))
+            self._post(ModelPieceEvent(request["id"], offset, data, fraction))
+        if self._tuned is model and self._info is info and info is not None:
+            self._tell(replace(info, is_saved=True))
+        return {"filename": f"{_file_stem(model.base_name)}-tuned.zip", "bytes": end}
+
+    def drop(self) -> None:
+        """Free the trained model; the one that it began as stays."""
+        if self._conversation is not None:
+            self._conversation.destroy()
+        if self._tuned is not None and self._base is not None:
+            _free(self._tuned, self._base)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """The device is gone, and the model with it; nothing is freed."""
+        had = self._info is not None
+        self._base, self._tuned, self._conversation = None, None, None
+        self._record = ""
+        if had:
+            self._tell(None)
+
+    def _note(self, base: Model, tuned: Model, num_parameters: int, steps: int) -> None:
+        """Say that the model has been trained for some updates."""
+        self._base, self._tuned = base, tuned
+        projections = tuned.weights.layers[0].projections.values()
+        self._tell(
+            TunedInfo(
+                name=base.base_name,
+                steps=steps,
+                num_parameters=num_parameters,
+                weights_bytes=tuned.weights_bytes,
+                weights_format=next(iter(projections)).format,
+                is_saved=False,
+            )
+        )
+
+    def _tell(self, info: TunedInfo | None) -> None:
+        self._info = info
+        self._post(TunedEvent(info))
+
+
+def _free(tuned: Model, base: Model) -> None:
+    """Free the weights of a trained model that are not those of its base."""
+    shared = set(base.weights.storages())
+    for storage in tuned.weights.storages():
+        if storage not in shared and storage.buffer is not None:
+            tuned.device.destroy_buffer(storage.buffer)
+            storage.buffer = None
+
+
+def _file_stem(name: str) -> str:
+    """Return a name that every file system takes."""
+    return re.sub(r"[^\w.-]+", "-", name.rsplit("/", 1)[-1], flags=re.ASCII).strip("-._") or "model"

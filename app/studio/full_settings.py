@@ -1,0 +1,46 @@
+"""Settings of a run of all weights in the page: what is suggested, refused, to be confirmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.config import TrainConfig
+from app.errors import ConfigError
+from app.gpu.device import Device
+from app.models.loader import Model
+from app.plan.full import check_full_settings, is_slow, slowness, what_it_takes
+from app.plan.planner import ModePlan
+
+LEARNING_RATE = 1e-4
+"""An adapter begins at nothing and takes ten times as much; whole weights lose what they know."""
+
+
+def suggested_full(config: TrainConfig, *, is_software: bool) -> TrainConfig:
+    """Return what is suggested for all weights where `config` is for an adapter.
+
+    adam8bit keeps a quarter of AdamW's memory; on a software adapter it takes four times as long.
+    """
+    optimizer = config.optimizer if is_software else "adam8bit"
+    return replace(config, learning_rate=LEARNING_RATE, optimizer=optimizer)
+
+
+def check_page_settings(config: TrainConfig, model: Model) -> None:
+    """Refuse what a run of all weights cannot be given in the page.
+
+    Raises:
+        ConfigError: names the settings.
+    """
+    check_full_settings(config, has_adapter=False)
+    if config.checkpoint_every:
+        raise ConfigError(
+            f"checkpoint_every is {config.checkpoint_every}: this page keeps no checkpoints of a "
+            "run of all weights, leave it 0 (the command line does: train --mode full)"
+        )
+
+
+def confirmation(plan: ModePlan, device: Device, gflops: float) -> str:
+    """Return what a person should read and confirm before a run; '' where that is not needed."""
+    if not plan.is_feasible or not is_slow(gflops):
+        return ""
+    takes = what_it_takes(plan)
+    return f"{takes[:1].upper()}{takes[1:]}. {slowness(device, gflops)}."

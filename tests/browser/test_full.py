@@ -1,0 +1,116 @@
+"""All weights of the tiny model: asked, trained, talked to, handed out, loaded again."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import expect
+
+from app.io.safetensors import read_safetensors
+from tests.browser.studio import TRAIN_MS, Studio
+
+TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
+SETTINGS = {"steps": 12, "max_seq_len": 64, "micro_batch_size": 4, "learning_rate": 0.005}
+
+
+def choose_full(studio: Studio) -> None:
+    studio.get("plan-open").click()
+    radio = studio.page.locator("#mode-full")
+    expect(radio).to_be_enabled(timeout=60_000)
+    radio.check()
+    expect(studio.page.locator('.mode[data-mode="full"]')).to_have_attribute("data-selected", "")
+    studio.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
+
+
+def begin(studio: Studio) -> None:
+    """Press Train and confirm what it takes."""
+    studio.train()
+    dialog = studio.get("full-confirm")
+    expect(dialog).to_contain_text(re.compile(r"Training all [\d,]+ weights takes .* and about"))
+    expect(dialog).to_contain_text("TFLOP/s")
+    dialog.get_by_role("button", name="Train all weights").click()
+
+
+def download(studio: Studio) -> zipfile.ZipFile:
+    with studio.page.expect_download(timeout=60_000) as found:
+        studio.get("tuned-download").click()
+    assert found.value.suggested_filename.endswith("-tuned.zip")
+    data = Path(found.value.path()).read_bytes()
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    assert archive.testzip() is None
+    return archive
+
+
+def weights_in(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    return dict(read_safetensors(archive.read("model.safetensors"))[0])
+
+
+def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
+    studio = open_tiny()
+    studio.paste(TEXT)
+    studio.wait_counted()
+    choose_full(studio)
+    studio.change_settings(**SETTINGS)
+    studio.change_chat(length=12, raw=True)
+    base = studio.ask_model("the cat sat")
+
+    # What is not confirmed is not begun.
+    studio.train()
+    studio.get("full-confirm").get_by_role("button", name="Cancel").click()
+    expect(studio.get("full-confirm")).to_have_count(0)
+    assert studio.events("step") == []
+
+    begin(studio)
+    studio.wait_steps(12)
+    studio.wait_status("ready", TRAIN_MS)
+    steps = studio.events("step")
+    assert steps[-1]["loss"] < steps[0]["loss"] - 0.5
+    expect(studio.get("tuned-status")).to_contain_text("trained 12 steps")
+    expect(studio.get("tuned-status")).to_contain_text("not downloaded yet")
+
+    # Both answer, and the base as it did before.
+    expect(studio.page.locator("#switch-lora")).to_have_text("Tuned")
+    tuned = studio.ask_model("the cat sat")
+    assert tuned != base
+    studio.use_lora(False)
+    assert studio.ask_model("the cat sat") == base
+
+    # Another model lets it go only where the person says so.
+    select = studio.page.locator("#model-quantize")
+    select.select_option("int4")
+    guard = studio.get("unsaved-model")
+    expect(guard).to_contain_text("12 steps")
+    guard.get_by_role("button", name="Cancel").click()
+    expect(select).to_have_value("none")
+    expect(studio.get("tuned-bar")).to_be_visible()
+
+    archive = download(studio)
+    expect(studio.get("tuned-status")).to_contain_text("downloaded")
+    trained = weights_in(archive)
+    assert {"config.json", "tokenizer.json", "run.json"} <= set(archive.namelist())
+
+    # The folder in it is a model that this page loads, and it answers as the trained one did.
+    folder = [(name, archive.read(name)) for name in archive.namelist() if name != "run.json"]
+    studio.get("model-file").locator("xpath=.").set_input_files(
+        [
+            {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+            for name, data in folder
+        ]
+    )
+    expect(studio.get("tuned-bar")).to_be_hidden(timeout=60_000)
+    studio.wait_status("ready")
+    assert studio.ask_model("the cat sat") == tuned
+
+    # An update later its weights are others.
+    studio.change_settings(steps=2)
+    begin(studio)
+    expect(studio.get("tuned-bar")).to_be_visible(timeout=TRAIN_MS)
+    studio.wait_status("ready", TRAIN_MS)
+    later = weights_in(download(studio))
+    assert later.keys() == trained.keys()
+    assert any((later[name] != trained[name]).any() for name in trained)
