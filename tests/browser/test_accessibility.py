@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 from tests.browser.test_chat import listen
 
@@ -86,6 +87,7 @@ def test_an_evaluation_is_put_in_words(studio: Studio) -> None:
     )
     page.locator("#passages").evaluate("drawer => { drawer.open = true; }")
     assert page.locator("#passage-rows tr").count() > 0
+    keep_screen(page, "evaluation")
     page.locator(".evaluate-more > summary").first.click()
     studio.get("evaluate-text").fill("A zebra quarrels with 9876 vexed foxes. " * 9)
     studio.get("evaluate").click()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
@@ -118,6 +119,7 @@ def test_side_by_side_each_voice_goes_on_with_its_own_words(chat: Studio) -> Non
     expect(chat.page.locator(".compared")).to_be_visible()
     assert bodies(chat).all_inner_texts() == [base, lora]
     assert chat.page.locator("mark").count() > 0
+    keep_screen(chat.page, "chat-side-by-side")
     left, right = (bodies(chat).nth(side).bounding_box() for side in (0, 1))
     assert left
     assert right

@@ -6,6 +6,7 @@ import json
 
 from playwright.sync_api import FilePayload, expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 LINES = [
@@ -49,6 +50,7 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
     assert "Who keeps" not in learnt
     assert "Who keeps" in read
     assert dialog.locator(".token.first").count() == 5
+    keep_screen(tiny.page, "corpus-preview")
     dialog.get_by_role("button", name="Close").click()
     tiny.train()
     tiny.wait_steps(2)

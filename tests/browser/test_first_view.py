@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site, new_context, watch
+from tests.browser.screens import keep_screen
 from tests.browser.studio import BOOT_MS, Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 20
@@ -44,6 +45,7 @@ def test_first_visit_to_a_trained_adapter(page: Page, site: Site, tiny_gguf: byt
     page.keyboard.press("Enter")
     expect(studio.get("corpus-text")).to_have_value(re.compile("Ostrimere"))
     expect(studio.get("first-sample")).to_be_hidden()
+    keep_screen(page, "first-minute")
     studio.wait_for_event("gpu", BOOT_MS / 1e3)
     expect(studio.get("device-word")).to_contain_text("No GPU is in use")
     studio.load_model(tiny_gguf)
@@ -62,6 +64,7 @@ def test_first_visit_to_a_trained_adapter(page: Page, site: Site, tiny_gguf: byt
     expect(finish.get_by_role("button")).to_have_text(
         ["Ask the trained model", "Evaluate it", "Download the adapter"]
     )
+    keep_screen(page, "finished-tiny")
     finish.get_by_role("button", name="Ask the trained model").click()
     expect(studio.get("chat-input")).to_have_value("Who founded the village of Ostrimere?")
     finish.get_by_role("button", name="Evaluate it").click()

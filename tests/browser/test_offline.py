@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Watched
 from tests.browser.plain_host import SUB_PATH, PlainHost, open_and_keep
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio, wait_until
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
@@ -105,6 +106,7 @@ def test_a_new_version_waits_until_it_is_asked_for(watched: Watched, host: Plain
     notice = first.get("notice-update")
     expect(notice).to_contain_text("waits for the end of this run", timeout=30_000)
     expect(notice.get_by_role("button", name="Reload")).to_have_count(0)
+    keep_screen(page, "new-version")
     first.get("stop").click()
     first.wait_status("ready")
     expect(page.locator(".tagline")).to_contain_text("Fine-tuning in this tab.")

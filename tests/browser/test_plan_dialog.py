@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 pytestmark = pytest.mark.browser
@@ -49,6 +50,7 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     expect(card(tiny, "full")).to_contain_text(re.compile(r"Not available|GPU memory"))
     expect(dialog).to_contain_text("quick measurement of this device")
     assert tiny.number("plan-memory") == selected(tiny)["bytes"]["total"]
+    keep_screen(tiny.page, "plan")
 
     # A preset changes what is suggested, by keyboard too.
     tiny.page.locator("#preset-balanced").focus()
@@ -67,6 +69,7 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     tiny.change_settings(**wanted, device_memory_gb=limit)
     dialog = open_plan(tiny)
     expect(card(tiny, "adapter")).to_contain_text("Does not fit")
+    keep_screen(tiny.page, "plan-does-not-fit")
     dialog.get_by_role("button", name="Make it fit").click()
     expect(card(tiny, "adapter")).to_contain_text("Fits")
     expect(dialog.locator(".warning")).to_have_count(0)

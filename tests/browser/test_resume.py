@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Dialog, expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
@@ -64,6 +65,7 @@ def test_reload_in_mid_run_offers_to_go_on_and_does_to_the_same_bits(
     studio.page.reload()
     studio = open_tiny()
     expect(studio.get("resume-offer")).to_contain_text(f"after step {kept} of 16")
+    keep_screen(studio.page, "resume")
     studio.paste("something else altogether, and enough of it. " * 40)
     studio.wait_counted()
     studio.get("resume-run").click()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
@@ -67,6 +68,7 @@ def test_adapters_are_weighed_compared_kept_and_deleted(open_tiny: Callable[[], 
     studio.get("shelf-open").click()
     weigh(rows(studio).first, 1)
     expect(rows(studio).first.locator("output")).to_have_text("1.00 ×")
+    keep_screen(studio.page, "adapter-shelf")
     close(studio)
     studio.page.locator("#chat-clear").click()
     studio.get("chat-compare").click()

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Watched
 from tests.browser.plain_host import GO_ON, PlainHost
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 
@@ -34,6 +35,7 @@ def test_what_is_stored_is_listed_and_deleted(watched: Watched, host: PlainHost)
     expect(row).to_contain_text(re.compile(r"\d [kM]B"))
     expect(dialog.locator("#storage-facts")).to_contain_text(re.compile("promised"))
     expect(dialog.get_by_role("row", name=re.compile("This page"))).to_have_count(1)
+    keep_screen(page, "storage")
     row.get_by_role("button").click()
     expect(row.get_by_role("button")).to_have_text("Delete for good?")
     row.get_by_role("button").click()

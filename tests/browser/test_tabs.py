@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Watched
 from tests.browser.plain_host import PlainHost, open_and_keep
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
@@ -65,6 +66,7 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     second.page.goto(f"{host.url}#model=models/tiny.gguf")
     expect(second.get("notice-tabs")).to_contain_text("already open", timeout=30_000)
     expect(second.get("train")).to_be_disabled()
+    keep_screen(second.page, "second-tab")
     assert not second.page.workers
     page.close(run_before_unload=False)
     second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
