@@ -58,6 +58,9 @@ BASE_TRAIN: dict[str, Any] = {
 FULL_TRAIN: dict[str, Any] = {"mode": "full", "learning_rate": 5e-5}
 """All weights want a smaller step than an adapter that starts at zero; this one was not tuned."""
 
+FEW_BITS = "base below three bits"
+"""The group whose losses need an axis of their own."""
+
 METHODS: dict[str, Method] = {
     "baseline": Method("baseline"),
     "packing none": Method("packing", {"packing": "none"}),
@@ -78,8 +81,8 @@ METHODS: dict[str, Method] = {
     "int4 base": Method("base", base=Base("int4")),
     "int4-symmetric base": Method("base", base=Base("int4-symmetric")),
     "nf4 base": Method("base", base=Base("nf4")),
-    "lowra base, 2.5 bits": Method("base", base=Base("lowra", 2.5)),
-    "lowra base, 1.8 bits": Method("base", base=Base("lowra", 1.8)),
+    "lowra base, 2.5 bits": Method(FEW_BITS, base=Base("lowra", 2.5)),
+    "lowra base, 1.8 bits": Method(FEW_BITS, base=Base("lowra", 1.8)),
     "full, f16, adafactor": Method(
         "all weights",
         {**FULL_TRAIN, "full_weights": "f16", "optimizer": "adafactor"},

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tests.bench.training.methods import METHODS
+from tests.bench.training.methods import FEW_BITS, METHODS
 from tests.bench.training.table import BASELINE, Figure, runs_of
 from tools.pictures import COLOURS, INK, MUTED, make_plain, open_pyplot, save
 
@@ -26,18 +26,28 @@ def plot(figures: Sequence[Figure], path: Path) -> None:
     )
     rows = -(-len(groups) // COLUMNS)
     picture, panels = plt.subplots(
-        rows, COLUMNS, figsize=(12.5, 3.3 * rows), sharex=True, sharey=True, squeeze=False
+        rows, COLUMNS, figsize=(12.5, 3.3 * rows), sharex=True, squeeze=False
     )
+    losses = [
+        loss
+        for figure in figures
+        if figure["method"] in METHODS and METHODS[figure["method"]].group != FEW_BITS
+        for _, loss in figure["eval"]
+    ]
+    limits = min(losses) - 0.02, max(losses) + 0.02
     for panel in panels.flat[len(groups) :]:
         panel.set_visible(False)
     for group, panel in zip(groups, panels.flat, strict=False):
-        names = [name for name, method in METHODS.items() if method.group == group]
+        of_group = [name for name, method in METHODS.items() if method.group == group]
+        names = [name for name in of_group if runs_of(figures, name)]
         draw_method(panel, runs_of(figures, BASELINE), BASELINE, MUTED)
         for name, colour in zip(names, COLOURS, strict=False):
             draw_method(panel, runs_of(figures, name), name, colour)
         panel.set_title(group, fontsize=10.5, color=INK, loc="left")
         panel.legend(frameon=False, fontsize=8.5, loc="upper right")
         make_plain(panel, "both")
+        if group != FEW_BITS:
+            panel.set_ylim(*limits)
     for panel in panels[-1]:
         panel.set_xlabel("tokens of room computed", color=MUTED, fontsize=9)
     for line in panels:
