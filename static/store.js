@@ -28,6 +28,9 @@ import { t } from './messages/messages.js';
  * @property {string} planProblem why no run can be planned, '' where one can
  * @property {string[]} planProblems the same, each for itself
  * @property {Run|null} run
+ * @property {Run[]} pastRuns earlier ones of this visit
+ * @property {number|null} shownRun number of the run whose charts are shown, null for the current
+ * @property {number[]} hiddenRuns numbers of runs that are not drawn behind it
  * @property {Resumable|null} resumable a run that was interrupted
  * @property {Adapter|null} adapter
  * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
@@ -47,6 +50,7 @@ import { t } from './messages/messages.js';
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, resumable: null,
+  pastRuns: [], shownRun: null, hiddenRuns: [],
   adapter: null, shelf: [], useLora: false, tuned: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 

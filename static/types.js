@@ -36,7 +36,8 @@
  * @typedef {{name: string, label: string, help: string}} Preset
  *
  * @typedef {{step: number, loss: number, grad_norm: number, learning_rate: number, num_tokens: number,
- *   tokens_per_second: number, skipped: boolean, seconds: number, ranks: Record<string, number>|null}} Step
+ *   tokens_per_second: number, skipped: boolean, seconds: number, ranks: Record<string, number>|null,
+ *   gpu_busy: number|null}} Step
  * @typedef {{steps: number, stopped: boolean, num_tokens: number, num_skipped: number,
  *   seconds: number, first_loss: number, final_loss: number, stopped_early: boolean}} TrainDone
  * @typedef {{step: number, loss: number, perplexity: number}} EvalPoint
@@ -45,7 +46,7 @@
  *   is_this_model: boolean, num_characters: number}} Resumable
  * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
  *   done: TrainDone|null, failed: boolean, evaluations: EvalPoint[], samples: Sample[],
- *   keptAt: number, warning: string}} Run
+ *   keptAt: number, warning: string, number: number, startedAt: number, model: string}} Run
  *
  * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
  *   origin: 'trained'|'loaded', name: string, steps: number, strength: number,

@@ -26,6 +26,18 @@ function withRun(change) {
   update({ run: state.run });
 }
 
+/**
+ * A run that goes on after a stop is the one that was stopped, and not another.
+ * @param {Run} run
+ */
+function joinEarlier(run) {
+  const [first] = run.steps;
+  const same = state.pastRuns.find(({ steps }) => first && steps.length && steps.length <= run.steps.length && steps[0].loss === first.loss && steps[0].seconds === first.seconds);
+  if (!same) return;
+  Object.assign(run, { number: same.number, startedAt: same.startedAt });
+  update({ pastRuns: state.pastRuns.filter((other) => other !== same) });
+}
+
 /** @param {Run|null} run */
 function render(run) {
   element('run-evaluation').hidden = !run?.evaluations.length;
@@ -60,6 +72,7 @@ export function mountRunEvents(studio) {
     run.steps = [...steps];
     run.evaluations = [...evaluations];
     run.samples = [...samples];
+    joinEarlier(run);
   }));
   watch(['run'], () => render(state.run));
 }

@@ -4,8 +4,12 @@
 import { t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { saveAdapter } from './adapter.js';
+import { epochsOf } from './console/columns.js';
+import { Pace } from './console/pace.js';
+import { allRuns } from './console/runs.js';
+import { trackOf } from './console/track.js';
 import { button, byId, element, setNumber, setProgress, setText, textarea } from './dom.js';
-import { formatCount, formatDuration, formatEta, formatLoss, formatRate } from './format.js';
+import { formatCount, formatDuration, formatEta, formatFixed, formatLoss, formatRate } from './format.js';
 import { isFull, mayLoseTuned, mayTrainAll } from './full-ask.js';
 import { saveModel } from './full-save.js';
 import { clearError, showFailure } from './messages.js';
@@ -14,15 +18,22 @@ import { runRequest } from './plan.js';
 /** @import {Studio} from '../api.js' */
 /** @import {Run, Step} from '../types.js' */
 
-/** The time left follows the last steps of this run only, so that it is right after a pause. */
-const RATE_STEPS = 20;
-const CALIBRATION_STEPS = 3;
-
 let stopping = false;
+/** Of this run since it was begun or gone on with: what an earlier page measured says little. */
+let pace = new Pace();
 
 /** @param {Partial<Run>} patch */
 function change(patch) {
   if (state.run) update({ run: { ...state.run, ...patch } });
+}
+
+/** @returns {Run} */
+function newRun() {
+  const number = 1 + Math.max(0, ...allRuns().map((run) => run.number));
+  return {
+    numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '',
+    number, startedAt: Date.now(), model: state.model?.name ?? '',
+  };
 }
 
 /**
@@ -35,13 +46,15 @@ export async function train(studio, resume = false) {
   if (!resume && !(await mayTrainAll())) return;
   if (!resume && isFull() && !(await mayLoseTuned(studio, t('Another run of all weights takes its place.')))) return;
   stopping = false;
-  const before = state.run;
-  element('console').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-  update({ run: { numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '' } });
+  pace = new Pace();
+  const { run: before, pastRuns } = state;
+  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  element('console').scrollIntoView({ block: 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+  update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
   try {
     const done = await studio.request('train', { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() });
     if (done.steps === 0) {
-      update({ run: before });
+      update({ run: before, pastRuns });
       return;
     }
     change({ done, phase: '' });
@@ -49,7 +62,7 @@ export async function train(studio, resume = false) {
     if (state.adapter || useTuned) update({ useLora: true, useTuned });
   } catch (error) {
     if (state.run?.steps.length) change({ failed: true, phase: 'The run ended early' });
-    else update({ run: before });
+    else update({ run: before, pastRuns });
     showFailure(error);
   }
 }
@@ -58,12 +71,18 @@ export async function train(studio, resume = false) {
 function timeLeft({ steps, numSteps, plan, done }) {
   const last = steps.at(-1);
   if (!last || done || !isRunning()) return null;
-  // Until there are steps to go by, the plan knows better than the first one, which is slow.
-  if (steps.length < CALIBRATION_STEPS && plan) return (Math.max(0, numSteps - last.step) * plan.seconds) / plan.num_steps;
-  const recent = steps.slice(Math.max(1, steps.length - RATE_STEPS));
-  if (!recent.length) return null;
-  const each = recent.reduce((sum, step) => sum + step.seconds, 0) / recent.length;
-  return Math.max(0, numSteps - last.step) * each;
+  return pace.left(numSteps - last.step, plan?.num_steps ? plan.seconds / plan.num_steps : null);
+}
+
+/** @param {Run|null} run */
+function renderBusy(run) {
+  const busy = run ? trackOf(run).lastBusy : null;
+  element('figure-busy').hidden = busy === null;
+  setNumber(element('gpu-busy'), busy, (share) => `${formatCount(100 * share)} %`);
+  const isTimed = state.gpu?.features.includes('timestamp-query');
+  element('figure-busy').title = isTimed
+    ? t('Share of the time in which the GPU computed, by its own clock')
+    : t('Share of the time in which the GPU had work, from each submit until the browser said that it was done; the wait for that answer counts as work');
 }
 
 function hint() {
@@ -94,6 +113,7 @@ function renderFigures(run) {
   setText(element('step-total'), last && run?.numSteps ? `/ ${formatCount(run.numSteps)}` : '');
   setNumber(element('loss'), last?.loss, formatLoss);
   setNumber(element('tokens'), last?.num_tokens, formatCount);
+  setNumber(element('epochs'), run && last ? epochsOf(run, last.num_tokens) : null, (value) => formatFixed(value, 2));
   setNumber(element('throughput'), last?.tokens_per_second, formatRate);
   const left = run ? timeLeft(run) : null;
   setNumber(element('eta'), left, formatEta);
@@ -103,7 +123,8 @@ function renderFigures(run) {
   else setProgress(bar, last && run?.numSteps ? last.step / run.numSteps : 0);
   const phase = run && !run.done && last && !run.failed ? (state.status === 'paused' ? 'Paused: you can chat meanwhile' : '') : (run?.phase ?? '');
   setText(element('phase'), phase);
-  const skipped = run?.steps.filter((step) => step.skipped).length ?? 0;
+  const skipped = run ? trackOf(run).numSkipped : 0;
+  renderBusy(run);
   element('skipped').hidden = skipped === 0;
   setText(element('skipped'), `${skipped} ${skipped === 1 ? 'step' : 'steps'} skipped: the loss was not a number`);
 }
@@ -135,7 +156,12 @@ export function mountRun(studio) {
   studio.on('step', (/** @type {Step} */ step) => {
     if (!state.run) return;
     state.run.steps.push(step);
+    pace.step(step.seconds, performance.now());
     update({ run: state.run });
+  });
+
+  studio.on('status', ({ status }) => {
+    if (status !== 'training') pace.interrupt();
   });
 
   button('train').addEventListener('click', () => void train(studio));

@@ -1,0 +1,143 @@
+// What the training console makes of a run: curves, rows, files, time left; no document needed.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rowsOf } from '../../../static/ui/console/columns.js';
+import { csvOf, fileName } from '../../../static/ui/console/csv.js';
+import { pick, within } from '../../../static/ui/console/decimate.js';
+import { Pace } from '../../../static/ui/console/pace.js';
+import { aligned } from '../../../static/ui/console/plot.js';
+import { differences } from '../../../static/ui/console/runs.js';
+import { formatTick, LOSS, SMALL } from '../../../static/ui/console/specs.js';
+import { Track, trackOf } from '../../../static/ui/console/track.js';
+
+/** @param {number} step @param {number} loss */
+const made = (step, loss, more = {}) => ({
+  step, loss, grad_norm: 0.5, learning_rate: 0.001, num_tokens: 100 * step, tokens_per_second: 50, skipped: false, seconds: 2, ranks: null, gpu_busy: null, ...more,
+});
+const runOf = (steps, more = {}) => ({
+  steps, numSteps: steps.length, plan: { num_tokens: 200, settings: { rank: 4 } }, evaluations: [], samples: [], number: 3, startedAt: new Date(2026, 10, 21, 12).getTime(), model: 'Tiny/Model: 1', ...more,
+});
+
+test('the smoothed line starts at the first loss and stays inside what was measured', () => {
+  const { x, columns: { loss, smooth } } = new Track(100).follow([made(1, 4), made(2, 2), made(3, 3)]);
+  assert.deepEqual(x, [1, 2, 3]);
+  assert.deepEqual(loss, [4, 2, 3]);
+  assert.ok(Math.abs(smooth[0] - 4) < 1e-12);
+  assert.ok(smooth[1] > 2 && smooth[1] < 4);
+});
+
+test('a constant loss is smoothed to itself', () => {
+  const { columns } = new Track(50).follow(Array.from({ length: 50 }, (_, index) => made(index + 1, 2.5)));
+  for (const value of columns.smooth) assert.ok(Math.abs(value - 2.5) < 1e-9);
+});
+
+test('a skipped step is a gap, not a point', () => {
+  const track = new Track(10).follow([made(1, 4), made(2, NaN, { skipped: true }), made(3, 4)]);
+  const [x, raw, smooth] = aligned(LOSS, { track, evaluations: [], others: [], range: [1, 3] });
+  assert.deepEqual([x, raw], [[1, 2, 3], [4, null, 4]]);
+  assert.equal(smooth[1], null);
+  assert.ok(Math.abs(smooth[2] - 4) < 1e-12);
+  assert.equal(track.numSkipped, 1);
+});
+
+test('columns grow with the run and are made once', () => {
+  const run = runOf([made(1, 4, { ranks: { a: 2, b: 3 } }), made(2, 3)]);
+  const track = trackOf(run);
+  run.steps.push(made(3, 2, { ranks: { a: 1, b: 1 }, gpu_busy: 0.75 }));
+  assert.equal(trackOf({ ...run }), track);
+  assert.deepEqual(track.columns.ranks, [5, 5, 2]);
+  assert.equal(track.lastBusy, 0.75);
+  assert.deepEqual([-3, 1.4, 1.6, 99].map((place) => track.nearest(place)), [0, 0, 1, 2]);
+});
+
+test('of 60,000 steps few are drawn, and no spike is lost', () => {
+  const values = Array.from({ length: 60_000 }, (_, index) => 2 + Math.sin(index / 900));
+  values[31_234] = 90;
+  values[31_240] = -40;
+  const picked = pick(values, 0, values.length, 800);
+  assert.ok(picked.length <= 1600);
+  assert.deepEqual(picked, [...picked].sort((a, b) => a - b));
+  assert.equal(new Set(picked).size, picked.length);
+  for (const index of [31_234, 31_240]) assert.ok(picked.includes(index));
+  assert.ok(picked[0] < 75 && picked[picked.length - 1] >= 59_925);
+});
+
+test('few values are all drawn, and a stretch of gaps stays one', () => {
+  assert.deepEqual(pick([3, 1, NaN, 2], 1, 4, 2), [1, 2, 3]);
+  const values = Array.from({ length: 100 }, (_, index) => (index < 50 ? NaN : index));
+  assert.deepEqual(pick(values, 0, 100, 4), [0, 25, 50, 74, 75, 99]);
+});
+
+test('what is zoomed into reaches the edges', () => {
+  const x = [1, 2, 3, 4, 5, 6];
+  assert.deepEqual(within(x, [2.5, 4.5]), [1, 5]);
+  assert.deepEqual(within(x, [0, 9]), [0, 6]);
+  assert.deepEqual(within([], [0, 9]), [0, 0]);
+});
+
+test('held-out loss has its place, before the first step too, and with no step drawn there', () => {
+  const steps = Array.from({ length: 20_000 }, (_, index) => made(index + 1, 3 - index / 1e4));
+  const track = new Track(20_000).follow(steps);
+  const evaluations = [{ step: 0, loss: 5, perplexity: 1 }, { step: 7777, loss: 2.5, perplexity: 1 }];
+  const [x, raw, , judged] = aligned(LOSS, { track, evaluations, others: [], range: [0, 20_000] });
+  assert.deepEqual([x[0], raw[0], judged[0]], [0, null, 5]);
+  assert.equal(judged[x.indexOf(7777)], 2.5);
+  assert.equal(raw[x.indexOf(7777)], steps[7776].loss);
+  assert.ok(x.length < 1700);
+});
+
+test('small charts draw their own column', () => {
+  const track = new Track(2).follow([made(1, 4), made(2, 3, { grad_norm: NaN })]);
+  const [, norm] = SMALL;
+  assert.deepEqual(aligned(norm, { track, evaluations: [], others: [], range: [1, 2] }), [[1, 2], [0.5, null]]);
+});
+
+test('rows hold steps, evaluations and samples, each once', () => {
+  const run = runOf([made(1, 4), made(2, 3)], {
+    evaluations: [{ step: 0, loss: 5, perplexity: 148 }, { step: 2, loss: 3.5, perplexity: 33 }], samples: [{ step: 2, prompt: 'a', text: 'b' }],
+  });
+  const rows = rowsOf(run);
+  assert.deepEqual(rows.map(({ step }) => step), [0, 1, 2]);
+  assert.equal(rows[0].record, null);
+  assert.deepEqual([rows[1].epochs, rows[2].epochs], [0.5, 1]);
+  assert.equal(rows[2].evaluation?.loss, 3.5);
+});
+
+test('a file holds every step unrounded, with units, and text that stays text', () => {
+  const run = runOf([made(1, 0.1 + 0.2), made(2, NaN, { skipped: true })], { samples: [{ step: 2, prompt: '=1+1', text: 'she said "no",\nand left' }] });
+  const file = csvOf(run);
+  const lines = file.split('\r\n');
+  assert.equal(lines[0], 'step,loss (nats/token),smoothed loss (nats/token),skipped (1 = the loss was not finite; nothing was updated),gradient norm (L2),learning rate,tokens seen,epochs done,throughput (tokens/s),step time (s),sample prompt,sample text');
+  assert.equal(lines[1], '1,0.30000000000000004,0.30000000000000004,0,0.5,0.001,100,0.5,50,2,,');
+  assert.equal(lines[2], `2,NaN,,1,0.5,0.001,200,1,50,2,'=1+1,"she said ""no"",\nand left"`);
+  assert.ok(file.endsWith('\r\n'));
+});
+
+test('files are named by model, day and run', () => {
+  assert.equal(fileName(runOf([]), 'csv'), 'Tiny-Model-1-2026-11-21-run-3.csv');
+  assert.equal(fileName(runOf([], { model: '../..' }), 'png'), 'model-2026-11-21-run-3.png');
+});
+
+test('time left goes by this session and knows of what lies between steps', () => {
+  const pace = new Pace();
+  assert.equal(pace.left(10, null), null);
+  pace.step(9, 0); // warms up
+  assert.equal(pace.left(10, 1), 10); // the plan still knows better
+  for (let index = 1; index <= 10; index += 1) pace.step(2, 2000 * index);
+  assert.equal(pace.left(10, 1), 20);
+  pace.interrupt(); // an hour's pause
+  pace.step(2, 3.6e6);
+  assert.equal(pace.left(10, 1), 20);
+  for (let index = 1; index <= 11; index += 1) pace.step(2, 3.6e6 + 3000 * index); // an evaluation each
+  assert.ok(pace.left(10, 1) > 24 && pace.left(10, 1) < 27);
+});
+
+test('runs are told apart by the settings in which they differ', () => {
+  const runs = [4, 8].map((rank) => ({ plan: { settings: { rank, seed: 1, modules: ['q'] } } }));
+  assert.deepEqual(differences(runs), [{ rank: 4 }, { rank: 8 }]);
+});
+
+test('ticks are short', () => {
+  assert.deepEqual([0, 0.0003, 0.25, 1200, 12_500, 3e6].map(formatTick), ['0', '3e-4', '0.25', '1200', '12.5k', '3M']);
+});
