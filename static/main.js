@@ -14,6 +14,7 @@ import { mountRuns } from './ui/console/runs.js';
 import { mountTable } from './ui/console/table.js';
 import { mountChat } from './ui/chat.js';
 import { mountCorpus, useCorpusFiles } from './ui/corpus.js';
+import { mountDevice } from './ui/device.js';
 import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/evaluate.js';
 import { mountFirst } from './ui/first.js';
@@ -73,6 +74,8 @@ mountOffline();
 mountAwake();
 mountStorage();
 mountCharts().catch(() => showError(t('The chart could not be fetched: training works without it. Reload the page to try again.')));
+mountDevice(studio);
+mountChart().catch(() => showError(t('The chart could not be fetched: training works without it. Reload the page to try again.')));
 
 addEventListener('beforeunload', (event) => {
   if (isRunning()) event.preventDefault();

@@ -31,6 +31,7 @@ from app.studio.board import Job, StatusBoard
 from app.studio.checkpoints import CheckpointDesk
 from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk, SupersededError, TokenizedCorpus
+from app.studio.diagnosis import DiagnosisDesk
 from app.studio.full import FullDesk
 from app.studio.protocol import (
     ChatRequest,
@@ -84,6 +85,7 @@ class Session:
         self._full = FullDesk(self.post)
         self._training = TrainingDesk(self.post, self._adapters, self._full, self._checkpoints)
         self._tuning = TuningDesk(self.post, tunings)
+        self._diagnosis = DiagnosisDesk(self.post)
         self._bench = BenchDesk(self.post, open_source, tunings)
         self._board = StatusBoard(
             self.post,
@@ -111,7 +113,10 @@ class Session:
             "edit-adapter": self._edit_adapter,
             "delete-adapter": self._delete_adapter,
             "evaluate": self._evaluate,
+            "diagnose": self._diagnose,
             "self-check": self._self_check,
+            "self-check-stop": self._stop_self_check,
+            "device-report": self._device_report,
             "bench": self._run_bench,
             "bench-stop": self._stop_bench,
             "discard-checkpoint": self._discard_checkpoint,
@@ -158,6 +163,7 @@ class Session:
     async def _find_device(self) -> None:
         self._device = await self._open_device()
         self._was_lost = False
+        self._diagnosis.forget()
         self._post_gpu(self._device)
         self._post_memory()
 
@@ -441,26 +447,48 @@ class Session:
         self._full.drop()
         self._post_memory()
 
-    async def _self_check(self, _request: Message) -> Message:
-        from app.checks.selfcheck import run_selfcheck
+    # The device itself
 
-        device = self._ready_device()
+    @contextmanager
+    def _device_job(self, device: Device) -> Iterator[None]:
+        """Hold the device for a job that needs no model."""
         self._board.require("ready", "error", "booting")
-        with self._job("generating"):
-            results = await run_selfcheck(device)
-        return {"results": [to_message(result) for result in results]}
-
-    async def _run_bench(self, request: Any) -> Message:
-        if self._was_lost:
-            await self._find_device()
-        device = self._ready_device()
-        self._board.require("ready", "error", "booting")
+        before = self._board.status
         try:
             with self._job("generating"):
-                return await self._bench.run(device, request)
+                yield
         finally:
-            if self._model is None:
-                self._board.show("booting")  # as it was: the board knows no word for an idle GPU
+            if self._model is None and device is self._device:
+                self._board.show(before)  # the board knows no word for an idle GPU
+
+    async def _found_device(self) -> Device:
+        """Return the device; a new one where it was lost."""
+        if self._was_lost:
+            await self._find_device()
+        return self._ready_device()
+
+    async def _diagnose(self, request: Any) -> Message:
+        device = await self._found_device()
+        if not request.get("measure"):
+            return self._diagnosis.describe(device)
+        with self._device_job(device):
+            return await self._diagnosis.measure(device)
+
+    async def _self_check(self, request: Any) -> Message:
+        device = await self._found_device()
+        with self._device_job(device):
+            return await self._diagnosis.check(device, request)
+
+    async def _stop_self_check(self, _request: Message) -> None:
+        self._diagnosis.stop()
+
+    async def _device_report(self, request: Any) -> str:
+        return self._diagnosis.report(request["about"])
+
+    async def _run_bench(self, request: Any) -> Message:
+        device = await self._found_device()
+        with self._device_job(device):
+            return await self._bench.run(device, request)
 
     async def _stop_bench(self, _request: Message) -> None:
         self._bench.stop()

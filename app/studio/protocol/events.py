@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from app.checks.selfcheck import CheckResult
 from app.studio.protocol.full import ModelPieceEvent, TunedEvent
 from app.studio.protocol.message import Message, Status
 
@@ -283,6 +284,19 @@ class EvaluateProgressEvent:
 
 
 @dataclass(frozen=True)
+class SelfCheckEvent:
+    """What is checked now, and how the case before went: `app.checks.selfcheck.CheckProgress`."""
+
+    type: ClassVar[str] = "self-check-progress"
+    num_done: int
+    num_cases: int
+    op: str
+    case: str
+    seconds_left: float | None
+    last: CheckResult | None
+
+
+@dataclass(frozen=True)
 class BenchStageEvent:
     """What the benchmark measures now, in words, and which share of its figures is there."""
 
@@ -334,6 +348,7 @@ Event = (
     | ModelPieceEvent
     | TokenEvent
     | EvaluateProgressEvent
+    | SelfCheckEvent
     | BenchStageEvent
     | BenchFigureEvent
 )

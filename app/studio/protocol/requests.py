@@ -23,7 +23,10 @@ RequestType = Literal[
     "edit-adapter",
     "delete-adapter",
     "evaluate",
+    "diagnose",
     "self-check",
+    "self-check-stop",
+    "device-report",
     "bench",
     "bench-stop",
     "discard-checkpoint",
@@ -123,6 +126,18 @@ class ExportRequest(TypedDict):
 
     adapter: NotRequired[int]
     form: NotRequired[Literal["file", "folder"]]
+
+
+class DiagnoseRequest(TypedDict):
+    """Whether the device is measured too, for which it has to be idle."""
+
+    measure: NotRequired[bool]
+
+
+class SelfCheckRequest(TypedDict):
+    """Whether one case of each operation is enough."""
+
+    quick: NotRequired[bool]
 
 
 class BenchRequest(TypedDict):
