@@ -21,6 +21,9 @@ ANSWERS = (
     "| a | b |\n|---|---|\n| 1 | 2 |\n\n[more](https://example.org/)",
     "# Dogs\n\n> by the door\n\nthey sit",
 )
+FILLED = {"what is stored": "#storage-facts li", "device": "#device-figures"}
+"""Dialogs that ask before they show: what is there then."""
+
 RUN_AXE = "axe.run(document, { resultTypes: ['violations'] }).then((result) => result.violations)"
 
 
@@ -69,13 +72,18 @@ def test_axe_finds_nothing_serious(studio: Studio, scheme: Literal["light", "dar
         ("adapters", "#shelf-open"),
         ("table", "#table-open"),
         ("privacy", "#privacy-open"),
+        ("what is stored", "#storage-open"),
+        ("device", "#device-open"),
     ):
         studio.page.locator(opener).click()
         dialog = studio.page.locator("dialog[open]")
         expect(dialog).to_be_visible()
+        if view in FILLED:
+            expect(dialog.locator(FILLED[view]).first).to_be_visible(timeout=90_000)
         problems[view] = serious(studio)
         studio.page.keyboard.press("Escape")
         expect(dialog).to_have_count(0)
+        studio.wait_status("ready")
     studio.page.emulate_media(color_scheme="light", reduced_motion="no-preference")
     assert not any(problems.values()), problems
 
@@ -123,6 +131,8 @@ def test_nothing_is_wider_than_a_narrow_screen(studio: Studio) -> None:
         "#plan-open",
         "#chat-settings-open",
         "#shelf-open",
+        "#storage-open",
+        "#device-open",
     ):
         if opener:
             studio.page.locator(opener).click()
@@ -131,6 +141,7 @@ def test_nothing_is_wider_than_a_narrow_screen(studio: Studio) -> None:
             "[...document.querySelectorAll('dialog[open]')].map(d => d.scrollWidth - d.clientWidth)"
         )
         studio.page.keyboard.press("Escape")
+        studio.wait_status("ready")
         assert wide <= 360, opener
         assert all(extra <= 0 for extra in inside), (opener, inside)
     studio.page.set_viewport_size(usual)
