@@ -75,7 +75,6 @@ mountAwake();
 mountStorage();
 mountCharts().catch(() => showError(t('The chart could not be fetched: training works without it. Reload the page to try again.')));
 mountDevice(studio);
-mountChart().catch(() => showError(t('The chart could not be fetched: training works without it. Reload the page to try again.')));
 
 addEventListener('beforeunload', (event) => {
   if (isRunning()) event.preventDefault();
