@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from app.cli.opening import open_model
@@ -12,12 +11,13 @@ from app.cli.output import Output
 from app.cli.run_settings import read_settings
 from app.errors import Problems, StudioError
 from app.io.adapter import write_adapter_dir
+from app.io.checkpoint import Checkpoint
 from app.io.settings_file import write_settings_file
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.plan.full import check_full_settings
 from app.plan.run_input import RunInput, settings_values
-from app.runs.course import Course, Parts
+from app.runs.course import Course, Listener, Parts
 from app.runs.full import run_full
 from app.runs.identity import RunIdentity
 from app.runs.native import checkpoints_in, printing, read_resumed
@@ -26,7 +26,6 @@ from app.runs.resumed import resumed_lora
 from app.text.preview import describe_dataset, describe_repeats, repeats_of
 from app.train.control import RunControl
 from app.train.hardware_rank import choose_rank
-from app.train.records import StepRecord
 from app.train.trainer import Trainer
 
 
@@ -47,10 +46,10 @@ async def train(options: argparse.Namespace) -> None:
     for line in describe_repeats(repeats_of(asked.files)):
         output.progress(line)
     if config.mode == "full":
-        check_full_settings(config, has_adapter=asked.adapter is not None or resumed is not None)
+        check_full_settings(config, has_adapter=asked.adapter is not None)
     model = await open_model(options, output, may_measure=True)
     if config.mode == "full":
-        await _train_all(options, output, model, asked)
+        await _train_all(options, output, model, asked, resumed)
         return
     identity = await RunIdentity.of(model, dataset, lora, config)
     if resumed is not None:
@@ -63,10 +62,7 @@ async def train(options: argparse.Namespace) -> None:
             lora = await choose_rank(model, lora, windows, config)
             output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
-    values = settings_values(asked.lora, config) | {"quantize": options.quantize}
-    if options.quantize == "lowra":
-        values["quantize_bits"] = options.quantize_bits
-    write_settings_file(options.out, values)
+    write_settings_file(options.out, _settings(options, asked))
     trainer = Trainer(model, adapter, windows, config)
     output.progress(describe_dataset(dataset))
     output.progress(
@@ -113,26 +109,40 @@ async def train(options: argparse.Namespace) -> None:
     output.result(done, f"done: adapter in {options.out}, loss {result.final_loss:.4f}")
 
 
+def _settings(options: argparse.Namespace, asked: RunInput) -> dict[str, Any]:
+    """Return what `--config` reads to make this run again."""
+    values = settings_values(asked.lora, asked.config) | {"quantize": options.quantize}
+    if options.quantize == "lowra":
+        values["quantize_bits"] = options.quantize_bits
+    return values
+
+
 async def _train_all(
-    options: argparse.Namespace, output: Output, model: Model, asked: RunInput
+    options: argparse.Namespace,
+    output: Output,
+    model: Model,
+    asked: RunInput,
+    resumed: Checkpoint | None,
 ) -> None:
     """Train all weights; write the whole model."""
 
-    def begin(takes: str, num_steps: int) -> Callable[[StepRecord], None]:
-        write_settings_file(options.out, settings_values(asked.lora, asked.config))
+    def begin(takes: str, num_steps: int) -> Listener:
+        write_settings_file(options.out, _settings(options, asked))
         output.progress(describe_dataset(asked.dataset))
         output.progress(takes)
-        return printing(output.result, output.progress, num_steps).on_step
+        if resumed is not None:
+            output.progress(f"going on from step {resumed.step}")
+        return printing(output.result, output.progress, num_steps)
 
     control = RunControl()
     signal.signal(signal.SIGINT, lambda *_: control.stop())
     done = await run_full(
         model,
-        asked.dataset,
-        asked.config,
+        asked,
         options.out,
         is_confirmed=options.confirm_full,
         on_begin=begin,
         control=control,
+        resumed=resumed,
     )
     output.result(done, f"done: model in {options.out}, loss {done['loss']:.4f}")

@@ -133,14 +133,7 @@ async def save_checkpoint(
         if await store.read(name) != data:
             await store.remove(name)
             raise CheckpointError("the checkpoint reads back otherwise than it was written")
-        before = [item for item in await _listed(store) if _run_of(item) == checkpoint.run]
-        names = [name, *(item for item in before if item != name)][:KEPT]
-        told = {"version": VERSION, "checkpoints": names, "summary": dict(summary or {})}
-        manifest = json.dumps(told) + "\n"
-        await store.write(CURRENT, manifest.encode())
-        for item in await store.names():
-            if _NAME.fullmatch(item) and item not in names:
-                await store.remove(item)
+        await keep_named(store, checkpoint, summary)
     except OSError as error:
         with suppress(OSError):
             if name not in await _listed(store):
@@ -149,6 +142,25 @@ async def save_checkpoint(
             f"the checkpoint of step {checkpoint.step} could not be kept "
             f"({error.strerror or error})"
         ) from error
+
+
+async def keep_named(
+    store: CheckpointStore, checkpoint: Checkpoint, summary: Mapping[str, Any] | None
+) -> None:
+    """Let CURRENT name a checkpoint that lies there, and the one before; older ones go.
+
+    Raises:
+        OSError: what was named before still is.
+    """
+    name = checkpoint.name
+    before = [item for item in await _listed(store) if _run_of(item) == checkpoint.run]
+    names = [name, *(item for item in before if item != name)][:KEPT]
+    told = {"version": VERSION, "checkpoints": names, "summary": dict(summary or {})}
+    manifest = json.dumps(told) + "\n"
+    await store.write(CURRENT, manifest.encode())
+    for item in await store.names():
+        if _NAME.fullmatch(item) and item not in names:
+            await store.remove(item)
 
 
 async def load_checkpoint(
@@ -223,16 +235,30 @@ def _step_of(name: str) -> int:
     return int(match[2]) if match else 0
 
 
-def _encode(checkpoint: Checkpoint) -> bytes:
-    document = json.dumps(
-        {"run": checkpoint.run, "step": checkpoint.step, **checkpoint.document}, allow_nan=False
-    )
-    metadata = {
+def document_text(checkpoint: Checkpoint) -> str:
+    """Return a checkpoint's document as its file has it."""
+    about = {"run": checkpoint.run, "step": checkpoint.step, **checkpoint.document}
+    return json.dumps(about, allow_nan=False)
+
+
+def checkpoint_metadata(document: str, sha256: str) -> dict[str, str]:
+    """Return the metadata of a checkpoint's file."""
+    return {
         "format": "lora-lab-checkpoint",
         "version": str(VERSION),
         "document": document,
-        "sha256": _digest(document, checkpoint.arrays),
+        "sha256": sha256,
     }
+
+
+def array_mark(name: str, array: npt.NDArray[Any]) -> bytes:
+    """Return what goes into the hash before the bytes of an array; arrays go by name."""
+    return f"\n{name} {array.shape} {array.dtype.str}\n".encode()
+
+
+def _encode(checkpoint: Checkpoint) -> bytes:
+    document = document_text(checkpoint)
+    metadata = checkpoint_metadata(document, _digest(document, checkpoint.arrays))
     return write_safetensors(checkpoint.arrays, metadata, is_exact=True)
 
 
@@ -258,6 +284,6 @@ def _decode(data: bytes) -> Checkpoint:
 def _digest(document: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256(document.encode())
     for name in sorted(arrays):
-        digest.update(f"\n{name} {arrays[name].shape} {arrays[name].dtype.str}\n".encode())
+        digest.update(array_mark(name, arrays[name]))
         digest.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -150,7 +150,7 @@ def write_safetensors(
 
 
 def safetensors_header(
-    tensors: Iterable[tuple[str, Literal["F32", "F16"], tuple[int, ...]]],
+    tensors: Iterable[tuple[str, Literal["F32", "F16", "F64", "U32"], tuple[int, ...]]],
     metadata: Mapping[str, str],
 ) -> bytes:
     """Return what a file begins with; the tensors' bytes follow in the order given here.
@@ -165,7 +165,7 @@ def safetensors_header(
     header: dict[str, Any] = {METADATA_KEY: _check_metadata(dict(metadata))} if metadata else {}
     offset = 0
     for name, dtype, shape in tensors:
-        span = [offset, offset + prod(shape) * _ITEM_BYTES[dtype]]
+        span = [offset, offset + prod(shape) * (_ITEM_BYTES | _EXACT_ITEM_BYTES)[dtype]]
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": span}
         offset = span[1]
     return _framed(header)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from app import __version__
 from app.config import LoraConfig, TrainConfig
 from app.errors import CheckpointError, ConfigError, DeviceLostError, StudioError
-from app.io.checkpoint import Checkpoint, CheckpointStore, save_checkpoint
+from app.io.checkpoint import Checkpoint, CheckpointStore, DirectoryStore, save_checkpoint
+from app.io.checkpoint_stream import stream_checkpoint
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.runs.early_stop import PREFIX, EarlyStop
@@ -26,7 +27,7 @@ from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.loop import RunLoop
 from app.train.records import StepRecord, TrainResult
-from app.train.state import TrainerState
+from app.train.state import Progress, TrainerState
 
 STATE_PREFIX = "state."
 
@@ -309,24 +310,31 @@ class Course:
     async def _keep(self) -> None:
         """Write a checkpoint of the run as it is."""
         assert self._store is not None
-        checkpoint = await self._checkpoint()
+        progress, lazy = self._parts.trainer.lazy_state()
+        lazy = {STATE_PREFIX + name: array for name, array in lazy.items()}
+        checkpoint = self._checkpoint(progress)
         try:
-            await save_checkpoint(self._store, checkpoint, summary_of(checkpoint))
+            if self._parts.adapter is None and isinstance(self._store, DirectoryStore):
+                await stream_checkpoint(self._store, checkpoint, lazy, summary_of(checkpoint))
+            else:
+                read = {name: await array.read() for name, array in lazy.items()}
+                whole = replace(checkpoint, arrays={**checkpoint.arrays, **read})
+                await save_checkpoint(self._store, whole, summary_of(whole))
         except CheckpointError as error:
             self._warn("checkpoint", f"{error}: the run goes on without it")
         else:
             self._listener.on_checkpoint(checkpoint)
 
-    async def _checkpoint(self) -> Checkpoint:
+    def _checkpoint(self, progress: Progress) -> Checkpoint:
+        """Return a checkpoint without what the trainer keeps on the GPU."""
         parts, best = self._parts, self.early_stop
-        state = await parts.trainer.state()
         document = {
             "app_version": __version__,
             "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "identity": asdict(parts.identity),
             "lora": lora_document(parts.lora),
             "num_steps": parts.trainer.num_steps,
-            "progress": asdict(state.progress),
+            "progress": asdict(progress),
             "accompanied": self._accompanied,
             "early_stop": best.document(),
             "history": self.history.document(),
@@ -335,7 +343,6 @@ class Course:
         }
         arrays = {
             "history": self.history.array(),
-            **{STATE_PREFIX + name: array for name, array in state.arrays.items()},
             **{PREFIX + name: array for name, array in best.parameters.items()},
         }
-        return Checkpoint(self._run, state.progress.step, document, arrays)
+        return Checkpoint(self._run, progress.step, document, arrays)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from app.config import TrainConfig
 from app.errors import ConfigError
+from app.gpu.budget import format_bytes
 from app.gpu.device import Device
 from app.models.loader import Model
 from app.plan.full import check_full_settings, is_slow, slowness, what_it_takes
@@ -13,6 +14,9 @@ from app.plan.planner import ModePlan
 
 LEARNING_RATE = 1e-4
 """An adapter begins at nothing and takes ten times as much; whole weights lose what they know."""
+
+MAX_BEST_BYTES = 300_000_000
+"""Of the weights of the best evaluation, which lie in Python's memory."""
 
 
 def suggested_full(config: TrainConfig, *, is_software: bool) -> TrainConfig:
@@ -31,11 +35,25 @@ def check_page_settings(config: TrainConfig, model: Model) -> None:
         ConfigError: names the settings.
     """
     check_full_settings(config, has_adapter=False)
+    problems = []
     if config.checkpoint_every:
-        raise ConfigError(
+        problems.append(
             f"checkpoint_every is {config.checkpoint_every}: this page keeps no checkpoints of a "
             "run of all weights, leave it 0 (the command line does: train --mode full)"
         )
+    shape = model.config
+    weights = shape.num_matmul_parameters
+    if not shape.tie_word_embeddings:
+        weights += shape.vocab_size * shape.hidden_size
+    size = int(weights * (4 if config.full_weights == "f32" else 2))
+    if config.early_stop_patience and size > MAX_BEST_BYTES:
+        problems.append(
+            f"early_stop_patience is {config.early_stop_patience}: to go back to its best the run "
+            f"keeps a copy of all weights, {format_bytes(size)}, and this page has room for "
+            f"{format_bytes(MAX_BEST_BYTES)}; leave it 0, or use the command line"
+        )
+    if problems:
+        raise ConfigError(*problems)
 
 
 def confirmation(plan: ModePlan, device: Device, gflops: float) -> str:

@@ -15,6 +15,7 @@ from app.errors import TrainingDivergedError
 from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
+from app.io.checkpoint_stream import LazyArray
 from app.models.loader import Model
 from app.ops.update import UpdateState
 from app.text.curriculum import order_windows
@@ -28,6 +29,7 @@ from app.train.state import (
     Milestones,
     Progress,
     TrainerState,
+    lazy_arrays,
     read_arrays,
     write_arrays,
 )
@@ -202,6 +204,10 @@ class RunLoop(ABC):
         """Return the run as it is between two updates, to be gone on from by `restore`."""
         arrays = await read_arrays(self._model.device, self._lasting)
         return TrainerState(self.progress, arrays)
+
+    def lazy_state(self) -> tuple[Progress, dict[str, LazyArray]]:
+        """Return the same, each array to be read when it is wanted, before the next update."""
+        return self.progress, lazy_arrays(self._model.device, self._lasting)
 
     def restore(self, state: TrainerState) -> None:
         """Go on from a state, which must be of this very run; between `prepare` and `run`.

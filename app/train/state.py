@@ -12,6 +12,7 @@ import numpy.typing as npt
 from app.errors import CheckpointError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Storage, Tensor
+from app.io.checkpoint_stream import LazyArray
 from app.train.ranks import ActiveRanks
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -87,6 +88,19 @@ async def read_arrays(device: Device, tensors: Mapping[str, Tensor]) -> Arrays:
         data = await device.read(tensor.storage.buffer, 0, tensor.size_bytes)
         arrays[name] = np.frombuffer(data, np.float32 if tensor.dtype == "f32" else np.uint32)
     return arrays
+
+
+def lazy_arrays(device: Device, tensors: Mapping[str, Tensor]) -> dict[str, LazyArray]:
+    """Return the same arrays as `read_arrays`, each read when it is wanted."""
+
+    def lazy(name: str, tensor: Tensor) -> LazyArray:
+        async def read() -> npt.NDArray[Any]:
+            return (await read_arrays(device, {name: tensor}))[name]
+
+        kind = np.float32 if tensor.dtype == "f32" else np.uint32
+        return LazyArray(kind, (tensor.size,), read)
+
+    return {name: lazy(name, tensor) for name, tensor in tensors.items()}
 
 
 def write_arrays(device: Device, tensors: Mapping[str, Tensor], arrays: Arrays) -> None:

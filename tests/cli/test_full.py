@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.test_cli import STEP_KEYS, lines, run, train
 from tests.cli.test_cli import folder as folder
+from tests.tiny_folder import make_tiny_folder
+from tests.tiny_model import make_tiny_gguf
 
 pytestmark = pytest.mark.gpu
 
@@ -52,3 +54,45 @@ def test_plan_lays_it_out_beside_the_adapter(folder: Path) -> None:
         size for name, size in full["bytes"].items() if name != "total"
     )
     assert full["seconds_low"] < full["seconds"] < full["seconds_high"]
+
+
+def test_it_is_accompanied_and_goes_on_to_the_same_bits(folder: Path) -> None:
+    options = ("--confirm-full", *FULL[:2], "--optimizer", "adam8bit", "--eval-fraction", "0.2")
+    beside = ("--eval-every", "4", "--sample-every", "8", "--checkpoint-every", "4")
+    every = (*options, *beside, "--steps", "8")
+    *told, last = train(folder, "whole", *every)
+    assert [line["step"] for line in told if "loss" in line] == list(range(1, 9))
+    assert [line["step"] for line in told if "eval_loss" in line] == [0, 4, 8]
+    assert [line["step"] for line in told if "sample" in line] == [0, 8]
+    assert last["eval_loss"] < last["eval_loss_before"]
+    record = json.loads((folder / "whole" / "run.json").read_text())
+    assert (record["settings"]["mode"], record["adapter"]) == ("full", None)
+
+    kept = folder / "whole" / "checkpoints"
+    (newest,) = kept.glob("checkpoint-*-00000008.safetensors")
+    newest.unlink()  # as if the run had ended before it
+    *rest, _ = train(folder, "rest", "--confirm-full", "--resume", str(folder / "whole"))
+    assert [line["step"] for line in rest if "loss" in line] == [5, 6, 7, 8]
+    assert [line["loss"] for line in rest if "loss" in line] == [
+        line["loss"] for line in told if "loss" in line
+    ][4:]
+    first, second = (folder / name / "model.safetensors" for name in ("whole", "rest"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_was_quantized_on_load_is_trained(folder: Path) -> None:
+    kind = weights = "int4"
+    made = make_tiny_folder(make_tiny_gguf(types={"projection": "F16", "embedding": "F16"}))
+    for name, data in made.items():
+        (folder / "half").mkdir(exist_ok=True)
+        (folder / "half" / name).write_bytes(data)
+    files = ("--model", folder / "half", "--corpus", folder / "text.txt", "--out", folder / kind)
+    options = (*FULL, "--confirm-full", "--steps", "6", "--max-seq-len", "16")
+    options += ("--learning-rate", "0.01", "--full-weights", weights, "--quantize", kind)
+    *steps, _ = lines("train", *files, *options)
+    assert steps[-1]["loss"] < steps[0]["loss"] - 0.3
+    assert json.loads((folder / kind / "settings.json").read_text())["quantize"] == kind
+    text = ("--text", folder / "text.txt", "--max-seq-len", "16")
+    (base,) = lines("eval", "--model", folder / "half", *text)
+    (trained,) = lines("eval", "--model", folder / kind, *text)
+    assert trained["loss"] < base["loss"] - 0.3
