@@ -20,6 +20,8 @@ MAX_BATCH = {True: 4, False: 16}
 MAX_EPOCHS = 10
 MIN_STEPS = 10
 EVAL_FRACTION = 0.05
+SMALL_EVAL_FRACTION = 0.2
+"""The same of a text so short that the other share would come to nothing."""
 
 
 def estimate_seconds(
@@ -55,6 +57,8 @@ def suggest_config(
     is_software: bool,
     num_documents: int | None = None,
     preset: PresetName = "balanced",
+    *,
+    wants_evaluation: bool = False,
 ) -> TrainConfig:
     """Return settings whose first loss comes soon and whose run ends in sensible time.
 
@@ -65,6 +69,7 @@ def suggest_config(
         is_software: Whether the device is a software adapter, shared with everything else.
         num_documents: Where they are told apart: then it is they that are kept for evaluation.
         preset: How far the run should go.
+        wants_evaluation: Something is kept aside though there is little.
     """
     goal = PRESETS[preset]
     rate = max(device_gflops, 1e-6) * 1e9 * STEP_EFFICIENCY
@@ -82,8 +87,7 @@ def suggest_config(
         micro_batch_size=batch,
         epochs=float(epochs),
         schedule=goal.schedule,
-        # Fewer windows, or documents, than this leave nothing to set aside.
-        eval_fraction=EVAL_FRACTION if (num_documents or num_windows) * EVAL_FRACTION >= 1 else 0.0,
+        eval_fraction=_eval_fraction(num_documents or num_windows, wants_evaluation),
     )
     seconds = estimate_seconds(model, config, num_tokens, device_gflops).seconds
     longest = goal.run_seconds[is_software]
@@ -91,6 +95,13 @@ def suggest_config(
         return config
     step_seconds = batch * window * training_flops_per_token(model, window) / rate
     return replace(config, steps=max(MIN_STEPS, int(longest / step_seconds)), epochs=1.0)
+
+
+def _eval_fraction(count: int, is_wanted: bool) -> float:
+    """Return which share of that many windows, or documents, to keep aside."""
+    if count * EVAL_FRACTION >= 1:
+        return EVAL_FRACTION
+    return SMALL_EVAL_FRACTION if is_wanted else 0.0
 
 
 def _window(model: ModelConfig, affordable: float, num_tokens: int) -> int:

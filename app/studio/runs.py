@@ -166,6 +166,7 @@ def lay_out(
         speed.is_software,
         documents.num_documents if corpus.by_documents else None,
         preset,
+        wants_evaluation=bool(edits.get("eval_every")),
     )
     suggested = (
         suggested_full(suggested, is_software=speed.is_software)

@@ -9,7 +9,7 @@ import pytest
 
 from app.config import ModelConfig, TrainConfig
 from app.models.random import NAMED_SHAPES
-from app.plan.defaults import estimate_seconds, suggest_config
+from app.plan.defaults import SMALL_EVAL_FRACTION, estimate_seconds, suggest_config
 from app.plan.work import training_flops_per_token
 
 SMOLLM2 = NAMED_SHAPES["smollm2-135m"]
@@ -94,6 +94,8 @@ def test_small_corpora_are_read_several_times_and_wholly() -> None:
     assert config.epochs > 1
     assert config.eval_fraction == 0
     assert suggest_config(SMOLLM2, 5e3, 100_000, is_software=False).eval_fraction > 0
+    wanted = suggest_config(SMOLLM2, 5e3, 1_000, is_software=False, wants_evaluation=True)
+    assert wanted.eval_fraction == SMALL_EVAL_FRACTION
 
 
 def test_of_documents_one_in_twenty_is_kept_however_few_windows_they_fill() -> None:
