@@ -7,12 +7,13 @@ metadata of a field is its one-line explanation there and in the page.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from reprlib import repr as shown
 from typing import Any, Literal, Self
 
 from app.errors import ConfigError
+from app.messages import Sentence, say, say_count
 
 Schedule = Literal["constant", "linear", "cosine"]
 SCHEDULES: tuple[Schedule, ...] = ("constant", "linear", "cosine")
@@ -162,8 +163,33 @@ def unknown_settings(values: Mapping[str, Any], known: tuple[str, ...]) -> list[
     unknown = [shown(key) for key in values if key not in known]
     if not unknown:
         return []
-    plural = "s" if len(unknown) > 1 else ""
-    return [f"unknown setting{plural} {', '.join(unknown)}: choose from {', '.join(sorted(known))}"]
+    names, choices = ", ".join(unknown), ", ".join(sorted(known))
+    return [
+        say_count(
+            len(unknown),
+            "unknown setting {names}: choose from {choices}",
+            "unknown settings {names}: choose from {choices}",
+            names=names,
+            choices=choices,
+        )
+    ]
+
+
+def _wrong(name: str, value: Any, wanted: str) -> Sentence:
+    """Return the sentence on a setting out of range."""
+    return say("{setting} is {given}: {wanted}", setting=name, given=shown(value), wanted=wanted)
+
+
+def _whole(low: int, high: int) -> Sentence:
+    return say("give a whole number from {low} to {high}", low=low, high=high)
+
+
+def _above(high: float) -> Sentence:
+    return say("give a number above 0, up to {high}", high=f"{high}")
+
+
+def _choose(choices: Iterable[str]) -> Sentence:
+    return say("choose from {choices}", choices=", ".join(choices))
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
@@ -212,24 +238,31 @@ class LoraConfig(_Checked):
 
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
-        found = []
+        found: list[str] = []
         if not is_whole(self.rank, 1, MAX_RANK):
-            found.append(f"rank is {shown(self.rank)}: give a whole number from 1 to {MAX_RANK}")
+            found.append(_wrong("rank", self.rank, _whole(1, MAX_RANK)))
         if not is_number(self.alpha, 0, 1e6) or not self.alpha:
-            found.append(f"alpha is {shown(self.alpha)}: give a number above 0, up to 1000000")
+            found.append(_wrong("alpha", self.alpha, _above(1000000)))
         if not is_flag(self.use_rslora):
-            found.append(f"use_rslora is {shown(self.use_rslora)}: give true or false")
+            found.append(_wrong("use_rslora", self.use_rslora, say("give true or false")))
         if not is_whole(self.adapter_bits, 1) or self.adapter_bits not in ADAPTER_BITS:
-            found.append(f"adapter_bits is {shown(self.adapter_bits)}: give 32, 2 or 1")
+            found.append(_wrong("adapter_bits", self.adapter_bits, say("give 32, 2 or 1")))
         listed = _listed(self.target_modules)
         wrong = [shown(name) for name in listed if name not in TARGET_MODULES]
         if wrong or not listed:
             choices = ", ".join(TARGET_MODULES)
             found.append(
-                f"target_modules has {', '.join(wrong) or 'nothing'}: choose from {choices}"
+                say(
+                    "{setting} has {wrong}: choose from {choices}",
+                    setting="target_modules",
+                    wrong=", ".join(wrong) or say("nothing"),
+                    choices=choices,
+                )
             )
         elif len(set(listed)) < len(listed):
-            found.append("target_modules names a projection twice: give each once")
+            found.append(
+                say("{setting} names a projection twice: give each once", setting="target_modules")
+            )
         return found
 
 
@@ -290,7 +323,7 @@ class TrainConfig(_Checked):
 
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
-        found = []
+        found: list[str] = []
         whole = (
             ("max_seq_len", 2, MAX_SEQ_LEN),
             ("micro_batch_size", 1, 1024),
@@ -305,12 +338,10 @@ class TrainConfig(_Checked):
         for name, low, high in whole:
             value = getattr(self, name)
             if not is_whole(value, low, high):
-                found.append(f"{name} is {shown(value)}: give a whole number from {low} to {high}")
+                found.append(_wrong(name, value, _whole(low, high)))
         if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
-            found.append(
-                f"steps is {shown(self.steps)}: give a whole number from 1 to {MAX_STEPS}, or "
-                "nothing to go by epochs"
-            )
+            wanted = say("{range}, or nothing to go by epochs", range=_whole(1, MAX_STEPS))
+            found.append(_wrong("steps", self.steps, wanted))
         choices: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("schedule", SCHEDULES),
             ("rank_schedule", RANK_SCHEDULES),
@@ -324,29 +355,47 @@ class TrainConfig(_Checked):
         for name, allowed in choices:
             value = getattr(self, name)
             if value not in allowed:
-                found.append(f"{name} is {shown(value)}: choose from {', '.join(allowed)}")
+                found.append(_wrong(name, value, _choose(allowed)))
         positive = (("epochs", MAX_EPOCHS), ("learning_rate", 10), ("lora_plus_ratio", 1000))
         for name, high in positive:
             value = getattr(self, name)
             if not is_number(value, 0, high) or not value:
-                found.append(f"{name} is {shown(value)}: give a number above 0, up to {high}")
+                found.append(_wrong(name, value, _above(high)))
         if not is_number(self.weight_decay, 0, 10):
-            found.append(f"weight_decay is {shown(self.weight_decay)}: give a number from 0 to 10")
+            found.append(
+                _wrong(
+                    "weight_decay",
+                    self.weight_decay,
+                    say("give a number from {low} to {high}", low=0, high=10),
+                )
+            )
         if not is_number(self.max_grad_norm, 0, math.inf):
             found.append(
-                f"max_grad_norm is {shown(self.max_grad_norm)}: give 0 (off) or a number above"
+                _wrong("max_grad_norm", self.max_grad_norm, say("give 0 (off) or a number above"))
             )
         if not is_number(self.eval_fraction, 0, 1) or self.eval_fraction == 1:
-            found.append(f"eval_fraction is {shown(self.eval_fraction)}: give 0 or a share below 1")
+            found.append(
+                _wrong("eval_fraction", self.eval_fraction, say("give 0 or a share below 1"))
+            )
         memory = self.device_memory_gb
         if memory is not None and (not is_number(memory, 0, 1e6) or not memory):
-            found.append(f"device_memory_gb is {shown(memory)}: give a number above 0, up to 1e6")
+            found.append(
+                _wrong(
+                    "device_memory_gb",
+                    memory,
+                    say("give a number above 0, up to {high}", high="1e6"),
+                )
+            )
         if not is_text(self.sample_prompt):
-            found.append(f"sample_prompt is {shown(self.sample_prompt)}: give words")
+            found.append(_wrong("sample_prompt", self.sample_prompt, say("give words")))
         if is_whole(self.early_stop_patience, 1, MAX_STEPS) and self.eval_every == 0:
             found.append(
-                f"early_stop_patience is {shown(self.early_stop_patience)} and eval_every is 0: "
-                "say after how many steps to read the held-out loss"
+                say(
+                    "{setting} is {given} and eval_every is 0: say after how many steps to read "
+                    "the held-out loss",
+                    setting="early_stop_patience",
+                    given=shown(self.early_stop_patience),
+                )
             )
         return found
 
@@ -365,21 +414,29 @@ class GenerationConfig(_Checked):
 
     def problems(self) -> list[str]:
         """Return one sentence for each setting out of range."""
-        found = []
+        found: list[str] = []
         if not is_whole(self.max_new_tokens, 1):
-            given = shown(self.max_new_tokens)
-            found.append(f"max_new_tokens is {given}: give a whole number from 1")
+            found.append(
+                _wrong("max_new_tokens", self.max_new_tokens, say("give a whole number from 1"))
+            )
         if not is_number(self.temperature, 0, 10):
-            found.append(f"temperature is {shown(self.temperature)}: give a number from 0 to 10")
+            found.append(
+                _wrong(
+                    "temperature",
+                    self.temperature,
+                    say("give a number from {low} to {high}", low=0, high=10),
+                )
+            )
         if not is_whole(self.top_k, 0):
-            found.append(f"top_k is {shown(self.top_k)}: give 0 (all) or a whole number")
+            found.append(_wrong("top_k", self.top_k, say("give 0 (all) or a whole number")))
         if not is_number(self.top_p, 0, 1) or not self.top_p:
-            found.append(f"top_p is {shown(self.top_p)}: give a share above 0, up to 1")
+            found.append(_wrong("top_p", self.top_p, say("give a share above 0, up to 1")))
         if not is_number(self.repetition_penalty, 0, 10) or not self.repetition_penalty:
-            given = shown(self.repetition_penalty)
-            found.append(f"repetition_penalty is {given}: give 1 (off) to 10")
+            found.append(
+                _wrong("repetition_penalty", self.repetition_penalty, say("give 1 (off) to 10"))
+            )
         if not is_whole(self.seed, 0, 2**32 - 1):
-            found.append(f"seed is {shown(self.seed)}: give a whole number from 0 to {2**32 - 1}")
+            found.append(_wrong("seed", self.seed, _whole(0, 2**32 - 1)))
         return found
 
 

@@ -18,6 +18,11 @@ class StudioError(Exception):
         super().__init__("; ".join(problems))
         self.problems = problems
 
+    @property
+    def sentence(self) -> str:
+        """The message; as it was said where there is one problem, so that it can be translated."""
+        return self.problems[0] if len(self.problems) == 1 else str(self)
+
 
 class ConfigError(StudioError, ValueError):
     """One or more settings are out of range; the message lists all of them."""

@@ -36,6 +36,7 @@ from app.checks.products import (
 from app.checks.quantize import quantize_case
 from app.checks.training import adamw_case, cross_entropy_case, head_loss_case
 from app.gpu.tuning import choose
+from app.messages import say
 from app.ops.attention import Heads
 
 
@@ -214,21 +215,21 @@ CASES: dict[str, Check] = {
 CASES |= {op: Check(case, shapes) for op, (case, shapes) in FULL_TRAINING.items()}
 
 USES: dict[str, tuple[str, ...]] = {
-    "loading a model": ("matrix",),
-    "quantizing a model": ("quantize",),
-    "quantizing below two bits": ("lowra",),
-    "answers": ("linear_dot8", "kv_cache", "kv_append", "take_row"),
-    "training": ("linear_backward", "rope_backward_hidden", "adamw"),
-    "training and evaluation": ("cross_entropy", "head_loss"),
-    "adapters in one or two bits": ("adapter_bits",),
-    "ranks that change during a run": ("mask",),
-    "training with Adam in 8 bits": ("adam8bit",),
-    "training with Adafactor": ("adafactor",),
-    "training all weights": tuple(FULL_TRAINING),
+    say("loading a model"): ("matrix",),
+    say("quantizing a model"): ("quantize",),
+    say("quantizing below two bits"): ("lowra",),
+    say("answers"): ("linear_dot8", "kv_cache", "kv_append", "take_row"),
+    say("training"): ("linear_backward", "rope_backward_hidden", "adamw"),
+    say("training and evaluation"): ("cross_entropy", "head_loss"),
+    say("adapters in one or two bits"): ("adapter_bits",),
+    say("ranks that change during a run"): ("mask",),
+    say("training with Adam in 8 bits"): ("adam8bit",),
+    say("training with Adafactor"): ("adafactor",),
+    say("training all weights"): tuple(FULL_TRAINING),
 }
 """What cannot be trusted where an operation fails; all others serve answers and training."""
 
 
 def use_of(op: str) -> str:
     """Return what an operation of `CASES` is used for, in words."""
-    return next((use for use, ops in USES.items() if op in ops), "answers and training")
+    return next((use for use, ops in USES.items() if op in ops), say("answers and training"))

@@ -17,6 +17,7 @@ from app.generate.passes import Passes
 from app.generate.sampler import Sampler
 from app.gpu.graph import persistent
 from app.gpu.memory import padded
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 
@@ -115,11 +116,15 @@ class Generator:
         config.check()
         prompt = list(token_ids)
         if not prompt:
-            raise ConfigError("the prompt has no tokens: write something to answer")
+            raise ConfigError(say("the prompt has no tokens: write something to answer"))
         if len(prompt) >= self.max_context:
             raise ConfigError(
-                f"the prompt has {len(prompt)} tokens but a context holds {self.max_context}, "
-                "answer included: start a new conversation or shorten it"
+                say(
+                    "the prompt has {num_prompt} tokens but a context holds {max_context}, "
+                    "answer included: start a new conversation or shorten it",
+                    num_prompt=len(prompt),
+                    max_context=self.max_context,
+                )
             )
         if strength == 0:
             adapter = None
@@ -224,10 +229,15 @@ def check_finite(logits: NDArray[np.float32], adapter: Adapter | None) -> None:
         return
     if adapter is None:
         raise GpuError(
-            "the model's output is not a finite number: its file or the GPU driver is at fault, "
-            "load the model again"
+            say(
+                "the model's output is not a finite number: its file or the GPU driver is at "
+                "fault, load the model again"
+            )
         )
     raise AdapterError(
-        "with the adapter the model's output is not a finite number: its values have grown too "
-        "large, so switch it off or train a new one with a lower learning rate"
+        say(
+            "with the adapter the model's output is not a finite number: its values have "
+            "grown too large, so switch it off or train a new one with a lower learning "
+            "rate"
+        )
     )

@@ -23,6 +23,7 @@ from app.gpu.device import (
 from app.gpu.features import SUBGROUPS
 from app.gpu.pacing import PacedProgram
 from app.gpu.tuning import default_tuning
+from app.messages import say
 
 FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
 """Before anything was measured: a software adapter, a GPU."""
@@ -123,8 +124,14 @@ class BrowserDevice:
 
         if size_bytes > self.limits.max_buffer_bytes:
             raise OutOfGpuMemoryError(
-                f"{label} needs {size_bytes} bytes but {self.info.name} allows buffers of at most "
-                f"{self.limits.max_buffer_bytes}: use a smaller model, window or batch"
+                say(
+                    "{label} needs {size_bytes} bytes but {name} allows buffers of at most "
+                    "{max_buffer_bytes}: use a smaller model, window or batch",
+                    label=label,
+                    size_bytes=size_bytes,
+                    name=self.info.name,
+                    max_buffer_bytes=self.limits.max_buffer_bytes,
+                )
             )
         try:
             index = self._host.createBuffer(-(-size_bytes // 4) * 4, label)
@@ -217,8 +224,14 @@ class BrowserDevice:
         for dispatch in dispatches:
             if max(dispatch.workgroups) > self.limits.max_workgroups:
                 raise GpuError(
-                    f"kernel {dispatch.label}: a grid of {dispatch.workgroups} workgroups, but "
-                    f"{self.info.name} takes at most {self.limits.max_workgroups} on an axis"
+                    say(
+                        "kernel {label}: a grid of {workgroups} workgroups, but {name} takes at "
+                        "most {max_workgroups} on an axis",
+                        label=dispatch.label,
+                        workgroups=dispatch.workgroups,
+                        name=self.info.name,
+                        max_workgroups=self.limits.max_workgroups,
+                    )
                 )
             flat += (dispatch.pipeline, *dispatch.workgroups, len(dispatch.bindings))
             for binding in dispatch.bindings:
@@ -278,6 +291,9 @@ async def open_browser_device() -> BrowserDevice:
     found = await loraLab.openGpu()
     if isinstance(found, str):
         raise NoAdapterError(
-            f"{found}: use a current Chrome or Edge with graphics acceleration switched on"
+            say(
+                "{found}: use a current Chrome or Edge with graphics acceleration switched on",
+                found=found,
+            )
         )
     return BrowserDevice(found, loraLab.gpu)

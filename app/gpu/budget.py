@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.messages import say
+
 if TYPE_CHECKING:
     from app.gpu.device import AdapterInfo, Device
     from app.gpu.memory import MemoryPlan
@@ -69,18 +71,21 @@ class MemoryBudget:
         buffer_bytes = min(limits.max_buffer_bytes, limits.max_binding_bytes)
         if device_memory_gb is not None:
             size = int(device_memory_gb * 1e9)
-            source = f"You said that {format_bytes(size)} are there for a run."
+            source = say("You said that {size} are there for a run.", size=format_bytes(size))
             return cls(size, buffer_bytes, False, name, source)
         if limits.memory_bytes:
             size = limits.memory_bytes
-            source = (
-                f"{name} computes in the computer's own memory; half of it, {format_bytes(size)}, "
-                "is taken to be free for a run."
+            source = say(
+                "{name} computes in the computer's own memory; half of it, {size}, is taken to be "
+                "free for a run.",
+                name=name,
+                size=format_bytes(size),
             )
             return cls(size, buffer_bytes, False, name, source)
-        source = (
-            f"WebGPU does not tell how much memory a GPU has; {format_bytes(ASSUMED_BYTES)} are "
-            "assumed. If yours has more or less, set the device memory."
+        source = say(
+            "WebGPU does not tell how much memory a GPU has; {size} are assumed. If yours has more "
+            "or less, set the device memory.",
+            size=format_bytes(ASSUMED_BYTES),
         )
         return cls(ASSUMED_BYTES, buffer_bytes, True, name, source)
 
@@ -88,16 +93,23 @@ class MemoryBudget:
         """Return why a run of this size is too large, or nothing."""
         if total_bytes <= self.memory_bytes:
             return ""
-        limit = format_bytes(self.memory_bytes)
-        known = f"the {limit} that are assumed" if self.is_assumed else f"the {limit} there are"
-        return f"the run needs {format_bytes(total_bytes)} of GPU memory, more than {known}"
+        sizes = {"size": format_bytes(total_bytes), "limit": format_bytes(self.memory_bytes)}
+        if self.is_assumed:
+            return say(
+                "the run needs {size} of GPU memory, more than the {limit} that are assumed",
+                **sizes,
+            )
+        return say("the run needs {size} of GPU memory, more than the {limit} there are", **sizes)
 
     def misfit_buffer(self, plan: MemoryPlan) -> str:
         """Return which buffer is larger than the device allows, or nothing."""
         label, size = plan.largest_buffer
         if size <= self.buffer_bytes:
             return ""
-        return (
-            f"one buffer of {format_bytes(size)} is needed ({label}); {self.device_name} allows "
-            f"{format_bytes(self.buffer_bytes)}"
+        return say(
+            "one buffer of {size} is needed ({label}); {device} allows {limit}",
+            size=format_bytes(size),
+            label=label,
+            device=self.device_name,
+            limit=format_bytes(self.buffer_bytes),
         )

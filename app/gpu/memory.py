@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from app.errors import OutOfGpuMemoryError, ShapeError
 from app.gpu.device import UNIFORM_SLOT_BYTES, Binding, Buffer, Device, Dispatch, Program
 from app.gpu.graph import Graph, Part, Storage
+from app.messages import say
 
 SLOT_ALIGNMENT_BYTES = 256
 
@@ -101,8 +102,12 @@ def _plan_graph(graph: Graph, plan: MemoryPlan, seen: set[Storage]) -> None:
     for storage in last_use:
         if storage in plan.slot_of:
             raise ShapeError(
-                f"{storage.label} is transient but {graph.label} uses it after another graph, "
-                "which may have given its bytes away: make it a persistent tensor"
+                say(
+                    "{label} is transient but {label_2} uses it after another graph, which may "
+                    "have given its bytes away: make it a persistent tensor",
+                    label=storage.label,
+                    label_2=graph.label,
+                )
             )
     free = set(range(len(plan.slots)))
     for index, node in enumerate(graph.nodes):
@@ -147,8 +152,14 @@ def check_limits(plan: MemoryPlan, device: Device) -> None:
     label, size = plan.largest_buffer
     if size > limit:
         raise OutOfGpuMemoryError(
-            f"{label} needs a buffer of {size / 2**20:.0f} MiB but {device.info.name} allows "
-            f"{limit / 2**20:.0f} MiB: use a shorter window, a smaller batch or a smaller model"
+            say(
+                "{label} needs a buffer of {size} MiB but {name} allows {limit} MiB: use a "
+                "shorter window, a smaller batch or a smaller model",
+                label=label,
+                size=f"{size / 2**20:.0f}",
+                name=device.info.name,
+                limit=f"{limit / 2**20:.0f}",
+            )
         )
 
 

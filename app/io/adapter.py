@@ -32,6 +32,7 @@ from app.io.packed_adapter import (
     packed_adapter_from_bytes,
 )
 from app.io.peft_config import adapter_config_json, parse_config_bytes
+from app.messages import say
 
 __all__ = [
     "AdapterTensors",
@@ -96,7 +97,11 @@ def write_adapter_dir(
         else:
             _replace(path / PACKED_NAME, packed)
     except OSError as error:
-        raise AdapterError(f"cannot write the adapter to {path}: {error.strerror}") from error
+        raise AdapterError(
+            say(
+                "cannot write the adapter to {path}: {strerror}", path=path, strerror=error.strerror
+            )
+        ) from error
 
 
 def read_adapter_dir(path: Path, model: ModelConfig) -> tuple[AdapterTensors, LoraConfig]:
@@ -124,7 +129,9 @@ def read_adapter_dir(path: Path, model: ModelConfig) -> tuple[AdapterTensors, Lo
         data = weights.read_bytes()
         config = config_path.read_bytes() if config_path.exists() else None
     except OSError as error:
-        raise AdapterError(f"cannot read the adapter {path}: {error.strerror}") from error
+        raise AdapterError(
+            say("cannot read the adapter {path}: {strerror}", path=path, strerror=error.strerror)
+        ) from error
     if is_packed_adapter(data):
         return adapter_from_bytes(data, None, model)
     alone = not path.is_dir() and embedded_config(data) is not None

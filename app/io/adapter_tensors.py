@@ -26,6 +26,7 @@ from app.io.peft_config import (
     short,
 )
 from app.io.safetensors import read_safetensors, write_safetensors
+from app.messages import say
 
 FloatArray = npt.NDArray[np.float32]
 AdapterTensors = dict[str, tuple[FloatArray, FloatArray]]
@@ -73,7 +74,9 @@ def adapter_to_safetensors(
     wrong = sorted(wanted.keys() ^ tensors.keys())
     if wrong:
         kind = "missing" if wrong[0] in wanted else "not a target of this adapter"
-        raise AdapterError(f"cannot export the adapter: {wrong[0]} is {kind}")
+        raise AdapterError(
+            say("cannot export the adapter: {wrong} is {kind}", wrong=wrong[0], kind=kind)
+        )
     arrays: dict[str, FloatArray] = {}
     fold = np.float32(lora.scaling * lora.rank / lora.alpha)
     for path, (a, b) in tensors.items():
@@ -113,8 +116,10 @@ def adapter_from_bytes(
     config = config_json if config_json is not None else _metadata_config(metadata)
     if config is None:
         raise AdapterError(
-            "this .safetensors file does not carry its config: give adapter_config.json along "
-            "with it (drop both files together)"
+            say(
+                "this .safetensors file does not carry its config: give adapter_config.json "
+                "along with it (drop both files together)"
+            )
         )
     settings = parse_peft_config(config)
     shapes = adapter_shapes(model)
@@ -123,8 +128,11 @@ def adapter_from_bytes(
     for path, halves in pairs.items():
         if path not in wanted:
             raise AdapterError(
-                f"adapter tensor {next(iter(halves.values()))[0]}: found, but the adapter's "
-                "config does not target this module; file and config do not belong together"
+                say(
+                    "adapter tensor {values}: found, but the adapter's config does not target "
+                    "this module; file and config do not belong together",
+                    values=next(iter(halves.values()))[0],
+                )
             )
     found = {path: _checked_pair(path, pairs[path], settings, shapes) for path in pairs}
     for path in wanted:
@@ -155,24 +163,39 @@ def _pair_halves(
     for key, array in arrays.items():
         match = _KEY.fullmatch(key)
         if match is None:
-            raise AdapterError(f"adapter tensor {short(key)}: {_explain_key(key)}")
+            raise AdapterError(
+                say("adapter tensor {key}: {key_2}", key=short(key), key_2=_explain_key(key))
+            )
         path, half = match["path"], match["half"]
         if path not in shapes:
             layers = model.num_hidden_layers
             wrong = f"layer {match['layer']}" if int(match["layer"]) >= layers else f"module {path}"
             raise AdapterError(
-                f"adapter tensor {key}: found {wrong}, expected layers 0 to {layers - 1} with "
-                f"{', '.join(TARGET_MODULES)}. The adapter belongs to another model"
+                say(
+                    "adapter tensor {key}: found {wrong}, expected layers 0 to {layers} with "
+                    "{target_modules}. The adapter belongs to another model",
+                    key=key,
+                    wrong=wrong,
+                    layers=layers - 1,
+                    target_modules=", ".join(TARGET_MODULES),
+                )
             )
         halves = pairs.setdefault(path, {})
         if half in halves:
             raise AdapterError(
-                f"adapter tensor {key}: found a second lora_{half} of this module after "
-                f"{halves[half][0]}, expected one adapter in the file"
+                say(
+                    "adapter tensor {key}: found a second lora_{half} of this module after "
+                    "{halves}, expected one adapter in the file",
+                    key=key,
+                    half=half,
+                    halves=halves[half][0],
+                )
             )
         halves[half] = (key, array)
     if not pairs:
-        raise AdapterError("the file holds no LoRA tensors, expected lora_A and lora_B weights")
+        raise AdapterError(
+            say("the file holds no LoRA tensors, expected lora_A and lora_B weights")
+        )
     return pairs
 
 
@@ -240,7 +263,9 @@ def _unify(
             rank, alpha, tuple(module for module in TARGET_MODULES if module in modules)
         ).check()
     except ConfigError as error:
-        raise AdapterError(f"the adapter's settings cannot be used: {error}") from error
+        raise AdapterError(
+            say("the adapter's settings cannot be used: {error}", error=error)
+        ) from error
     unified: AdapterTensors = {}
     for path, (out_features, in_features) in shapes.items():
         if path in found:
@@ -268,20 +293,34 @@ def _check_half(key: str, array: FloatArray, shape: tuple[int, int], hint: str =
     if not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
         raise AdapterError(
-            f"adapter tensor {key}: found {bad} values that are NaN or infinite, expected finite "
-            "numbers. The adapter is damaged: take an earlier one"
+            say(
+                "adapter tensor {key}: found {bad} values that are NaN or infinite, expected "
+                "finite numbers. The adapter is damaged: take an earlier one",
+                key=key,
+                bad=bad,
+            )
         )
 
 
 def _mismatch(key: str, found: tuple[int, ...], expected: str) -> AdapterError:
     return AdapterError(
-        f"adapter tensor {key}: found shape {found}, expected {expected}. "
-        "Load the model that it was trained on, or another adapter"
+        say(
+            "adapter tensor {key}: found shape {found}, expected {expected}. Load the "
+            "model that it was trained on, or another adapter",
+            key=key,
+            found=found,
+            expected=expected,
+        )
     )
 
 
 def _missing(path: str, half: str) -> AdapterError:
     return AdapterError(
-        f"adapter tensor {_PREFIX}{path}.lora_{half}.weight: found none, expected one. "
-        "The adapter is incomplete or belongs to another model"
+        say(
+            "adapter tensor {prefix}{path}.lora_{half}.weight: found none, expected one. "
+            "The adapter is incomplete or belongs to another model",
+            prefix=_PREFIX,
+            path=path,
+            half=half,
+        )
     )

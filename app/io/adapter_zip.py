@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 
 from app.errors import AdapterError
+from app.messages import say
 
 WEIGHTS_NAME = "adapter_model.safetensors"
 CONFIG_NAME = "adapter_config.json"
@@ -43,13 +44,20 @@ def unzip_adapter(data: bytes) -> tuple[bytes, bytes | None]:
             entries = archive.infolist()
             if len(entries) > MAX_ENTRIES:
                 raise AdapterError(
-                    f"the .zip holds {len(entries)} files, which no adapter's folder does: "
-                    f"zip the folder with {WEIGHTS_NAME} by itself"
+                    say(
+                        "the .zip holds {num_entries} files, which no adapter's folder does: zip "
+                        "the folder with {weights_name} by itself",
+                        num_entries=len(entries),
+                        weights_name=WEIGHTS_NAME,
+                    )
                 )
             weights = _only(entries, WEIGHTS_NAME)
             if weights is None:
                 raise AdapterError(
-                    f"the .zip holds no {WEIGHTS_NAME}: zip the folder of a PEFT adapter"
+                    say(
+                        "the .zip holds no {weights_name}: zip the folder of a PEFT adapter",
+                        weights_name=WEIGHTS_NAME,
+                    )
                 )
             config = _only(entries, CONFIG_NAME)
             return (
@@ -59,10 +67,15 @@ def unzip_adapter(data: bytes) -> tuple[bytes, bytes | None]:
     except AdapterError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise AdapterError(f"this is no sound .zip ({error}): download it again") from error
+        raise AdapterError(
+            say("this is no sound .zip ({error}): download it again", error=error)
+        ) from error
     except (NotImplementedError, RuntimeError) as error:  # encrypted, or packed in a rare way
         raise AdapterError(
-            f"the .zip cannot be unpacked ({error}): zip the folder again without a password"
+            say(
+                "the .zip cannot be unpacked ({error}): zip the folder again without a password",
+                error=error,
+            )
         ) from error
 
 
@@ -70,7 +83,11 @@ def _only(entries: list[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo | None:
     found = [entry for entry in entries if entry.filename.rsplit("/", 1)[-1] == name]
     if len(found) > 1:
         raise AdapterError(
-            f"the .zip holds {len(found)} files named {name}: zip one adapter's folder by itself"
+            say(
+                "the .zip holds {num_found} files named {name}: zip one adapter's folder by itself",
+                num_found=len(found),
+                name=name,
+            )
         )
     return found[0] if found else None
 
@@ -80,7 +97,11 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_bytes: int) ->
         data = file.read(limit_bytes + 1)  # what the entry says of its size need not be true
     if len(data) > limit_bytes:
         raise AdapterError(
-            f"{entry.filename} in the .zip has more than {limit_bytes:,} bytes, which no LoRA "
-            "adapter needs"
+            say(
+                "{filename} in the .zip has more than {limit_bytes} bytes, which no LoRA "
+                "adapter needs",
+                filename=entry.filename,
+                limit_bytes=f"{limit_bytes:,}",
+            )
         )
     return data

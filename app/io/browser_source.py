@@ -6,6 +6,7 @@ from typing import Any
 
 from app.errors import FormatError
 from app.io.source import HostBytes, check_range
+from app.messages import say
 
 
 class BlobSource:
@@ -39,12 +40,21 @@ class BlobSource:
             buffer = await self._blob.slice(offset, offset + size).arrayBuffer()
         except JsException as error:
             raise FormatError(
-                f"{self.name} cannot be read ({error}): it was moved, changed or deleted since it "
-                "was chosen, so choose it again"
+                say(
+                    "{name} cannot be read ({error}): it was moved, changed or deleted since it "
+                    "was chosen, so choose it again",
+                    name=self.name,
+                    error=error,
+                )
             ) from error
         if buffer.byteLength != size:
             raise FormatError(
-                f"{self.name} gave {buffer.byteLength} bytes where {size} were asked for: choose "
-                "the file again"
+                say(
+                    "{name} gave {bytelength} bytes where {size} were asked for: choose the file "
+                    "again",
+                    name=self.name,
+                    bytelength=buffer.byteLength,
+                    size=size,
+                )
             )
         return buffer

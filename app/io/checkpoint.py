@@ -25,6 +25,7 @@ import numpy.typing as npt
 from app.errors import CheckpointError, FormatError
 from app.io.safetensors import read_exact_safetensors, write_safetensors
 from app.io.strict_json import parse_json
+from app.messages import say
 
 CURRENT = "CURRENT"
 KEPT = 2
@@ -132,15 +133,18 @@ async def save_checkpoint(
         await store.write(name, data)
         if await store.read(name) != data:
             await store.remove(name)
-            raise CheckpointError("the checkpoint reads back otherwise than it was written")
+            raise CheckpointError(say("the checkpoint reads back otherwise than it was written"))
         await keep_named(store, checkpoint, summary)
     except OSError as error:
         with suppress(OSError):
             if name not in await _listed(store):
                 await store.remove(name)
         raise CheckpointError(
-            f"the checkpoint of step {checkpoint.step} could not be kept "
-            f"({error.strerror or error})"
+            say(
+                "the checkpoint of step {step} could not be kept ({value})",
+                step=checkpoint.step,
+                value=error.strerror or error,
+            )
         ) from error
 
 
@@ -181,16 +185,20 @@ async def load_checkpoint(
             data = await store.read(name)
             try:
                 if data is None:
-                    raise FormatError("the file is missing")
+                    raise FormatError(say("the file is missing"))
                 return _decode(data)
             except FormatError as error:
                 on_skipped(f"{name} is skipped: {error}")
     except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoints: {error.strerror or error}") from error
+        raise CheckpointError(
+            say("cannot read the checkpoints: {value}", value=error.strerror or error)
+        ) from error
     if not names:
         return None
     raise CheckpointError(
-        f"none of the checkpoints ({', '.join(names)}) is sound: begin the run anew"
+        say(
+            "none of the checkpoints ({names}) is sound: begin the run anew", names=", ".join(names)
+        )
     )
 
 
@@ -270,15 +278,15 @@ def _decode(data: bytes) -> Checkpoint:
     """
     arrays, metadata = read_exact_safetensors(data)
     if metadata.get("format") != "lora-lab-checkpoint" or metadata.get("version") != str(VERSION):
-        raise FormatError(f"it is no checkpoint of version {VERSION}")
+        raise FormatError(say("it is no checkpoint of version {version}", version=VERSION))
     text = metadata.get("document", "")
     if metadata.get("sha256") != _digest(text, arrays):
-        raise FormatError("its contents are not what was written: the hash differs")
+        raise FormatError(say("its contents are not what was written: the hash differs"))
     try:
         document = parse_json(text.encode(), max_depth=_MAX_DEPTH)
         return Checkpoint(str(document.pop("run")), int(document.pop("step")), document, arrays)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FormatError(f"its document cannot be read ({error})") from error
+        raise FormatError(say("its document cannot be read ({error})", error=error)) from error
 
 
 def _digest(document: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.errors import FormatError
 from app.io.source import ByteSource, FileSource, HostBytes, check_range
+from app.messages import say
 
 READ_SUFFIXES = (".json", ".jinja", ".safetensors")
 
@@ -31,15 +32,20 @@ def open_model_path(path: Path) -> ModelSource:
     """Open a GGUF file or a model's folder. Raises FormatError where it cannot be read."""
     if path.suffix == ".safetensors" and path.is_file():
         raise FormatError(
-            f"{path.name} is the weights of a model alone: give the folder that it is in, with "
-            "config.json and tokenizer.json beside it"
+            say(
+                "{name} is the weights of a model alone: give the folder that it is in, with "
+                "config.json and tokenizer.json beside it",
+                name=path.name,
+            )
         )
     if not path.is_dir():
         return FileSource(path)
     try:
         found = sorted(item for item in path.iterdir() if item.suffix in READ_SUFFIXES)
     except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror}") from error
+        raise FormatError(
+            say("cannot read {path}: {strerror}", path=path, strerror=error.strerror)
+        ) from error
     files = {item.name: FileSource(item) for item in found if item.is_file()}
     return ModelFolder(path.resolve().name, files)
 

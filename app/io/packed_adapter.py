@@ -20,6 +20,7 @@ from app.io.adapter_tensors import AdapterTensors, FloatArray, adapter_shapes
 from app.io.low_bit import dequantize_rows, pack_rows, quantize_rows, unpack_rows
 from app.io.peft_config import short
 from app.io.strict_json import parse_json
+from app.messages import say
 
 MAGIC = b"LORABITS"
 VERSION = 1
@@ -56,13 +57,19 @@ def packed_adapter_bytes(
     pieces = [_HEAD.pack(MAGIC, VERSION, len(header)), header]
     wanted = list(_matrices(lora, model))
     if {path for path, _, _ in wanted} != set(tensors):
-        raise AdapterError("cannot export the adapter: its modules are not those of the model")
+        raise AdapterError(say("cannot export the adapter: its modules are not those of the model"))
     for path, half, shape in wanted:
         matrix = tensors[path][0] if half == "A" else tensors[path][1].T
         if matrix.shape != shape or not np.isfinite(matrix).all():
             raise AdapterError(
-                f"cannot export the adapter: {path} has a lora_{half} of shape {matrix.shape} "
-                f"where finite numbers of shape {shape} were expected"
+                say(
+                    "cannot export the adapter: {path} has a lora_{half} of shape {shape} where "
+                    "finite numbers of shape {shape_2} were expected",
+                    path=path,
+                    half=half,
+                    shape=matrix.shape,
+                    shape_2=shape,
+                )
             )
         codes, scales = quantize_rows(np.ascontiguousarray(matrix), bits)
         pieces += [scales.astype("<f4").tobytes(), pack_rows(codes, bits).tobytes()]
@@ -86,18 +93,26 @@ def packed_adapter_from_bytes(data: bytes, model: ModelConfig) -> tuple[AdapterT
     expected = start + sum(sizes) + _CRC_BYTES
     if len(data) != expected:
         raise AdapterError(
-            f"the packed adapter has {len(data)} bytes, {expected} were expected: it is cut short "
-            "or damaged, take another copy"
+            say(
+                "the packed adapter has {num_data} bytes, {expected} were expected: it is "
+                "cut short or damaged, take another copy",
+                num_data=len(data),
+                expected=expected,
+            )
         )
     if zlib.crc32(data[:-_CRC_BYTES]) != struct.unpack("<I", data[-_CRC_BYTES:])[0]:
-        raise AdapterError("the packed adapter's checksum is wrong: take another copy")
+        raise AdapterError(say("the packed adapter's checksum is wrong: take another copy"))
     halves: dict[str, list[FloatArray]] = {}
     for (path, half, (rank, columns)), size in zip(matrices, sizes, strict=True):
         scales = np.frombuffer(data, "<f4", rank, start).astype(np.float32)
         if not np.isfinite(scales).all():
             raise AdapterError(
-                f"the packed adapter's lora_{half} of {path} has a scale that is not a finite "
-                "number: take an earlier adapter"
+                say(
+                    "the packed adapter's lora_{half} of {path} has a scale that is not a finite "
+                    "number: take an earlier adapter",
+                    half=half,
+                    path=path,
+                )
             )
         packed = np.frombuffer(data, np.uint8, size - 4 * rank, start + 4 * rank)
         codes = unpack_rows(packed.reshape(rank, -1), columns, bits)
@@ -123,26 +138,39 @@ def _header(lora: LoraConfig, model: ModelConfig, base_name: str) -> dict[str, A
 def _read_header(data: bytes, model: ModelConfig) -> tuple[LoraConfig, int]:
     """Return the settings and where the matrices begin."""
     if len(data) < _HEAD.size or not is_packed_adapter(data):
-        raise AdapterError(f"this is no packed adapter: it does not begin with {MAGIC.decode()}")
+        raise AdapterError(
+            say("this is no packed adapter: it does not begin with {decode}", decode=MAGIC.decode())
+        )
     _, version, length = _HEAD.unpack_from(data)
     if version != VERSION:
         raise AdapterError(
-            f"the packed adapter is of version {version}, this program reads {VERSION}: use the "
-            "program that wrote it, or its ordinary PEFT export"
+            say(
+                "the packed adapter is of version {version}, this program reads {version_2}: "
+                "use the program that wrote it, or its ordinary PEFT export",
+                version=version,
+                version_2=VERSION,
+            )
         )
     start = _HEAD.size + length
     if length > _MAX_HEADER_BYTES or start > len(data):
-        raise AdapterError("the packed adapter's header does not fit the file: take another copy")
+        raise AdapterError(
+            say("the packed adapter's header does not fit the file: take another copy")
+        )
     try:
         header = parse_json(data[_HEAD.size : start], max_depth=4)
     except ValueError as error:
-        raise AdapterError(f"the packed adapter's header is not valid JSON ({error})") from error
+        raise AdapterError(
+            say("the packed adapter's header is not valid JSON ({error})", error=error)
+        ) from error
     if not isinstance(header, dict):
-        raise AdapterError("the packed adapter's header is not a JSON object")
+        raise AdapterError(say("the packed adapter's header is not a JSON object"))
     modules = header.get("target_modules")
     if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
         raise AdapterError(
-            f"packed adapter: target_modules is {short(modules)}, expected a list of module names"
+            say(
+                "packed adapter: target_modules is {modules}, expected a list of module names",
+                modules=short(modules),
+            )
         )
     try:
         lora = LoraConfig(
@@ -153,19 +181,32 @@ def _read_header(data: bytes, model: ModelConfig) -> tuple[LoraConfig, int]:
             adapter_bits=header.get("adapter_bits"),  # type: ignore[arg-type]
         ).check()
     except ConfigError as error:
-        raise AdapterError(f"the packed adapter's settings cannot be used: {error}") from error
+        raise AdapterError(
+            say("the packed adapter's settings cannot be used: {error}", error=error)
+        ) from error
     if lora.adapter_bits == 32 or len(lora.target_modules) != len(modules):
         raise AdapterError(
-            f"packed adapter: {lora.adapter_bits} bits for {short(modules)}, expected 1 or 2 bits "
-            f"for some of {', '.join(TARGET_MODULES)}"
+            say(
+                "packed adapter: {adapter_bits} bits for {modules}, expected 1 or 2 bits for "
+                "some of {target_modules}",
+                adapter_bits=lora.adapter_bits,
+                modules=short(modules),
+                target_modules=", ".join(TARGET_MODULES),
+            )
         )
     expected = _header(lora, model, "")
     for key in ("num_hidden_layers", "shapes"):
         if header.get(key) != expected[key]:
             made_for = short(header.get("base_model_name_or_path") or "another model")
             raise AdapterError(
-                f"packed adapter: {key} is {short(header.get(key))}, expected "
-                f"{short(expected[key])} for the loaded model. It was made for {made_for}"
+                say(
+                    "packed adapter: {key} is {key_2}, expected {expected} for the loaded model. "
+                    "It was made for {made_for}",
+                    key=key,
+                    key_2=short(header.get(key)),
+                    expected=short(expected[key]),
+                    made_for=made_for,
+                )
             )
     return lora, start
 

@@ -11,6 +11,7 @@ from typing import Any
 from app.config import MAX_RANK, TARGET_MODULES, LoraConfig
 from app.errors import AdapterError
 from app.io.strict_json import parse_json
+from app.messages import say
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_CONFIG_DEPTH = 32
@@ -112,17 +113,26 @@ def parse_config_bytes(data: bytes | str) -> dict[str, Any]:
     raw = data.encode() if isinstance(data, str) else data
     if len(raw) > MAX_CONFIG_BYTES:
         raise AdapterError(
-            f"adapter_config.json has {len(raw)} bytes, the limit is {MAX_CONFIG_BYTES}: this is "
-            "not the config of an adapter"
+            say(
+                "adapter_config.json has {num_raw} bytes, the limit is {max_config_bytes}: "
+                "this is not the config of an adapter",
+                num_raw=len(raw),
+                max_config_bytes=MAX_CONFIG_BYTES,
+            )
         )
     try:
         config = parse_json(raw, max_depth=MAX_CONFIG_DEPTH)
     except ValueError as error:
         raise AdapterError(
-            f"adapter_config.json is not valid JSON ({error}): export the adapter again"
+            say(
+                "adapter_config.json is not valid JSON ({error}): export the adapter again",
+                error=error,
+            )
         ) from error
     if not isinstance(config, dict):
-        raise AdapterError("adapter_config.json is not a JSON object: export the adapter again")
+        raise AdapterError(
+            say("adapter_config.json is not a JSON object: export the adapter again")
+        )
     return config
 
 
@@ -174,7 +184,12 @@ def short(value: Any) -> str:
 
 def _bad(key: str, found: Any, expected: str) -> AdapterError:
     return AdapterError(
-        f"adapter config: {short(key)[1:-1]} is {short(found)}, expected {expected}"
+        say(
+            "adapter config: {key} is {found}, expected {expected}",
+            key=short(key)[1:-1],
+            found=short(found),
+            expected=expected,
+        )
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.errors import FormatError
+from app.messages import say
 
 HostBytes = Any
 """A memoryview natively, a JavaScript Uint8Array in the browser; only a device looks inside."""
@@ -40,8 +41,14 @@ def check_range(source: ByteSource, offset: int, size: int) -> None:
     """Raise FormatError unless the slice lies inside the source."""
     if offset < 0 or size < 0 or offset + size > source.size_bytes:
         raise FormatError(
-            f"{source.name} ends after {source.size_bytes} bytes but bytes {offset} to "
-            f"{offset + size} are needed: the file is truncated, fetch it again"
+            say(
+                "{name} ends after {size_bytes} bytes but bytes {offset} to {offset_2} are "
+                "needed: the file is truncated, fetch it again",
+                name=source.name,
+                size_bytes=source.size_bytes,
+                offset=offset,
+                offset_2=offset + size,
+            )
         )
 
 
@@ -79,7 +86,9 @@ class FileSource:
                     mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size_bytes else b""
                 )
         except OSError as error:
-            raise FormatError(f"cannot read {path}: {error.strerror}") from error
+            raise FormatError(
+                say("cannot read {path}: {strerror}", path=path, strerror=error.strerror)
+            ) from error
 
     async def read(self, offset: int, size: int) -> bytes:
         """Return a copy of the slice."""

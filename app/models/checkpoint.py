@@ -13,6 +13,7 @@ from app.io.gguf import model_config_from_gguf, read_gguf
 from app.io.huggingface import HuggingFaceFile, read_huggingface
 from app.io.source import ByteSource
 from app.io.stored_tensor import StoredTensor
+from app.messages import say
 from app.text.tokenizer import Tokenizer, load_tokenizer, tokenizer_from_gguf
 
 BASE_NAMES = {"Smollm2 135M 8k Lc100K Mix1 Ep2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
@@ -82,8 +83,13 @@ def _from_huggingface(folder: ModelFolder, file: HuggingFaceFile) -> Checkpoint:
         )
         if tokenizer.vocab_size > file.config.vocab_size:
             raise FormatError(
-                f"{folder.name}: tokenizer.json has {tokenizer.vocab_size} tokens and the model "
-                f"only {file.config.vocab_size}: give the tokenizer that came with the model"
+                say(
+                    "{name}: tokenizer.json has {vocab_size} tokens and the model only "
+                    "{vocab_size_2}: give the tokenizer that came with the model",
+                    name=folder.name,
+                    vocab_size=tokenizer.vocab_size,
+                    vocab_size_2=file.config.vocab_size,
+                )
             )
         return tokenizer
 

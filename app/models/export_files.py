@@ -14,6 +14,7 @@ from app.errors import StudioError
 from app.io.huggingface_export import config_json, small_files
 from app.io.safetensors import safetensors_header
 from app.io.zip_pieces import zip_pieces
+from app.messages import say
 from app.models.export import ExportDtype, named_weights, read_weights
 from app.models.loader import Model
 
@@ -75,7 +76,9 @@ async def write_model_dir(path: Path, model: Model) -> None:
         for name, text in describing_files(model, dtype).items():
             (path / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StudioError(f"cannot write the model to {path}: {error.strerror}") from error
+        raise StudioError(
+            say("cannot write the model to {path}: {strerror}", path=path, strerror=error.strerror)
+        ) from error
 
 
 async def zipped_model(

@@ -8,6 +8,7 @@ from app.config import ModelConfig, Quantization
 from app.errors import FormatError
 from app.gpu.graph import Tensor, persistent
 from app.io.stored_tensor import StoredTensor
+from app.messages import say
 from app.models.checkpoint import TensorTable
 from app.models.quantization import target_format
 from app.nn.weights import (
@@ -145,8 +146,11 @@ def _stack(
     if len(formats) > 1:
         kinds = ", ".join(f"{source.name} {source.type}" for source in sources)
         raise FormatError(
-            f"{kinds}: projections that share an input must have one type; "
-            "choose a file quantized as Q4_0, Q4_1, Q8_0 or F16 throughout"
+            say(
+                "{kinds}: projections that share an input must have one type; choose a file "
+                "quantized as Q4_0, Q4_1, Q8_0 or F16 throughout",
+                kinds=kinds,
+            )
         )
     rows, columns = group_shape(config, group)
     matrix = new_matrix(f"{prefix}.{group}", formats.pop(), rows, columns)

@@ -11,6 +11,7 @@ from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.memory import padded
 from app.io.folder import ModelSource
+from app.messages import say
 from app.models.checkpoint import Checkpoint, open_checkpoint
 from app.models.llama import LoadPlan, plan_load
 from app.models.lowra import check_budget, choose_channels, free_channels
@@ -161,6 +162,12 @@ def check_weights_fit(device: Device, weights: DecoderWeights) -> None:
     for storage in weights.storages():
         if padded(storage.size_bytes) > limit:
             raise OutOfGpuMemoryError(
-                f"{storage.label} needs {storage.size_bytes / 2**20:.0f} MiB in one buffer but "
-                f"{device.info.name} allows {limit / 2**20:.0f} MiB: choose a smaller model"
+                say(
+                    "{label} needs {size_bytes} MiB in one buffer but {name} allows {limit} MiB: "
+                    "choose a smaller model",
+                    label=storage.label,
+                    size_bytes=f"{storage.size_bytes / 2**20:.0f}",
+                    name=device.info.name,
+                    limit=f"{limit / 2**20:.0f}",
+                )
             )

@@ -18,6 +18,7 @@ from app.errors import ConfigError
 from app.gpu.device import Device
 from app.gpu.memory import padded
 from app.io.source import ByteSource
+from app.messages import say
 from app.models.llama import LoadPlan
 from app.models.upload import upload
 from app.ops.matrix import Matrix
@@ -31,7 +32,14 @@ Bits = npt.NDArray[np.int64]
 def check_budget(bits: float) -> None:
     """Raise ConfigError unless an average of so many bits can be had."""
     if not BITS[0] <= bits <= BITS[-1]:
-        raise ConfigError(f"quantize_bits is {bits}: give a number from {BITS[0]} to {BITS[-1]}")
+        raise ConfigError(
+            say(
+                "quantize_bits is {bits}: give a number from {bits_2} to {bits_3}",
+                bits=bits,
+                bits_2=BITS[0],
+                bits_3=BITS[-1],
+            )
+        )
 
 
 def assign_bits(errors: Sequence[Errors], columns: Sequence[int], budget: float) -> list[Bits]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.config import Quantization
 from app.errors import FormatError
 from app.io.stored_tensor import StoredTensor
+from app.messages import say
 from app.ops.matrix import FORMAT_OF_TYPE, Format
 from app.ops.quantize import SOURCE_PRELUDES
 
@@ -32,8 +33,13 @@ def target_format(
     if quantization == "none" or source.type not in SOURCE_PRELUDES:
         if quantization in ("nf4", "lowra") and not is_table:
             raise FormatError(
-                f"{source.name} is quantized already ({source.type}): {quantization} is made of "
-                "F32, F16 or BF16 weights. Choose such a file of this model, or quantize none"
+                say(
+                    "{name} is quantized already ({type}): {quantization} is made of F32, F16 or "
+                    "BF16 weights. Choose such a file of this model, or quantize none",
+                    name=source.name,
+                    type=source.type,
+                    quantization=quantization,
+                )
             )
         return FORMAT_OF_TYPE[source.type]
     return TABLE_FORMAT if is_table else PROJECTION_FORMATS[quantization]

@@ -14,6 +14,7 @@ from app.errors import ConfigError
 from app.gpu.device import Device
 from app.gpu.graph import Tensor, persistent
 from app.gpu.memory import padded
+from app.messages import say
 from app.models.llama import MAX_POSITIONS
 from app.models.loader import Model, check_weights_fit
 from app.models.upload import CHUNK_BYTES
@@ -122,7 +123,13 @@ def named_shape(name: str) -> ModelConfig:
         ConfigError: there is none of that name.
     """
     if name not in NAMED_SHAPES:
-        raise ConfigError(f"no shape is named {name!r}: choose from {', '.join(NAMED_SHAPES)}")
+        raise ConfigError(
+            say(
+                "no shape is named {name}: choose from {named_shapes}",
+                name=f"{name!r}",
+                named_shapes=", ".join(NAMED_SHAPES),
+            )
+        )
     return NAMED_SHAPES[name]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.gpu.budget import MemoryBudget, format_bytes
+from app.messages import Sentence, listed, say, say_count, whole
 
 if TYPE_CHECKING:
     from app.plan.planner import ModePlan
@@ -48,14 +49,16 @@ class Advice:
 def format_duration(seconds: float) -> str:
     """Return a time for people, no finer than an estimate is."""
     if seconds < 1:
-        return "less than a second"
+        return say("less than a second")
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
     if minutes < 90:
         return f"{minutes:.0f} min"
     hours, rest = divmod(round(minutes), 60)
-    return f"{hours} h {rest:02d} min" if hours < 48 else f"{hours / 24:.0f} days"
+    if hours < 48:
+        return f"{hours} h {rest:02d} min"
+    return say_count(round(hours / 24), "{count} day", "{count} days")
 
 
 def describe_change(wanted: ModePlan, chosen: ModePlan) -> tuple[str, ...]:
@@ -64,38 +67,65 @@ def describe_change(wanted: ModePlan, chosen: ModePlan) -> tuple[str, ...]:
     why = _why(wanted)
     notes = []
     if after.max_seq_len != before.max_seq_len:
-        notes.append(f"Windows of {after.max_seq_len} tokens, not {before.max_seq_len}: {why}.")
+        notes.append(
+            say(
+                "Windows of {tokens} tokens, not {before}: {why}.",
+                tokens=after.max_seq_len,
+                before=before.max_seq_len,
+                why=why,
+            )
+        )
     if after.micro_batch_size != before.micro_batch_size:
         parts = after.gradient_accumulation_steps
         same = parts != before.gradient_accumulation_steps
-        how = f", {parts} micro-batches a step, so the steps stay the same" if same else ""
-        at_once = f"{after.micro_batch_size} window{'s' * (after.micro_batch_size > 1)} at once"
-        notes.append(f"{at_once}, not {before.micro_batch_size}{how}: {why}.")
+        values = {"at_once": _at_once(after.micro_batch_size), "before": before.micro_batch_size}
+        if same:
+            note = say(
+                "{at_once}, not {before}, {parts} micro-batches a step, so the steps stay the "
+                "same: {why}.",
+                parts=parts,
+                why=why,
+                **values,
+            )
+        else:
+            note = say("{at_once}, not {before}: {why}.", why=why, **values)
+        notes.append(note)
     if chosen.outline.is_checkpointing and after.gradient_checkpointing == "auto":
         more = f"{chosen.outline.recomputed_share:.0%}"
         notes.append(
-            "Each layer is computed again in the backward, because keeping everything takes more "
-            f"memory than there is; it costs about {more} more work."
+            say(
+                "Each layer is computed again in the backward, because keeping everything "
+                "takes more memory than there is; it costs about {more} more work.",
+                more=more,
+            )
         )
     return tuple(notes)
 
 
 def _why(wanted: ModePlan) -> str:
     if wanted.misfit:
-        return f"else {wanted.misfit}"
-    return "so nothing has to be computed twice"
+        return say("else {misfit}", misfit=wanted.misfit)
+    return say("so nothing has to be computed twice")
+
+
+def _at_once(count: int) -> Sentence:
+    return say_count(count, "{count} window at once", "{count} windows at once")
 
 
 def memory_advice(plan: ModePlan, fitting: ModePlan | None, budget: MemoryBudget) -> Advice:
     """Return what to say of a plan that does not fit, and the nearest one that does."""
-    text = f"{_capital(plan.misfit)}."
+    text = whole(plan.misfit)
     if not plan.is_refused and budget.is_assumed:
-        text += f" {budget.source}"
+        text = say("{misfit} {source}", misfit=text, source=budget.source)
     if fitting is None:
         weights = format_bytes(plan.outline.memory.parts()["weights"])
         return Advice(
-            f"{text} Not even the smallest run fits: choose a smaller model (the weights of this "
-            f"one take {weights})."
+            say(
+                "{text} Not even the smallest run fits: choose a smaller model (the weights "
+                "of this one take {weights}).",
+                text=text,
+                weights=weights,
+            )
         )
     changed = {
         name: fitting.settings.value(name)
@@ -105,7 +135,9 @@ def memory_advice(plan: ModePlan, fitting: ModePlan | None, budget: MemoryBudget
     if "rank" in changed:
         changed["alpha"] = fitting.settings.lora.alpha
     size = format_bytes(fitting.total_bytes)
-    return Advice(text, f"Make it fit: {_words(changed)} ({size})", changed)
+    return Advice(
+        text, say("Make it fit: {changed} ({size})", changed=_words(changed), size=size), changed
+    )
 
 
 def slow_advice(plan: ModePlan) -> Advice | None:
@@ -113,30 +145,31 @@ def slow_advice(plan: ModePlan) -> Advice | None:
     time = plan.time
     if time.seconds <= SLOW_SECONDS:
         return None
-    text = (
-        f"This takes about {format_duration(time.seconds)} (between {format_duration(time.low)} "
-        f"and {format_duration(time.high)}), more than half an hour."
+    text = say(
+        "This takes about {time} (between {low} and {high}), more than half an hour.",
+        time=format_duration(time.seconds),
+        low=format_duration(time.low),
+        high=format_duration(time.high),
     )
     steps = max(LEAST_STEPS, int(SLOW_SECONDS / plan.step_seconds))
     if steps >= plan.num_steps:
-        return Advice(f"{text} A smaller model or a faster device takes less.")
+        return Advice(say("{text} A smaller model or a faster device takes less.", text=text))
     shorter = format_duration(steps * plan.step_seconds)
-    return Advice(text, f"Stop after {steps} steps: about {shorter}", {"steps": steps})
+    return Advice(
+        text,
+        say("Stop after {steps} steps: about {shorter}", steps=steps, shorter=shorter),
+        {"steps": steps},
+    )
 
 
 def _words(settings: Mapping[str, Any]) -> str:
     """Return settings as the words of a button."""
-    at_once = settings.get("micro_batch_size")
     words = {
-        "max_seq_len": f"windows of {settings.get('max_seq_len')} tokens",
-        "micro_batch_size": f"{at_once} window{'s' * (at_once != 1)} at once",
-        "gradient_checkpointing": "recompute activations",
-        "rank": f"rank {settings.get('rank')}",
-        "full_weights": f"weights in {settings.get('full_weights')}",
-        "optimizer": f"optimizer {settings.get('optimizer')}",
+        "max_seq_len": say("windows of {count} tokens", count=settings.get("max_seq_len")),
+        "micro_batch_size": _at_once(settings.get("micro_batch_size", 0)),
+        "gradient_checkpointing": say("recompute activations"),
+        "rank": say("rank {rank}", rank=settings.get("rank")),
+        "full_weights": say("weights in {format}", format=settings.get("full_weights")),
+        "optimizer": say("optimizer {name}", name=settings.get("optimizer")),
     }
-    return ", ".join(text for name, text in words.items() if name in settings)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return listed(text for name, text in words.items() if name in settings)

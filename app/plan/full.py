@@ -6,6 +6,7 @@ from app.config import TrainConfig
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
+from app.messages import listed, say, say_count
 from app.models.loader import Model
 from app.plan.advice import format_duration
 from app.plan.modes import KeptOutlines, Outline, RunSettings
@@ -18,7 +19,7 @@ from app.train.step import check_context
 ADVISED_GFLOPS = 8000.0
 """Measured speed from which training all weights of a small model needs no confirmation."""
 
-CONFIRM_OPTION = "Add --confirm-full"
+CONFIRM_OPTION = say("Add --confirm-full")
 
 SOFTWARE_UPDATE_RATES = {"adamw": 0.32, "adafactor": 0.24, "adam8bit": 0.053}
 """What part of a copy's rate an update reaches where the processor computes it (SmolLM2-135M in
@@ -114,16 +115,27 @@ def check_full_run(
     train = plan.settings.train
     if not plan.is_feasible:
         raise OutOfGpuMemoryError(
-            f"training all {plan.outline.num_trained:,} weights in {train.full_weights} with "
-            f"{train.optimizer} cannot fit: {plan.misfit} ({_by_part(plan)}). Use a smaller window "
-            "or batch, full_weights f16 or int4, optimizer adam8bit or adafactor, a smaller model, "
-            "or an adapter; where the device has more, say so with device_memory_gb"
+            say(
+                "training all {num_trained} weights in {full_weights} with {optimizer} "
+                "cannot fit: {misfit} ({parts}). Use a smaller window or batch, full_weights "
+                "f16 or int4, optimizer adam8bit or adafactor, a smaller model, or an "
+                "adapter; where the device has more, say so with device_memory_gb",
+                num_trained=f"{plan.outline.num_trained:,}",
+                full_weights=train.full_weights,
+                optimizer=train.optimizer,
+                misfit=plan.misfit,
+                parts=_by_part(plan),
+            )
         )
     takes = what_it_takes(plan)
     if not is_confirmed and is_slow(gflops):
         raise ConfigError(
-            f"{takes}: {slowness(model.device, gflops)}. {how} to do it all the same, or train an "
-            "adapter"
+            say(
+                "{takes}: {slowness}. {how} to do it all the same, or train an adapter",
+                takes=takes,
+                slowness=slowness(model.device, gflops),
+                how=how,
+            )
         )
     return takes
 
@@ -131,10 +143,16 @@ def check_full_run(
 def what_it_takes(plan: ModePlan) -> str:
     """Return memory by part and time of a run, as a sentence without its end."""
     low, high = format_duration(plan.time.low), format_duration(plan.time.high)
-    return (
-        f"training all {plan.outline.num_trained:,} weights takes "
-        f"{format_bytes(plan.total_bytes)} ({_by_part(plan)}) and about "
-        f"{format_duration(plan.time.seconds)} ({low} to {high}) for {plan.num_steps} steps"
+    return say(
+        "training all {weights} weights takes {size} ({parts}) and about {time} ({low} to {high}) "
+        "for {steps} steps",
+        weights=f"{plan.outline.num_trained:,}",
+        size=format_bytes(plan.total_bytes),
+        parts=_by_part(plan),
+        time=format_duration(plan.time.seconds),
+        low=low,
+        high=high,
+        steps=plan.num_steps,
     )
 
 
@@ -145,15 +163,29 @@ def is_slow(gflops: float) -> bool:
 
 def slowness(device: Device, gflops: float) -> str:
     """Return how fast a device was measured and what is advised, without the sentence's end."""
-    return (
-        f"{device.info.name} was measured at {gflops / 1000:.3g} TFLOP/s, and "
-        f"at least {ADVISED_GFLOPS / 1000:.0f} are advised"
+    return say(
+        "{device} was measured at {measured} TFLOP/s, and at least {advised} are advised",
+        device=device.info.name,
+        measured=f"{gflops / 1000:.3g}",
+        advised=f"{ADVISED_GFLOPS / 1000:.0f}",
     )
 
 
 def _by_part(plan: ModePlan) -> str:
     parts = plan.outline.memory.parts()
-    return ", ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
+    words = {
+        "weights": say("weights"),
+        "adapter": say("adapter"),
+        "gradients": say("gradients"),
+        "optimizer": say("optimizer"),
+        "activations": say("activations"),
+        "scratch": say("working space"),
+    }
+    return listed(
+        say("{part} {size}", part=words.get(name, name), size=format_bytes(size))
+        for name, size in parts.items()
+        if size
+    )
 
 
 def check_full_settings(config: TrainConfig, *, has_adapter: bool) -> None:
@@ -169,6 +201,12 @@ def check_full_settings(config: TrainConfig, *, has_adapter: bool) -> None:
         wrong.append("rank_schedule")
     if wrong:
         raise ConfigError(
-            f"{', '.join(wrong)} cannot be used where all weights are trained: leave "
-            f"{'it' if len(wrong) == 1 else 'them'} out, or choose mode adapter"
+            say_count(
+                len(wrong),
+                "{wrong} cannot be used where all weights are trained: leave it out, or choose "
+                "mode adapter",
+                "{wrong} cannot be used where all weights are trained: leave them out, or choose "
+                "mode adapter",
+                wrong=", ".join(wrong),
+            )
         )

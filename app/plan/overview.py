@@ -66,4 +66,4 @@ def _full(planner: Planner, settings: RunSettings) -> ModePlan | UnavailableMode
     try:
         return planner.plan(settings, FREE_SETTINGS)
     except ConfigError as error:
-        return UnavailableMode("full", str(error))
+        return UnavailableMode("full", error.sentence)

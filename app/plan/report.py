@@ -7,6 +7,7 @@ from typing import Any
 
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
+from app.messages import say
 from app.plan.advice import format_duration
 from app.plan.planner import ModePlan
 from app.plan.run_input import settings_values
@@ -78,15 +79,18 @@ def time_basis(basis: Basis, speed: Speed) -> str:
     """Return what an estimate stands on, as a sentence."""
     rate = f"{speed.gflops:.0f}" if speed.gflops >= 10 else f"{speed.gflops:.1f}"
     return {
-        "probe": (
-            f"From a quick measurement of this device ({rate} GFLOP/s); after "
-            f"{CALIBRATION_STEPS} steps the run itself corrects it."
+        "probe": say(
+            "From a quick measurement of this device ({rate} GFLOP/s); after {steps} steps the run "
+            "itself corrects it.",
+            rate=rate,
+            steps=CALIBRATION_STEPS,
         ),
-        "similar": (
-            "From how fast an earlier run with other settings was; after "
-            f"{CALIBRATION_STEPS} steps the run itself corrects it."
+        "similar": say(
+            "From how fast an earlier run with other settings was; after {steps} steps the run "
+            "itself corrects it.",
+            steps=CALIBRATION_STEPS,
         ),
-        "calibration": "From real steps with these very settings on this device.",
+        "calibration": say("From real steps with these very settings on this device."),
     }[basis]
 
 

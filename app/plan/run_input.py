@@ -26,6 +26,7 @@ from app.config import (
 from app.errors import Problems, StudioError
 from app.io.adapter import AdapterTensors, read_adapter_dir
 from app.io.folder import open_model_path
+from app.messages import say
 from app.models.checkpoint import Checkpoint, open_checkpoint
 from app.models.llama import MAX_POSITIONS
 from app.text.corpus import decode_corpus
@@ -212,8 +213,14 @@ def _train_problems(train: TrainConfig, model: ModelConfig | None, model_name: s
         return found
     return [
         *(problem for problem in found if not problem.startswith("max_seq_len ")),
-        f"max_seq_len is {shown(train.max_seq_len)}: {model_name} has a context of {context} "
-        f"tokens, give a whole number from 2 to {context}",
+        say(
+            "{setting} is {given}: {model} has a context of {context} tokens, give a whole number "
+            "from 2 to {context}",
+            setting="max_seq_len",
+            given=shown(train.max_seq_len),
+            model=model_name,
+            context=context,
+        ),
     ]
 
 
@@ -221,7 +228,9 @@ def _read_file(path: Path) -> CorpusFile:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StudioError(f"cannot read {path}: {error.strerror}") from error
+        raise StudioError(
+            say("cannot read {path}: {strerror}", path=path, strerror=error.strerror)
+        ) from error
     return CorpusFile(path.name, decode_corpus(data, path.name))
 
 

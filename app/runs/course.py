@@ -14,6 +14,7 @@ from app.config import LoraConfig, TrainConfig
 from app.errors import CheckpointError, ConfigError, DeviceLostError, StudioError
 from app.io.checkpoint import Checkpoint, CheckpointStore, DirectoryStore, save_checkpoint
 from app.io.checkpoint_stream import stream_checkpoint
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.runs.early_stop import PREFIX, EarlyStop
@@ -76,8 +77,12 @@ def check_course(config: TrainConfig, dataset: Dataset) -> None:
     """
     if config.eval_every and dataset.evaluation is None:
         raise ConfigError(
-            f"eval_every is {config.eval_every} and nothing is kept aside to evaluate on: raise "
-            f"eval_fraction ({config.eval_fraction}), or give more text"
+            say(
+                "eval_every is {eval_every} and nothing is kept aside to evaluate on: raise "
+                "eval_fraction ({eval_fraction}), or give more text",
+                eval_every=config.eval_every,
+                eval_fraction=config.eval_fraction,
+            )
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from app.config import LoraConfig, TrainConfig
 from app.errors import CheckpointError
+from app.messages import say
 from app.models.loader import Model
 from app.plan.run_input import settings_values
 from app.text.dataset import Dataset
@@ -90,8 +91,11 @@ class RunIdentity:
             told.append("the corpus is another one")
         if told:
             raise CheckpointError(
-                f"the checkpoint is of another run: {'; '.join(told)}. Give what that run was "
-                "given, or begin anew"
+                say(
+                    "the checkpoint is of another run: {told}. Give what that run was given, or "
+                    "begin anew",
+                    told="; ".join(told),
+                )
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.errors import CheckpointError
 from app.io.checkpoint import Checkpoint, DirectoryStore, load_checkpoint
+from app.messages import say
 from app.runs.course import Listener
 from app.runs.history import Evaluation, Sample
 from app.train.records import StepRecord
@@ -36,8 +37,11 @@ async def read_resumed(path: Path, on_progress: Callable[[str], None]) -> Checkp
     checkpoint = await load_checkpoint(store, on_progress)
     if checkpoint is None:
         raise CheckpointError(
-            f"{path} has no checkpoints to go on from: give the --out of a run that was made with "
-            "--checkpoint-every"
+            say(
+                "{path} has no checkpoints to go on from: give the --out of a run that was "
+                "made with --checkpoint-every",
+                path=path,
+            )
         )
     return checkpoint
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.config import LoraConfig, TrainConfig
 from app.errors import ConfigError
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.windows import Windows
@@ -21,9 +22,12 @@ def check_search(config: TrainConfig) -> None:
     """Refuse what cannot be searched. Raises ConfigError where all weights are to be trained."""
     if config.mode != "adapter":
         raise ConfigError(
-            "a learning rate is looked for with an adapter only: with all weights the search would "
-            "have to keep a second copy of the model to leave no trace. Choose mode adapter, or "
-            "compare short runs; all weights want a tenth of an adapter's rate or less"
+            say(
+                "a learning rate is looked for with an adapter only: with all weights the "
+                "search would have to keep a second copy of the model to leave no trace. "
+                "Choose mode adapter, or compare short runs; all weights want a tenth of an "
+                "adapter's rate or less"
+            )
         )
 
 

@@ -16,6 +16,7 @@ from app import __version__
 from app.config import LoraConfig
 from app.errors import StudioError
 from app.gpu.device import Device
+from app.messages import say
 from app.runs.history import History, finite
 from app.runs.identity import RunIdentity, lora_document
 from app.text.dataset import CorpusFile, Dataset
@@ -104,7 +105,9 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
         part.write_text(record_text(record), encoding="utf-8")
         os.replace(part, folder / FILE_NAME)
     except OSError as error:
-        raise StudioError(f"cannot write to {folder}: {error.strerror}") from error
+        raise StudioError(
+            say("cannot write to {folder}: {strerror}", folder=folder, strerror=error.strerror)
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from app import __version__
 from app.config import LoraConfig, TrainConfig, tidied
 from app.errors import CheckpointError
 from app.io.checkpoint import Checkpoint
+from app.messages import say
 from app.runs.identity import RunIdentity
 from app.train.state import Progress
 
@@ -26,8 +27,13 @@ def readable(checkpoint: Checkpoint) -> Iterator[None]:
     except (KeyError, TypeError, AttributeError) as error:
         version = checkpoint.document.get("app_version")
         raise CheckpointError(
-            f"the checkpoint was written by version {version} and cannot be read by {__version__} "
-            f"({error}): begin the run anew"
+            say(
+                "the checkpoint was written by version {version} and cannot be read by "
+                "{version_2} ({error}): begin the run anew",
+                version=version,
+                version_2=__version__,
+                error=error,
+            )
         ) from error
 
 

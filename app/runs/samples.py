@@ -7,6 +7,7 @@ from collections.abc import Callable
 from app.config import GenerationConfig
 from app.errors import ConfigError
 from app.generate.generator import Generator
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.dataset import Dataset
@@ -45,7 +46,11 @@ class Sampler:
         room = model.weights.rope_table.shape[0] - SAMPLE_TOKENS
         if not 0 < len(self._token_ids) <= room:
             raise ConfigError(
-                f"sample_prompt has {len(self._token_ids)} tokens: give from 1 to {room}"
+                say(
+                    "sample_prompt has {num__token_ids} tokens: give from 1 to {room}",
+                    num__token_ids=len(self._token_ids),
+                    room=room,
+                )
             )
 
     async def write(self, should_stop: Callable[[], bool]) -> str | None:

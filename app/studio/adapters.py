@@ -21,6 +21,7 @@ from app.io.adapter import (
 )
 from app.io.adapter_zip import CONFIG_NAME, WEIGHTS_NAME, unzip_adapter, zip_folder
 from app.io.model_card import TrainingFacts
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.runs.record import FILE_NAME as RECORD_NAME
@@ -157,8 +158,12 @@ class AdapterDesk:
         file, name = request["file"], request["name"]
         if file.size_bytes > MAX_ADAPTER_BYTES:
             raise AdapterError(
-                f"{name} has {file.size_bytes / 1e9:.1f} GB, which no LoRA adapter of this model "
-                "needs: choose the adapter's .safetensors file"
+                say(
+                    "{name} has {size_bytes} GB, which no LoRA adapter of this model needs: "
+                    "choose the adapter's .safetensors file",
+                    name=name,
+                    size_bytes=f"{file.size_bytes / 1e9:.1f}",
+                )
             )
         config_file = request.get("config")
         config = None
@@ -278,8 +283,8 @@ class AdapterDesk:
             if item.info.id == adapter_id:
                 return item
         if not self._shelf:
-            raise AdapterError("there is no adapter yet: train one or load one first")
-        raise AdapterError("that adapter is no longer on the shelf: choose another one")
+            raise AdapterError(say("there is no adapter yet: train one or load one first"))
+        raise AdapterError(say("that adapter is no longer on the shelf: choose another one"))
 
     async def _export_bytes(self, item: _Shelved) -> bytes:
         assert self._model is not None
@@ -331,14 +336,18 @@ def _name(value: Any) -> str:
     """Return a name as it can be shown in one line. Raises AdapterError where nothing is left."""
     text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
     if not text:
-        raise AdapterError("an adapter needs a name: give it one")
+        raise AdapterError(say("an adapter needs a name: give it one"))
     return text[:MAX_NAME_LENGTH]
 
 
 def _strength(value: Any) -> float:
     if not is_number(value, 0, MAX_STRENGTH):
         raise AdapterError(
-            f"strength is {value!r}: give a number from 0 (the base alone) to {MAX_STRENGTH:g}"
+            say(
+                "strength is {value}: give a number from 0 (the base alone) to {max_strength}",
+                value=f"{value!r}",
+                max_strength=f"{MAX_STRENGTH:g}",
+            )
         )
     return float(value)
 

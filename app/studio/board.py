@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from app.errors import StudioError
+from app.messages import say
 from app.studio.corpus import SupersededError
 from app.studio.protocol import Status, StatusEvent
 
@@ -53,7 +54,9 @@ class StatusBoard:
     def require(self, *allowed: Status) -> None:
         """Raise BusyError unless the session is in one of these states."""
         if self.status not in allowed:
-            raise BusyError(f"the GPU is {self.status}: wait for it, or stop it first")
+            raise BusyError(
+                say("the GPU is {status}: wait for it, or stop it first", status=self.status)
+            )
 
     @contextmanager
     def job(self, kind: Job) -> Iterator[None]:

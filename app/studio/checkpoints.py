@@ -13,6 +13,7 @@ from app.io.checkpoint import (
     load_checkpoint,
     read_summary,
 )
+from app.messages import say
 from app.studio.protocol import ResumableEvent, ResumableRun, WarningEvent
 
 
@@ -46,7 +47,7 @@ class CheckpointDesk:
         if self.store is not None:
             checkpoint = await load_checkpoint(self.store, self._warn)
         if checkpoint is None:
-            raise CheckpointError("there is no checkpoint to go on from: begin the run anew")
+            raise CheckpointError(say("there is no checkpoint to go on from: begin the run anew"))
         return checkpoint
 
     async def clear(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from app.config import ModelConfig
 from app.errors import ConfigError
 from app.generate.generator import Generator
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.studio.protocol import ChatMessage, ChatRequest
@@ -134,9 +135,19 @@ class Conversation:
                 return token_ids, len(messages) - len(system) - len(kept)
             if len(kept) <= 1:
                 raise ConfigError(
-                    f"your message{' with its system prompt' if system else ''} has "
-                    f"{len(token_ids)} tokens and the model sees at most {room} of them at once: "
-                    "shorten it"
+                    say(
+                        "your message with its system prompt has {number} tokens and the model "
+                        "sees at most {room} of them at once: shorten it",
+                        number=len(token_ids),
+                        room=room,
+                    )
+                    if system
+                    else say(
+                        "your message has {number} tokens and the model sees at most {room} of "
+                        "them at once: shorten it",
+                        number=len(token_ids),
+                        room=room,
+                    )
                 )
             del kept[: 2 if len(kept) > 2 else 1]
 

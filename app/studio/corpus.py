@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from app.config import Packing
 from app.errors import CorpusError, Problems, StudioError
+from app.messages import say
 from app.models.loader import Model
 from app.studio.protocol import Corpus
 from app.text.corpus import check_corpus_size, check_corpus_text, decode_corpus
@@ -87,7 +88,7 @@ class CorpusDesk:
             return await asyncio.shield(running.task)
         except asyncio.CancelledError:
             if running.task.cancelled():
-                raise SupersededError("the text was changed meanwhile") from None
+                raise SupersededError(say("the text was changed meanwhile")) from None
             raise
 
     async def _encode(
@@ -104,7 +105,7 @@ class CorpusDesk:
             if self._running is not None and self._running.key == key:
                 self._running = None
         if not documents.num_tokens:
-            raise CorpusError("your text has no tokens that this model knows: add some words")
+            raise CorpusError(say("your text has no tokens that this model knows: add some words"))
         self._kept[key] = tokenized = TokenizedCorpus(tuple(files), documents, by_documents)
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.errors import NoTunedModelError, UnsavedModelError
 from app.io.checkpoint import CheckpointStore
+from app.messages import say
 from app.models.export_files import zipped_model
 from app.models.loader import Model
 from app.plan.full import check_full_run
@@ -28,7 +29,7 @@ from app.train.control import RunControl
 from app.train.full.trainer import FullTrainer
 from app.train.records import StepRecord
 
-CONFIRM = "Confirm it in the dialog"
+CONFIRM = say("Confirm it in the dialog")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class FullDesk:
     def model(self) -> Model:
         """The trained model. Raises NoTunedModelError where there is none."""
         if self._tuned is None or self._info is None:
-            raise NoTunedModelError("no model was trained whole yet: choose Full in the plan")
+            raise NoTunedModelError(say("no model was trained whole yet: choose Full in the plan"))
         return self._tuned
 
     @property
@@ -88,8 +89,11 @@ class FullDesk:
         """
         if self._info is not None and not self._info.is_saved and not request.get("drop_tuned"):
             raise UnsavedModelError(
-                f"the model that you trained ({self._info.steps} steps) was not downloaded and "
-                "would be lost: download it first, or let it go"
+                say(
+                    "the model that you trained ({steps} steps) was not downloaded and would be "
+                    "lost: download it first, or let it go",
+                    steps=self._info.steps,
+                )
             )
 
     async def train(self, run: FullRun, control: RunControl) -> Message:

@@ -8,6 +8,7 @@ from app.config import TrainConfig
 from app.errors import ConfigError
 from app.gpu.budget import format_bytes
 from app.gpu.device import Device
+from app.messages import say, whole
 from app.models.loader import Model
 from app.plan.full import check_full_settings, is_slow, slowness, what_it_takes
 from app.plan.planner import ModePlan
@@ -38,8 +39,11 @@ def check_page_settings(config: TrainConfig, model: Model) -> None:
     problems = []
     if config.checkpoint_every:
         problems.append(
-            f"checkpoint_every is {config.checkpoint_every}: this page keeps no checkpoints of a "
-            "run of all weights, leave it 0 (the command line does: train --mode full)"
+            say(
+                "checkpoint_every is {checkpoint_every}: this page keeps no checkpoints of a "
+                "run of all weights, leave it 0 (the command line does: train --mode full)",
+                checkpoint_every=config.checkpoint_every,
+            )
         )
     shape = model.config
     weights = shape.num_matmul_parameters
@@ -48,9 +52,14 @@ def check_page_settings(config: TrainConfig, model: Model) -> None:
     size = int(weights * (4 if config.full_weights == "f32" else 2))
     if config.early_stop_patience and size > MAX_BEST_BYTES:
         problems.append(
-            f"early_stop_patience is {config.early_stop_patience}: to go back to its best the run "
-            f"keeps a copy of all weights, {format_bytes(size)}, and this page has room for "
-            f"{format_bytes(MAX_BEST_BYTES)}; leave it 0, or use the command line"
+            say(
+                "early_stop_patience is {early_stop_patience}: to go back to its best the "
+                "run keeps a copy of all weights, {size}, and this page has room for "
+                "{max_best_bytes}; leave it 0, or use the command line",
+                early_stop_patience=config.early_stop_patience,
+                size=format_bytes(size),
+                max_best_bytes=format_bytes(MAX_BEST_BYTES),
+            )
         )
     if problems:
         raise ConfigError(*problems)
@@ -61,4 +70,4 @@ def confirmation(plan: ModePlan, device: Device, gflops: float) -> str:
     if not plan.is_feasible or not is_slow(gflops):
         return ""
     takes = what_it_takes(plan)
-    return f"{takes[:1].upper()}{takes[1:]}. {slowness(device, gflops)}."
+    return say("{takes} {slowness}", takes=whole(takes), slowness=whole(slowness(device, gflops)))

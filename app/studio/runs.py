@@ -9,6 +9,7 @@ from typing import Any
 from app.config import LoraConfig, TrainConfig
 from app.errors import ConfigError, Problems, StudioError
 from app.io.model_card import TrainingFacts
+from app.messages import say
 from app.models.loader import Model
 from app.plan.defaults import suggest_config
 from app.plan.modes import Mode, RunSettings
@@ -131,7 +132,7 @@ class RunLayout:
         try:
             return self.other.assess(self.plan.settings)
         except StudioError as error:
-            return UnavailableMode(self.other.mode.name, str(error))
+            return UnavailableMode(self.other.mode.name, error.sentence)
 
 
 def lay_out(
@@ -217,7 +218,9 @@ def _preset(name: Any) -> PresetName:
     for known in PRESETS:
         if known == name:
             return known
-    raise ConfigError(f"preset is {name!r}: choose from {', '.join(PRESETS)}")
+    raise ConfigError(
+        say("preset is {name}: choose from {presets}", name=f"{name!r}", presets=", ".join(PRESETS))
+    )
 
 
 def check_settings(edits: Mapping[str, Any], problems: Problems, model: Model | None) -> None:

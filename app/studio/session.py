@@ -18,6 +18,7 @@ from app.errors import ConfigError, DeviceLostError, NoAdapterError, Problems, S
 from app.gpu.device import Device
 from app.io.checkpoint import CheckpointStore
 from app.io.folder import ModelSource
+from app.messages import say, told_in, whole
 from app.models.loader import Model, load_model
 from app.nn.adapter import Adapter
 from app.plan.probe import measure_speed
@@ -128,7 +129,12 @@ class Session:
 
     def post(self, event: Any) -> None:
         """Send an event to the page."""
-        self._post_message(to_message(event))
+        self._send(to_message(event))
+
+    def _send(self, message: Message) -> None:
+        """Send a message, with what its sentences were made of: the page may translate them."""
+        words = told_in(message)
+        self._post_message({**message, "words": words} if words else message)
 
     def _post_memory(self) -> None:
         if self._device is not None:
@@ -143,8 +149,11 @@ class Session:
             except DeviceLostError as error:
                 self._lose_device()
                 raise DeviceLostError(
-                    f"{error}. What was on it is gone: download the adapter if one is offered "
-                    "below, then choose the model again or reload the page"
+                    say(
+                        "{error}. What was on it is gone: download the adapter if one is offered "
+                        "below, then choose the model again or reload the page",
+                        error=error,
+                    )
                 ) from error
             finally:
                 self._post_memory()
@@ -157,7 +166,7 @@ class Session:
         try:
             await self._find_device()
         except StudioError as error:
-            self.post(ErrorEvent(_sentence(str(error)), type(error).__name__))
+            self.post(ErrorEvent(whole(error.sentence), type(error).__name__))
             self._board.show("error")
 
     async def _find_device(self) -> None:
@@ -197,33 +206,39 @@ class Session:
         try:
             handler = self._handlers.get(request["type"])
             if handler is None:
-                raise ConfigError(f"the page asked for {request['type']!r}: reload it")
+                raise ConfigError(
+                    say("the page asked for {type}: reload it", type=f"{request['type']!r}")
+                )
             answer["result"] = await handler(request)
         except StudioError as error:
             told = [labelled(problem) for problem in error.problems] or [str(error)]
-            problems = [_sentence(problem) for problem in told]
-            answer |= {"error": " ".join(problems), "kind": type(error).__name__}
+            problems = [whole(problem) for problem in told]
+            message = problems[0] if len(problems) == 1 else " ".join(problems)
+            answer |= {"error": message, "kind": type(error).__name__}
             if len(problems) > 1:
                 answer["problems"] = problems
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             reason = f"{type(error).__name__}: {error}"
             answer |= {
-                "error": f"Something failed that should not ({reason}). Your text and adapter "
-                "are still here; try again, or reload the page after downloading the adapter.",
+                "error": say(
+                    "Something failed that should not ({reason}). Your text and adapter are still "
+                    "here; try again, or reload the page after downloading the adapter.",
+                    reason=reason,
+                ),
                 "kind": "InternalError",
             }
-        self._post_message(answer)
+        self._send(answer)
 
     def _ready_device(self) -> Device:
         if self._device is None:
-            raise NoAdapterError("there is no GPU to do this on: see the help on this page")
+            raise NoAdapterError(say("there is no GPU to do this on: see the help on this page"))
         return self._device
 
     def _ready_model(self) -> Model:
         self._ready_device()
         if self._model is None:
-            raise ConfigError("no model is loaded yet: wait for it, or choose one")
+            raise ConfigError(say("no model is loaded yet: wait for it, or choose one"))
         return self._model
 
     # Model
@@ -255,12 +270,18 @@ class Session:
 
     def _check_turn(self, turn: int) -> None:
         if turn != self._load_turn:
-            raise SupersededError("another model was chosen meanwhile")
+            raise SupersededError(say("another model was chosen meanwhile"))
 
     async def _fetch_model(self, device: Device, request: Message, turn: int) -> Model:
         quantize = request.get("quantize", "none")
         if quantize not in QUANTIZATIONS:
-            raise ConfigError(f"quantize is {quantize!r}: choose from {', '.join(QUANTIZATIONS)}")
+            raise ConfigError(
+                say(
+                    "quantize is {quantize}: choose from {quantizations}",
+                    quantize=f"{quantize!r}",
+                    quantizations=", ".join(QUANTIZATIONS),
+                )
+            )
         source = await self._open_source(request["source"])
 
         def on_progress(loaded: int, total: int) -> None:
@@ -492,11 +513,3 @@ class Session:
 
     async def _stop_bench(self, _request: Message) -> None:
         self._bench.stop()
-
-
-def _sentence(message: str) -> str:
-    """Return a message as a sentence: full stop last, capital first unless it is a name."""
-    text = message.strip() or "Something failed without saying why: try again."
-    if text.split(" ", 1)[0].isalpha():
-        text = text[0].upper() + text[1:]
-    return text + ("" if text[-1] in ".!?" else ".")

@@ -25,6 +25,7 @@ from app.config import (
     unknown_settings,
 )
 from app.errors import ConfigError
+from app.messages import Sentence, say
 from app.plan.presets import PRESETS
 
 LABELS = {
@@ -138,6 +139,8 @@ def describe_presets() -> list[dict[str, str]]:
 
 def labelled(problem: str) -> str:
     """Return a sentence on a setting with the name that the form gives it."""
+    if isinstance(problem, Sentence) and problem.values.get("setting") in LABELS:
+        return problem.with_values(setting=say(LABELS[problem.values["setting"]]))
     name, space, rest = problem.partition(" ")
     return f"{LABELS.get(name, name)}{space}{rest}"
 

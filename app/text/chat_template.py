@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from app.errors import FormatError
+from app.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,8 +104,11 @@ class ChatRenderer:
             return answer["text"]
         reason = answer.get("error", "no answer").rstrip(".")
         raise FormatError(
-            f"the model's chat template cannot be used here: {reason}. "
-            "Change the conversation, send the text without the template, or choose another model"
+            say(
+                "the model's chat template cannot be used here: {reason}. Change the "
+                "conversation, send the text without the template, or choose another model",
+                reason=reason,
+            )
         )
 
 

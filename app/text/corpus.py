@@ -7,6 +7,7 @@ only a byte order mark at the very start is dropped.
 from __future__ import annotations
 
 from app.errors import CorpusError
+from app.messages import say
 
 MAX_CORPUS_BYTES = 50_000_000
 """A corpus must be smaller: above, tokenizing alone takes half a minute in a browser."""
@@ -32,8 +33,13 @@ def check_corpus_size(size_bytes: int, name: str, limit_bytes: int = MAX_CORPUS_
     """Raise CorpusError if a text of `size_bytes` is too large; call it before reading a file."""
     if size_bytes >= limit_bytes:
         raise CorpusError(
-            f"{name} has {_megabytes(size_bytes)} and a corpus must be smaller than "
-            f"{_megabytes(limit_bytes)}: cut it into parts and train on one of them"
+            say(
+                "{name} has {size_bytes} and a corpus must be smaller than {limit_bytes}: "
+                "cut it into parts and train on one of them",
+                name=name,
+                size_bytes=_megabytes(size_bytes),
+                limit_bytes=_megabytes(limit_bytes),
+            )
         )
 
 
@@ -42,11 +48,15 @@ def check_corpus_text(text: str, name: str, limit_bytes: int = MAX_CORPUS_BYTES)
     if 4 * len(text) >= limit_bytes:
         check_corpus_size(len(text.encode(errors="replace")), name, limit_bytes)
     if not text:
-        raise CorpusError(f"{name} is empty: paste or choose some text to train on")
+        raise CorpusError(say("{name} is empty: paste or choose some text to train on", name=name))
     if text.isspace():
         raise CorpusError(
-            f"{name} has {len(text)} characters, all of them spaces or line ends: "
-            "paste or choose some text to train on"
+            say(
+                "{name} has {num_text} characters, all of them spaces or line ends: paste or "
+                "choose some text to train on",
+                name=name,
+                num_text=len(text),
+            )
         )
     return text
 
@@ -61,26 +71,44 @@ def decode_corpus(data: bytes, name: str, limit_bytes: int = MAX_CORPUS_BYTES) -
     encoding = _wide_encoding(data)
     if encoding is not None:
         raise CorpusError(
-            f"{name} is encoded as {encoding} and UTF-8 is needed: save it again as UTF-8"
+            say(
+                "{name} is encoded as {encoding} and UTF-8 is needed: save it again as UTF-8",
+                name=name,
+                encoding=encoding,
+            )
         )
     for magic, kind in _KNOWN_FILES:
         if data.startswith(magic):
             raise CorpusError(
-                f"{name} is {kind}, not plain text: copy the text out of it or save it as .txt"
+                say(
+                    "{name} is {kind}, not plain text: copy the text out of it or save it as .txt",
+                    name=name,
+                    kind=kind,
+                )
             )
     nul = data.find(b"\0")
     if nul >= 0:
         raise CorpusError(
-            f"{name} is a binary file (byte {nul} is zero), not plain text: "
-            "choose a .txt file saved as UTF-8"
+            say(
+                "{name} is a binary file (byte {nul} is zero), not plain text: choose a .txt "
+                "file saved as UTF-8",
+                name=name,
+                nul=nul,
+            )
         )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CorpusError(
-            f"{name} is not UTF-8: byte {error.start} (line {line}) is "
-            f"0x{data[error.start]:02x}, which does not fit there. Save it again as UTF-8"
+            say(
+                "{name} is not UTF-8: byte {start} (line {line}) is 0x{data}, which does not "
+                "fit there. Save it again as UTF-8",
+                name=name,
+                start=error.start,
+                line=line,
+                data=f"{data[error.start]:02x}",
+            )
         ) from error
     return check_corpus_text(text, name, limit_bytes)
 

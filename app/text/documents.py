@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.errors import CorpusError
+from app.messages import say
 from app.text.chat_template import ChatRenderer
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ async def encode_documents(
         tuple(record.place for record in records),
     )
     if not documents.is_learned.any():
-        raise CorpusError("the corpus has no tokens to learn: add some text")
+        raise CorpusError(say("the corpus has no tokens to learn: add some text"))
     return documents
 
 
@@ -132,9 +133,12 @@ async def _passages(record: Record, renderer: ChatRenderer) -> list[tuple[str, b
         answered = await renderer.render(messages[:count], add_generation_prompt=False)
         if not opened.startswith(written) or not answered.startswith(opened):
             raise CorpusError(
-                f"{record.place}: the model's chat template rewrites earlier turns when one is "
-                "added, so what the assistant said cannot be told apart: give prompt and "
-                "completion instead"
+                say(
+                    "{place}: the model's chat template rewrites earlier turns when one is "
+                    "added, so what the assistant said cannot be told apart: give prompt and "
+                    "completion instead",
+                    place=record.place,
+                )
             )
         passages += [(opened[len(written) :], False), (answered[len(opened) :], True)]
         written = answered

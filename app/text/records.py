@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.errors import CorpusError
+from app.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ def read_records(name: str, text: str) -> list[Record]:
     }.get(name.rpartition(".")[2].lower(), _read_text)
     records = list(read(name, text.replace("\r\n", "\n")))
     if not records:
-        raise CorpusError(f"{name} has no records: add some text")
+        raise CorpusError(say("{name} has no records: add some text", name=name))
     return records
 
 
@@ -128,13 +129,21 @@ def _read_table(name: str, text: str) -> Iterator[Record]:
         reader.fieldnames = columns
         if _columns_of(columns) is None:
             raise CorpusError(
-                f"{name} has the columns {', '.join(columns) or '(none)'}: its first line must "
-                f"name a column text, or {_pairs()}"
+                say(
+                    "{name} has the columns {value}: its first line must name a column text, or "
+                    "{pairs}",
+                    name=name,
+                    value=", ".join(columns) or "(none)",
+                    pairs=_pairs(),
+                )
             )
         for row in reader:
             place = f"{name} line {reader.line_num}"
             if None in row or None in row.values():
-                problems.add(reader.line_num, f"not {len(columns)} columns as in the first line")
+                problems.add(
+                    reader.line_num,
+                    say("not {num_columns} columns as in the first line", num_columns=len(columns)),
+                )
                 continue
             record = _from_fields(place, row)
             if isinstance(record, Record):
@@ -142,7 +151,7 @@ def _read_table(name: str, text: str) -> Iterator[Record]:
             else:
                 problems.add(reader.line_num, record)
     except csv.Error as error:
-        problems.add(reader.reader.line_num, f"not a table: {error}")
+        problems.add(reader.reader.line_num, say("not a table: {error}", error=error))
     problems.raise_if_any()
 
 
@@ -160,7 +169,7 @@ def _read_json_lines(name: str, text: str) -> Iterator[Record]:
         try:
             value = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            problems.add(number, f"not JSON: {error}")
+            problems.add(number, say("not JSON: {error}", error=error))
             continue
         record = _from_json(f"{name} line {number}", value)
         if isinstance(record, Record):
@@ -175,9 +184,15 @@ def _read_json(name: str, text: str) -> Iterator[Record]:
     try:
         values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise CorpusError(f"{name} is not JSON: {error}") from error
+        raise CorpusError(say("{name} is not JSON: {error}", name=name, error=error)) from error
     if not isinstance(values, list):
-        raise CorpusError(f"{name} holds one {_kind(values)}: an array of objects is needed")
+        raise CorpusError(
+            say(
+                "{name} holds one {values}: an array of objects is needed",
+                name=name,
+                values=_kind(values),
+            )
+        )
     problems = _Problems(name, "item")
     for number, value in enumerate(values, start=1):
         record = _from_json(f"{name} item {number}", value)

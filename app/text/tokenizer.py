@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.errors import FormatError
+from app.messages import say
 from app.text.tokenizer_json import tokenizer_json_from_gguf
 
 if TYPE_CHECKING:
@@ -74,8 +75,12 @@ def load_tokenizer(
         settings["model"] = contents["model"].get("type")
     except (ValueError, KeyError, AttributeError) as error:
         raise FormatError(
-            f"tokenizer.json is not a tokenizer ({type(error).__name__}: {error}): "
-            "give the file of that name that came with the model"
+            say(
+                "tokenizer.json is not a tokenizer ({name}: {error}): give the file of that "
+                "name that came with the model",
+                name=type(error).__name__,
+                error=error,
+            )
         ) from error
     text = tokenizer_json if isinstance(tokenizer_json, str) else json.dumps(tokenizer_json)
     host = _BrowserTokenizer if sys.platform == "emscripten" else _NativeTokenizer
@@ -139,7 +144,10 @@ def _without_lone_surrogates(text: str) -> str:
 
 def _refused(error: Exception) -> FormatError:
     return FormatError(
-        f"the model's tokenizer cannot be used: {error}. Choose another model or fetch it again"
+        say(
+            "the model's tokenizer cannot be used: {error}. Choose another model or fetch it again",
+            error=error,
+        )
     )
 
 

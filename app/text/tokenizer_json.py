@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.errors import FormatError
+from app.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,17 +81,25 @@ def tokenizer_json_from_gguf(metadata: Mapping[str, Any]) -> dict[str, Any]:
     pre = metadata.get("tokenizer.ggml.pre", "default")
     if pre not in _PRE_TOKENIZERS:
         raise FormatError(
-            f"the model's pre-tokenizer (tokenizer.ggml.pre) is {pre!r} and only "
-            f"{', '.join(map(repr, _PRE_TOKENIZERS))} are known: choose another model, since "
-            "guessing would split the text otherwise than the model learnt it"
+            say(
+                "the model's pre-tokenizer (tokenizer.ggml.pre) is {pre} and only {repr} are "
+                "known: choose another model, since guessing would split the text otherwise "
+                "than the model learnt it",
+                pre=f"{pre!r}",
+                repr=", ".join(map(repr, _PRE_TOKENIZERS)),
+            )
         )
     tokens = _strings(metadata, "tokenizer.ggml.tokens")
     merges = _strings(metadata, "tokenizer.ggml.merges")
     types = [int(kind) for kind in metadata.get("tokenizer.ggml.token_type", ())]
     if types and len(types) != len(tokens):
         raise FormatError(
-            f"the model lists {len(tokens)} tokens but {len(types)} token types: "
-            "the file is damaged, fetch it again"
+            say(
+                "the model lists {num_tokens} tokens but {num_types} token types: the file "
+                "is damaged, fetch it again",
+                num_tokens=len(tokens),
+                num_types=len(types),
+            )
         )
     vocab = {token: index for index, token in enumerate(tokens)}
     _check_vocabulary(tokens, vocab, merges)
@@ -136,20 +145,34 @@ def _strings(metadata: Mapping[str, Any], key: str) -> list[str]:
     values = metadata.get(key)
     if not isinstance(values, list) or not values or not isinstance(values[0], str):
         found = "missing" if values is None else f"a {type(values).__name__} without any text"
-        raise FormatError(f"{key} is {found}, expected a list of strings: fetch the model again")
+        raise FormatError(
+            say(
+                "{key} is {found}, expected a list of strings: fetch the model again",
+                key=key,
+                found=found,
+            )
+        )
     return values
 
 
 def _check_vocabulary(tokens: list[str], vocab: dict[str, int], merges: list[str]) -> None:
     if len(vocab) != len(tokens):
         twice = next(token for index, token in enumerate(tokens) if vocab[token] != index)
-        raise FormatError(f"the model lists the token {twice!r} twice: the vocabulary is damaged")
+        raise FormatError(
+            say(
+                "the model lists the token {twice} twice: the vocabulary is damaged",
+                twice=f"{twice!r}",
+            )
+        )
     for merge in merges:
         left, space, right = merge.partition(" ")
         if not space or left not in vocab or right not in vocab or left + right not in vocab:
             raise FormatError(
-                f"the merge {merge!r} does not join two tokens of the vocabulary into a third: "
-                "the model's tokenizer is damaged, fetch the file again"
+                say(
+                    "the merge {merge} does not join two tokens of the vocabulary into a third: "
+                    "the model's tokenizer is damaged, fetch the file again",
+                    merge=f"{merge!r}",
+                )
             )
 
 

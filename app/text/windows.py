@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.errors import ConfigError, CorpusError
+from app.messages import say, say_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,15 @@ def check_tokens(token_ids: Sequence[int] | IntArray, name: str = "the corpus") 
     """Raise CorpusError unless there is something to predict."""
     if len(token_ids) < MIN_TOKENS:
         raise CorpusError(
-            f"{name} has {len(token_ids)} token{'s' * (len(token_ids) != 1)} and training needs "
-            f"at least {MIN_TOKENS} tokens: add more text"
+            say_count(
+                len(token_ids),
+                "{name} has {count} token and training needs at least {least} tokens: add more "
+                "text",
+                "{name} has {count} tokens and training needs at least {least} tokens: add more "
+                "text",
+                name=name,
+                least=MIN_TOKENS,
+            )
         )
 
 
@@ -72,7 +80,10 @@ class Windows:
         """
         if not groups:
             raise CorpusError(
-                f"no document has {MIN_TOKENS} tokens of which one can be learnt: add more text"
+                say(
+                    "no document has {min_tokens} tokens of which one can be learnt: add more text",
+                    min_tokens=MIN_TOKENS,
+                )
             )
         segments = np.array([piece for group in groups for piece in group], np.int64)
         bounds = np.cumsum([0, *(len(group) for group in groups)], dtype=np.int64)
@@ -150,7 +161,14 @@ def make_windows(token_ids: Sequence[int] | IntArray, max_seq_len: int) -> Windo
         ConfigError: a window shorter than 2 tokens.
     """
     if max_seq_len < MIN_TOKENS:
-        raise ConfigError(f"max_seq_len is {max_seq_len}: give at least {MIN_TOKENS} tokens")
+        raise ConfigError(
+            say(
+                "{setting} is {given}: give at least {least} tokens",
+                setting="max_seq_len",
+                given=max_seq_len,
+                least=MIN_TOKENS,
+            )
+        )
     check_tokens(token_ids)
     tokens = np.ascontiguousarray(token_ids, dtype=np.int32)
     starts = np.arange(0, len(tokens) - (MIN_TOKENS - 1), max_seq_len, dtype=np.int64)
@@ -177,7 +195,9 @@ def split_eval(windows: Windows, fraction: float) -> tuple[Windows, Windows | No
 def batches(order: Sequence[int] | IndexArray, micro_batch: int) -> list[IndexArray]:
     """Cut an order of window indices into micro-batches; the last may be shorter."""
     if micro_batch < 1:
-        raise ConfigError(f"micro_batch_size is {micro_batch}: give at least 1")
+        raise ConfigError(
+            say("micro_batch_size is {micro_batch}: give at least 1", micro_batch=micro_batch)
+        )
     indices = np.asarray(order, dtype=np.int64)
     return [indices[at : at + micro_batch] for at in range(0, len(indices), micro_batch)]
 
@@ -221,8 +241,14 @@ def pad_batch(
     longest = int(lengths.max(initial=0))
     if len(indices) > micro_batch or longest > max_seq_len:
         raise ConfigError(
-            f"{len(indices)} windows of up to {longest} tokens do not fit in a batch "
-            f"of {micro_batch} × {max_seq_len}"
+            say(
+                "{num_indices} windows of up to {longest} tokens do not fit in a batch of "
+                "{micro_batch} × {max_seq_len}",
+                num_indices=len(indices),
+                longest=longest,
+                micro_batch=micro_batch,
+                max_seq_len=max_seq_len,
+            )
         )
     shape = (micro_batch, max_seq_len)
     tokens = np.zeros(shape, np.int32)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from app.config import TrainConfig, is_number, is_whole
 from app.errors import ConfigError, TrainingDivergedError
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.windows import Windows
@@ -45,16 +46,31 @@ class SearchConfig:
         problems = []
         if not is_whole(self.steps, MIN_STEPS, MAX_STEPS):
             problems.append(
-                f"search_steps is {self.steps!r}: give a whole number from {MIN_STEPS} to "
-                f"{MAX_STEPS}"
+                say(
+                    "search_steps is {steps}: give a whole number from {min_steps} to {max_steps}",
+                    steps=f"{self.steps!r}",
+                    min_steps=MIN_STEPS,
+                    max_steps=MAX_STEPS,
+                )
             )
         for name, rate in (("lowest_rate", low), ("highest_rate", high)):
             if not is_number(rate, 0, MAX_RATE) or not rate:
-                problems.append(f"{name} is {rate!r}: give a number above 0, up to {MAX_RATE:g}")
+                problems.append(
+                    say(
+                        "{name} is {rate}: give a number above 0, up to {max_rate}",
+                        name=name,
+                        rate=f"{rate!r}",
+                        max_rate=f"{MAX_RATE:g}",
+                    )
+                )
         if not problems and high < 10 * low:
             problems.append(
-                f"highest_rate is {high:g} and lowest_rate {low:g}: give one at least ten times "
-                "the other"
+                say(
+                    "highest_rate is {high} and lowest_rate {low}: give one at least ten times "
+                    "the other",
+                    high=f"{high:g}",
+                    low=f"{low:g}",
+                )
             )
         if problems:
             raise ConfigError(*problems)

@@ -16,6 +16,7 @@ from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
 from app.io.checkpoint_stream import LazyArray
+from app.messages import say
 from app.models.loader import Model
 from app.ops.update import UpdateState
 from app.text.curriculum import order_windows
@@ -346,7 +347,12 @@ class RunLoop(ABC):
             return
         left = await self._undo_skipped()
         raise TrainingDivergedError(
-            f"the loss was not a finite number for {MAX_SKIPPED_IN_A_ROW} steps in a row "
-            f"(last: step {pending.step}), so the run was stopped and {left}: lower the learning "
-            "rate and train again"
+            say(
+                "the loss was not a finite number for {max_skipped_in_a_row} steps in a row "
+                "(last: step {step}), so the run was stopped and {left}: lower the learning "
+                "rate and train again",
+                max_skipped_in_a_row=MAX_SKIPPED_IN_A_ROW,
+                step=pending.step,
+                left=left,
+            )
         )

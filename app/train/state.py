@@ -13,6 +13,7 @@ from app.errors import CheckpointError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Storage, Tensor
 from app.io.checkpoint_stream import LazyArray
+from app.messages import say
 from app.train.ranks import ActiveRanks
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -114,7 +115,10 @@ def write_arrays(device: Device, tensors: Mapping[str, Tensor], arrays: Arrays) 
     if wanted != given:
         names = sorted(key for key in wanted | given if wanted.get(key) != given.get(key))
         raise CheckpointError(
-            f"the checkpoint's {', '.join(names)} are not those of this run: begin it anew"
+            say(
+                "the checkpoint's {names} are not those of this run: begin it anew",
+                names=", ".join(names),
+            )
         )
     for name, tensor in tensors.items():
         device.write(tensor.storage.buffer, 0, arrays[name])

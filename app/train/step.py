@@ -16,6 +16,7 @@ from app.gpu.device import Device
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import MemoryPlan, plan_memory
 from app.gpu.tuning import Tuning
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter, AdapterLayout
 from app.nn.decoder import Decoder, Sequences
@@ -236,7 +237,12 @@ def check_context(model: Model, windows: Windows) -> None:
     longest, context = int(windows.lengths.max()), model.weights.rope_table.shape[0]
     if longest > context:
         raise ConfigError(
-            f"max_seq_len is {longest}: {model.base_name} has a context of {context} tokens"
+            say(
+                "max_seq_len is {longest}: {base_name} has a context of {context} tokens",
+                longest=longest,
+                base_name=model.base_name,
+                context=context,
+            )
         )
 
 

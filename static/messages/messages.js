@@ -16,7 +16,7 @@ import { keep, kept } from '../kept.js';
 /** @typedef {string|number} Value */
 /** @typedef {Record<string, any>} Values */
 /** @typedef {Record<string, string|Record<string, string>>} Catalogue */
-/** @typedef {{text: string, template: string, values: Values}} Told a sentence of Python's */
+/** @typedef {{text: string, template: string, values: Values, whole: boolean}} Told a sentence of Python's; `whole`: with a capital letter and a full stop */
 
 /** By the name in `lang`: what it calls itself, and how it writes numbers. @type {Record<string, {name: string, locale: string}>} */
 export const LANGUAGES = { en: { name: 'English', locale: 'en-US' }, de: { name: 'Deutsch', locale: 'de-DE' } };
@@ -62,13 +62,28 @@ export function said(text, again) {
 /** What was said before, in the language of now. @param {string} text @returns {string|undefined} */
 export const sayAgain = (text) => former(text)?.() ?? (Object.hasOwn(catalogue, text) || told.has(text) ? t(text) : undefined);
 
+/** A number that Python has written, the way the language writes it; other words stay as they are. @param {string} text */
+function localised(text) {
+  if (language === 'en' || !/^[<≈]?\s?-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?( \S+| ?%)?$/.test(text)) return text;
+  const parts = new Intl.NumberFormat(locale()).formatToParts(1234.5);
+  const sign = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
+  return text.replace(/[.,]/g, (mark) => (mark === '.' ? sign['decimal'] : sign['group']) ?? mark);
+}
+
+/** A sentence of Python's in the language of the page. @param {Told} sentence @returns {string} */
+function pythonSays({ text, template, values, whole }) {
+  if (!Object.hasOwn(catalogue, template)) return text;
+  const own = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? localised(value) : value]));
+  const says = t(template, own);
+  if (!whole) return says;
+  const start = /^\p{L}+ /u.test(says) ? says.charAt(0).toLocaleUpperCase(locale()) + says.slice(1) : says;
+  return /[.!?]$/.test(start) ? start : `${start}.`;
+}
+
 /** @param {unknown} value @returns {string} */
 function written(value) {
   if (typeof value === 'number') return new Intl.NumberFormat(locale(), { maximumFractionDigits: 3 }).format(value);
-  if (value && typeof value === 'object' && 'template' in value) {
-    const { template, values } = /** @type {Told} */ (value);
-    return t(template, values);
-  }
+  if (value && typeof value === 'object' && 'template' in value) return pythonSays(/** @type {Told} */ (value));
   return former(String(value))?.() ?? String(value);
 }
 
@@ -83,13 +98,16 @@ const fill = (template, values) => (values ? template.replace(/\{(\w+)\}/g, (all
  */
 export function t(english, values) {
   const entry = Object.hasOwn(catalogue, english) ? catalogue[english] : undefined;
-  if (values) return said(fill(typeof entry === 'string' ? entry : english, values), () => t(english, values));
+  if (values) {
+    const form = entry && typeof entry === 'object' ? entry[new Intl.PluralRules(locale()).select(values['count'])] ?? entry['other'] : entry;
+    return said(fill(form ?? english, values), () => t(english, values));
+  }
   if (typeof entry === 'string') {
     fixed.set(entry, () => t(english));
     return entry;
   }
   const python = told.get(english);
-  return python && language !== 'en' ? said(t(python.template, python.values), () => t(english)) : english;
+  return python && language !== 'en' ? said(pythonSays(python), () => t(english)) : english;
 }
 
 /**

@@ -36,7 +36,9 @@ for (const path of ['static/index.html', 'static/bench.html']) {
 for (const { title, description } of JSON.parse(read('static/samples/index.json'))) {
   for (const text of [title, description]) messages.set(text, 'static/samples/index.json');
 }
-for (const text of JSON.parse(read('tests/studio/page/python.json'))) messages.set(text, 'app/');
+/** Python's messages, and whether each depends on a number. @type {Record<string, boolean>} */
+const PYTHON = JSON.parse(read('tests/studio/page/python.json'));
+for (const text of Object.keys(PYTHON)) if (!NAMES.has(text)) messages.set(text, 'app/');
 
 for (const name of Object.keys(LANGUAGES).filter((language) => language !== 'en')) {
   const path = `static/messages/${name}.json`;
@@ -69,7 +71,8 @@ for (const name of Object.keys(LANGUAGES).filter((language) => language !== 'en'
     const forms = new Intl.PluralRules(name).resolvedOptions().pluralCategories.filter((form) => form !== 'many').sort();
     const counted = SOURCES.flatMap(({ found }) => found.filter((literal) => messageKind(literal) === 'plural' && literal.key === 'other'));
     for (const { text } of counted) assert.deepEqual(Object.keys(catalogue[text]).sort(), forms, text);
-    const all = new Set(counted.map(({ text }) => text));
+    const all = new Set([...counted.map(({ text }) => text), ...Object.keys(PYTHON).filter((text) => PYTHON[text])]);
+    for (const text of all) assert.deepEqual(Object.keys(catalogue[text]).sort(), forms, text);
     for (const [text, entry] of Object.entries(catalogue)) assert.ok(typeof entry === 'string' || all.has(text), `${text} depends on no number`);
   });
 
@@ -137,15 +140,17 @@ test('the search finds words wherever they are written', () => {
 });
 
 test('words and numbers follow the language, also those that stand on the screen', async () => {
-  const german = { 'Step {step} of {total}': 'Schritt {step} von {total}', '{count} tokens': { one: 'ein Token', other: '{count} Token' }, Stop: 'Anhalten', 'It is {what}.': 'Es ist {what}.' };
+  const german = { 'Step {step} of {total}': 'Schritt {step} von {total}', '{count} tokens': { one: 'ein Token', other: '{count} Token' }, Stop: 'Anhalten', 'It is {what}.': 'Es ist {what}.', 'it is {what}': 'nämlich {what}' };
   const said = [t('Step {step} of {total}', { step: 3, total: 1200 }), plural(1, { one: '{count} token', other: '{count} tokens' }), format.formatLoss(1.25), 'Stop', t('{loss} here', { loss: format.formatLoss(2.5) })];
   assert.deepEqual(said, ['Step 3 of 1,200', '1 token', '1.250', 'Stop', '2.500 here']);
-  learn([{ text: 'It is too big.', template: 'It is {what}.', values: { what: 'too big' } }]);
+  learn([{ text: 'It is too big.', template: 'It is {what}.', values: { what: '1,234.5 MB' }, whole: false }]);
+  learn([{ text: 'It is 3.5.', template: 'it is {what}', values: { what: { text: 'small', template: 'It is {what}.', values: { what: 'small' }, whole: false } }, whole: true }]);
   assert.equal(t('It is too big.'), 'It is too big.');
   useCatalogue('de', german);
   assert.deepEqual(said.map((text) => sayAgain(text)), ['Schritt 3 von 1.200', 'ein Token', '1,250', 'Anhalten', '2,500 here']);
   assert.equal(sayAgain('nobody said this'), undefined);
-  assert.equal(t('It is too big.'), 'Es ist too big.');
+  assert.equal(t('It is too big.'), 'Es ist 1.234,5 MB.');
+  assert.equal(t('It is 3.5.'), 'Nämlich Es ist small.');
   assert.equal(plural(3, { one: '{count} token', other: '{count} tokens' }), '3 Token');
   const back = [t('Stop'), format.formatCount(1200), format.formatBytes(2_500_000_000)];
   assert.deepEqual(back, ['Anhalten', '1.200', '2,50 GB']);
@@ -153,7 +158,7 @@ test('words and numbers follow the language, also those that stand on the screen
   await switchLanguage('en', () => {
     told += 1;
     assert.deepEqual(back.map((text) => sayAgain(text)), ['Stop', '1,200', '2.50 GB']);
-    assert.equal(sayAgain('Es ist too big.'), 'It is too big.');
+    assert.equal(sayAgain('Es ist 1.234,5 MB.'), 'It is too big.');
   });
   assert.equal(told, 1);
 });
