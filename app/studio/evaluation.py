@@ -30,7 +30,7 @@ Source = Literal["held-out", "learnt", "pasted"]
 
 
 class Evaluation:
-    """One evaluation: of the base, and of an adapter where there is one."""
+    """One evaluation: of the base, and of what was trained where there is something."""
 
     def __init__(
         self,
@@ -39,9 +39,12 @@ class Evaluation:
         strength: float,
         control: RunControl,
         post: Callable[[Any], None],
+        tuned: Model | None = None,
     ) -> None:
+        """Compare `model` with the same under an adapter, or with the `tuned` one instead."""
         self._model = model
-        self._adapter = adapter
+        self._tuned = tuned
+        self._adapter = None if tuned is not None else adapter
         self._strength = strength
         self._control = control
         self._post = post
@@ -65,13 +68,13 @@ class Evaluation:
             "judgement": None,
             "passages": [],
         }
-        base = await self._read(None, chosen, "base")
+        base = await self._read(chosen, "base")
         if base is None:
             return result
         result["base"] = asdict(base[0])
-        if self._adapter is None:
+        if self._adapter is None and self._tuned is None:
             return result | {"stopped": False}
-        lora = await self._read(self._adapter, chosen, "lora")
+        lora = await self._read(chosen, "lora")
         if lora is None:
             return result
         result["lora"] = asdict(lora[0])
@@ -92,8 +95,8 @@ class Evaluation:
         """Return the gain on some windows, evenly spread; None where it was stopped."""
         picks = np.unique(np.linspace(0, windows.num_windows - 1, count).astype(np.int64))
         some = windows.subset([int(index) for index in picks])
-        base = await self._read(None, some, "base")
-        lora = await self._read(self._adapter, some, "lora") if base else None
+        base = await self._read(some, "base")
+        lora = await self._read(some, "lora") if base else None
         return base[0].loss - lora[0].loss if base and lora else None
 
     async def _affordable(self, windows: Windows) -> Windows:
@@ -106,13 +109,14 @@ class Evaluation:
         return windows.subset(range(count))
 
     async def _read(
-        self, adapter: Adapter | None, windows: Windows, which: Literal["base", "lora"]
+        self, windows: Windows, which: Literal["base", "lora"]
     ) -> tuple[EvalResult, dict[int, NDArray[np.float32]]] | None:
         self._post(EvaluateProgressEvent(which, 0.0))
         losses: dict[int, NDArray[np.float32]] = {}
+        is_base = which == "base"
         result = await evaluate(
-            self._model,
-            adapter,
+            self._model if is_base or self._tuned is None else self._tuned,
+            None if is_base else self._adapter,
             windows,
             self._control,
             lambda part: self._post(EvaluateProgressEvent(which, part)),

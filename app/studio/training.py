@@ -256,9 +256,12 @@ class TrainingDesk:
         elif layout.eval_windows is not None:
             windows, learnt, source = layout.eval_windows, layout.windows, "held-out"
         desk = self._adapters
-        evaluation = Evaluation(self._model, desk.current, desk.strength, control, self._post)
+        tuned = self._full.model if request.get("use_tuned") else None
+        evaluation = Evaluation(
+            self._model, desk.current, desk.strength, control, self._post, tuned
+        )
         result = await evaluation.run(windows, learnt, source)
-        if result["lora"]:
+        if result["lora"] and tuned is None:
             pair = (result["base"]["perplexity"], result["lora"]["perplexity"])
             desk.note_evaluation(*pair, PLACES[source])
         return result

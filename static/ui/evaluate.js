@@ -1,9 +1,10 @@
 // @ts-check
-/** Perplexity of base and adapter on the text at hand or on other text, and what it says of the adapter. */
+/** Perplexity of base and trained model on the text at hand or on other text, and what it says. */
 
 import { mark } from '../messages/mark.js';
 import { plural, t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
+import { other } from './chat-voices.js';
 import { button, element, make, setNumber, setText, textarea } from './dom.js';
 import { formatFixed, formatPerplexity } from './format.js';
 import { clearError, showFailure } from './messages.js';
@@ -24,7 +25,8 @@ async function evaluate(studio) {
   update({ evaluating: t('Starting…') });
   try {
     const text = textarea('evaluate-text').value.trim();
-    const result = await studio.request('evaluate', text ? { ...runRequest(), text } : runRequest());
+    const wanted = { ...runRequest(), use_tuned: other()?.isTuned ?? false };
+    const result = await studio.request('evaluate', text ? { ...wanted, text } : wanted);
     if (!result.stopped) update({ evaluation: result });
   } catch (error) {
     showFailure(error);
@@ -59,7 +61,7 @@ export function verdictOf({ judgement, source }) {
     passages: plural(num_passages, { one: '{better} of {count} passage got easier.', other: '{better} of {count} passages got easier.' }, { better: num_better }),
   };
   if (verdict === 'learned') {
-    const why = t('The adapter finds {place} easier by {gain} ({chance}). {passages}', values);
+    const why = t('The trained model finds {place} easier by {gain} ({chance}). {passages}', values);
     return [t('Learned.'), source !== 'learnt' ? why : t('{sentence} Whether it only knows this text by heart cannot be told: keep some aside under Plan & settings.', { sentence: why })];
   }
   if (verdict === 'overfit' && train_gain !== null) {
@@ -68,9 +70,9 @@ export function verdictOf({ judgement, source }) {
       : t('The text that it learnt from became easier by {trained}, but {place} did not: easier by {gain} ({chance}). {passages} Train with more text, or for fewer steps.', values)];
   }
   if (verdict === 'worse') {
-    return [t('Worse.'), t('The adapter finds {place} harder by {gain} ({chance}). {passages} Lower the learning rate, or the adapter’s strength.', values)];
+    return [t('Worse.'), t('The trained model finds {place} harder by {gain} ({chance}). {passages} Lower the learning rate, or an adapter’s strength.', values)];
   }
-  return [t('Unchanged.'), t('On {place} base and adapter differ by {gain} ({chance}). {passages} Train longer, or with a higher learning rate.', values)];
+  return [t('Unchanged.'), t('On {place} base and trained model differ by {gain} ({chance}). {passages} Train longer, or with a higher learning rate.', values)];
 }
 
 /** @param {Evaluation|null} evaluation */
@@ -89,10 +91,11 @@ function renderVerdict(evaluation) {
 export function mountEvaluate(studio) {
   studio.on('evaluate-progress', ({ which, fraction }) => {
     const values = { percent: Math.floor(fraction * 100) };
-    if (state.evaluating) update({ evaluating: which === 'base' ? t('Reading with the base model: {percent} %', values) : t('Reading with the adapter: {percent} %', values) });
+    if (state.evaluating) update({ evaluating: which === 'base' ? t('Reading with the base model: {percent} %', values) : t('Reading with the trained model: {percent} %', values) });
   });
   button('evaluate').addEventListener('click', () => void evaluate(studio));
   watch(['corpusVersion'], () => update({ evaluation: null }));
+  watch(['tuned', 'useTuned', 'adapter'], () => setText(element('ppl-who'), other()?.isTuned ? t('Tuned') : 'LoRA'));
   watch(['evaluation'], () => {
     setNumber(element('ppl-base'), state.evaluation?.base.perplexity, formatPerplexity);
     setNumber(element('ppl-lora'), state.evaluation?.lora?.perplexity, formatPerplexity);

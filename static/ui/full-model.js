@@ -23,7 +23,14 @@ function describe({ steps, weights_bytes, weights_format, is_saved }) {
 /** @param {Studio} studio */
 export function mountFullModel(studio) {
   // Python's None arrives as undefined.
-  studio.on('tuned', ({ tuned }) => update({ tuned: tuned ?? null, ...(tuned ? {} : { useTuned: false, useLora: state.useLora && state.adapter !== null }) }));
+  studio.on('tuned', ({ tuned }) => {
+    const isOther = tuned?.steps !== state.tuned?.steps;
+    update({
+      tuned: tuned ?? null,
+      ...(tuned ? {} : { useTuned: false, useLora: state.useLora && state.adapter !== null }),
+      ...(isOther && state.evaluation ? { evaluation: null } : {}),
+    });
+  });
   mountFullSave(studio);
   button('tuned-download').addEventListener('click', () => void saveModel(studio));
   button('tuned-drop').addEventListener('click', () => {

@@ -139,6 +139,16 @@ class Studio:
                 field.blur()
         self.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
 
+    def choose_mode(self, mode: str) -> None:
+        """Choose in the plan dialog what is trained: adapter or full."""
+        self.get("plan-open").click()
+        radio = self.page.locator(f"#mode-{mode}")
+        expect(radio).to_be_enabled(timeout=60_000)  # the first plan measures the device
+        radio.check()
+        card = self.page.locator(f'.mode[data-mode="{mode}"]')
+        expect(card).to_have_attribute("data-selected", "", timeout=30_000)
+        self.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
+
     # Training
 
     def train(self) -> None:

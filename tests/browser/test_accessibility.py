@@ -84,6 +84,13 @@ def test_axe_finds_nothing_serious(studio: Studio, scheme: Literal["light", "dar
         studio.page.keyboard.press("Escape")
         expect(dialog).to_have_count(0)
         studio.wait_status("ready")
+    studio.choose_mode("full")
+    studio.train()
+    expect(studio.get("full-confirm")).to_be_visible()
+    problems["before all weights are trained"] = serious(studio)
+    studio.page.keyboard.press("Escape")
+    expect(studio.get("full-confirm")).to_have_count(0)
+    studio.choose_mode("adapter")
     studio.page.emulate_media(color_scheme="light", reduced_motion="no-preference")
     assert not any(problems.values()), problems
 

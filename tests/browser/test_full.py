@@ -13,18 +13,10 @@ from playwright.sync_api import expect
 
 from app.io.safetensors import read_safetensors
 from tests.browser.studio import TRAIN_MS, Studio
+from tests.browser.test_accessibility import serious
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
 SETTINGS = {"steps": 12, "max_seq_len": 64, "micro_batch_size": 4, "learning_rate": 0.005}
-
-
-def choose_full(studio: Studio) -> None:
-    studio.get("plan-open").click()
-    radio = studio.page.locator("#mode-full")
-    expect(radio).to_be_enabled(timeout=60_000)
-    radio.check()
-    expect(studio.page.locator('.mode[data-mode="full"]')).to_have_attribute("data-selected", "")
-    studio.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
 
 
 def begin(studio: Studio) -> None:
@@ -54,7 +46,7 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
     studio = open_tiny()
     studio.paste(TEXT)
     studio.wait_counted()
-    choose_full(studio)
+    studio.choose_mode("full")
     studio.change_settings(**SETTINGS)
     studio.change_chat(length=12, raw=True)
     base = studio.ask_model("the cat sat")
@@ -80,14 +72,26 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
     studio.use_lora(False)
     assert studio.ask_model("the cat sat") == base
 
+    studio.get("evaluate").click()
+    expect(studio.page.locator("#ppl-who")).to_have_text("Tuned")
+    expect(studio.get("verdict")).to_contain_text("Learned", timeout=90_000)
+    assert studio.number("ppl-lora") < studio.number("ppl-base")
+
     # Another model lets it go only where the person says so.
     select = studio.page.locator("#model-quantize")
     select.select_option("int4")
     guard = studio.get("unsaved-model")
     expect(guard).to_contain_text("12 steps")
+    assert not serious(studio)
     guard.get_by_role("button", name="Cancel").click()
     expect(select).to_have_value("none")
     expect(studio.get("tuned-bar")).to_be_visible()
+
+    # Closing the page asks as well.
+    studio.page.once("dialog", lambda dialog: dialog.dismiss())
+    with studio.page.expect_event("dialog") as asked:
+        studio.page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
 
     archive = download(studio)
     expect(studio.get("tuned-status")).to_contain_text("downloaded")

@@ -164,3 +164,55 @@ def test_what_cannot_be_is_refused_by_name(loaded: Page) -> None:
         assert loaded.events("step") == []
 
     run(story())
+
+
+def test_a_run_is_accompanied_and_its_model_judged(loaded: Page) -> None:
+    async def story() -> None:
+        edits = {"eval_every": 2, "sample_every": 4, "eval_fraction": 0.3, "steps": 4}
+        await train_full(loaded, **edits)
+        assert [item["step"] for item in loaded.events("evaluation")] == [0, 2, 4]
+        assert [item["step"] for item in loaded.events("sample")] == [0, 4]
+        assert loaded.events("run-warning") == []
+        fields = run_fields(**FULL, **edits)
+        judged = await loaded.ask("evaluate", **fields, use_tuned=True)
+        read = loaded.events("evaluation")
+        assert judged["source"] == "held-out"
+        assert judged["base"]["loss"] == pytest.approx(read[0]["loss"], rel=1e-5)
+        assert judged["lora"]["loss"] == pytest.approx(read[-1]["loss"], rel=1e-5)
+        assert judged["judgement"]["gain"] > 0
+        assert (await loaded.ask("evaluate", **fields))["lora"] is None
+
+    run(story())
+
+
+def test_an_early_stop_goes_back_to_its_best_where_there_is_room(
+    loaded: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edits = {"eval_every": 1, "early_stop_patience": 2, "eval_fraction": 0.3, "steps": 60}
+
+    async def story() -> None:
+        result = await train_full(loaded, **edits, learning_rate=0.02)
+        assert result["stopped_early"]
+        read = loaded.events("evaluation")
+        best = min(read[1:], key=lambda item: item["loss"])
+        assert loaded.events("tuned")[-1]["tuned"]["steps"] == best["step"]
+        monkeypatch.setattr("app.studio.full_settings.MAX_BEST_BYTES", 1000)
+        sentence = await loaded.refused("plan", **run_fields(**FULL, **edits))
+        assert sentence.startswith("Early stop after is 2: to go back to its best")
+
+    run(story())
+
+
+def test_a_stopped_run_keeps_what_was_learned(loaded: Page) -> None:
+    async def story() -> None:
+        def stop(message: Message) -> None:
+            if message.get("type") == "step" and message["step"] == 3:
+                loaded.session._training.stop()
+
+        loaded.listen(stop)
+        result = await train_full(loaded, steps=1000)
+        assert result["stopped"]
+        assert 3 <= result["steps"] < 10
+        assert loaded.events("tuned")[-1]["tuned"]["steps"] == result["steps"]
+
+    run(story())
