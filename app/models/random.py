@@ -19,7 +19,7 @@ from app.models.llama import MAX_POSITIONS
 from app.models.loader import Model, check_weights_fit
 from app.models.upload import CHUNK_BYTES
 from app.nn.weights import PROJECTION_GROUPS, DecoderWeights, LayerWeights, group_shape
-from app.ops.matrix import Matrix, new_matrix
+from app.ops.matrix import Format, Matrix, new_matrix
 from app.ops.rope import rope_table
 
 
@@ -149,7 +149,7 @@ def random_model(device: Device, config: ModelConfig, seed: int = 0) -> Model:
         OutOfGpuMemoryError: a weight is larger than the device allows.
     """
     random = np.random.default_rng(seed)
-    weights, matrices, ones = _new_weights(config)
+    weights, matrices, ones = new_weights(config)
     check_weights_fit(device, weights)
     tokenizer = ByteTokenizer(config.vocab_size)
     model = Model(config, weights, tokenizer, None, config.name, device)
@@ -169,8 +169,16 @@ def random_model(device: Device, config: ModelConfig, seed: int = 0) -> Model:
     return model
 
 
-def _new_weights(config: ModelConfig) -> tuple[DecoderWeights, list[Matrix], list[Tensor]]:
-    """Return weights without buffers, their matrices and their norm vectors."""
+def new_weights(
+    config: ModelConfig, projections: Format = "int4", tables: Format = "int8"
+) -> tuple[DecoderWeights, list[Matrix], list[Tensor]]:
+    """Return weights without buffers, their matrices and their norm vectors.
+
+    Args:
+        config: Their shape.
+        projections: Format of the layers' matrices.
+        tables: Format of the embedding and the head.
+    """
     matrices: list[Matrix] = []
     ones: list[Tensor] = []
 
@@ -182,13 +190,13 @@ def _new_weights(config: ModelConfig) -> tuple[DecoderWeights, list[Matrix], lis
         ones.append(persistent(label, (config.hidden_size,), "weights"))
         return ones[-1]
 
-    embedding = matrix("embedding", "int8", config.vocab_size, config.hidden_size)
+    embedding = matrix("embedding", tables, config.vocab_size, config.hidden_size)
     layers = tuple(
         LayerWeights(
             norm(f"{layer}.input_norm"),
             norm(f"{layer}.post_attention_norm"),
             {
-                group: matrix(f"{layer}.{group}", "int4", *group_shape(config, group))
+                group: matrix(f"{layer}.{group}", projections, *group_shape(config, group))
                 for group in PROJECTION_GROUPS
             },
         )
@@ -196,7 +204,7 @@ def _new_weights(config: ModelConfig) -> tuple[DecoderWeights, list[Matrix], lis
     )
     head = embedding
     if not config.tie_word_embeddings:
-        head = matrix("head", "int8", config.vocab_size, config.hidden_size)
+        head = matrix("head", tables, config.vocab_size, config.hidden_size)
     positions = min(config.max_position_embeddings, MAX_POSITIONS)
     table = persistent("rope table", (positions, config.head_dim // 2, 2), "weights")
     return DecoderWeights(embedding, layers, norm("norm"), head, table), matrices, ones

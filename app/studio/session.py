@@ -33,6 +33,7 @@ from app.studio.checkpoints import CheckpointDesk
 from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk, SupersededError, TokenizedCorpus
 from app.studio.diagnosis import DiagnosisDesk
+from app.studio.fits import fits_of
 from app.studio.full import FullDesk
 from app.studio.protocol import (
     ChatRequest,
@@ -123,6 +124,7 @@ class Session:
             "discard-checkpoint": self._discard_checkpoint,
             "export-model": self._export_model,
             "discard-model": self._discard_model,
+            "fit-models": self._fit_models,
         }
 
     # Messages
@@ -267,6 +269,9 @@ class Session:
                 self.post(event)
                 await self._checkpoints.announce(model.base_name)
             return to_message(event)
+
+    async def _fit_models(self, request: Any) -> Message:
+        return await fits_of(self._ready_device(), request)
 
     def _check_turn(self, turn: int) -> None:
         if turn != self._load_turn:

@@ -10,7 +10,7 @@ from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.gpu.memory import padded
 from app.models.loader import Model
-from app.models.random import ByteTokenizer, _new_weights
+from app.models.random import ByteTokenizer, new_weights
 
 
 class LimitedDevice:
@@ -50,7 +50,7 @@ class LimitedDevice:
 
 def hollow_model(config: ModelConfig) -> Model:
     """Return a model whose weights have no buffers yet, and no device."""
-    weights, _, _ = _new_weights(config)
+    weights, _, _ = new_weights(config)
     return Model(config, weights, ByteTokenizer(config.vocab_size), None, config.name, None)  # type: ignore[arg-type]
 
 

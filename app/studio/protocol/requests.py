@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from app.config import Quantization
 from app.io.source import ByteSource
 
 RequestType = Literal[
@@ -32,6 +33,7 @@ RequestType = Literal[
     "discard-checkpoint",
     "export-model",
     "discard-model",
+    "fit-models",
 ]
 
 
@@ -147,3 +149,11 @@ class BenchRequest(TypedDict):
     source: NotRequired[Any]
     profile: NotRequired[bool]
     curves: NotRequired[bool]
+
+
+class FitRequest(TypedDict):
+    """Models of static/catalogue.json to plan by their shape, as if they were loaded like this."""
+
+    models: list[Any]
+    quantize: NotRequired[Quantization]
+    device_memory_gb: NotRequired[float | None]

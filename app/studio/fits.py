@@ -1,0 +1,34 @@
+"""Answers which models of a catalogue suit the device."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.config import QUANTIZATIONS
+from app.errors import ConfigError
+from app.gpu.budget import MemoryBudget
+from app.gpu.device import Device
+from app.plan.fit import fit_of
+from app.studio.protocol import FitRequest, Message, to_message
+
+
+async def fits_of(device: Device, request: FitRequest) -> Message:
+    """Return how each model of a catalogue fits, and what is known of the device's memory.
+
+    Raises:
+        ConfigError: a quantization that there is not.
+    """
+    quantize, memory_gb = request.get("quantize", "none"), request.get("device_memory_gb")
+    if quantize not in QUANTIZATIONS:
+        raise ConfigError(f"quantize is {quantize!r}: choose from {', '.join(QUANTIZATIONS)}")
+    fits = []
+    for entry in request["models"]:
+        fits.append(to_message(fit_of(device, entry, quantize, memory_gb)))
+        await asyncio.sleep(0)  # a run may be on
+    budget = MemoryBudget.of(device, memory_gb)
+    return {
+        "fits": fits,
+        "budget_bytes": budget.memory_bytes,
+        "is_assumed": budget.is_assumed,
+        "source": budget.source,
+    }
