@@ -28,8 +28,8 @@ async function sha256(blob) {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** @param {Wanted} wanted a name in the private file system, one for each address */
-async function storedName({ url, name }) {
+/** @param {{url: URL, name: string}} wanted a name in the private file system, one for each address */
+export async function storedName({ url, name }) {
   return `${(await sha256(new Blob([url.href]))).slice(0, 16)}-${name.replace(/[^\w.-]/g, '_').slice(-80)}`;
 }
 
@@ -135,7 +135,7 @@ export async function download(wanted, signal, onProgress) {
       const { sink, validator } = this;
       if (!folder || !(sink instanceof FileSink)) return;
       // Without a marker the file is only not found again next time.
-      await writeMarker(folder, stored, { size: sink.size, sha256: wanted.sha256, validator, complete }).catch(() => {});
+      await writeMarker(folder, stored, { size: sink.size, sha256: wanted.sha256, validator, complete, url: wanted.url.href }).catch(() => {});
     },
   };
   // A part can be continued only if it is certain to be of the same file.

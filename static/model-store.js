@@ -7,6 +7,7 @@
 
 import { manifest } from './manifest.js';
 import { downloadElsewhere } from './downloader.js';
+import { modelFolder, readMarker, readStored } from './sinks.js';
 
 /** @import {ModelSource} from './types.js' */
 /** @typedef {{name: string, loaded: number, total: number}} Progress */
@@ -14,7 +15,8 @@ import { downloadElsewhere } from './downloader.js';
 /** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
 
 const CANCELLED = 'The download was cancelled. What has arrived is kept: loading the model again goes on from there.';
-const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
+export const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
+const GONE = 'This model is no longer stored on this device: fetch it again.';
 
 /** @type {{key: string, abort: AbortController, opened: Promise<OpenedModel>}|null} */
 let current = null;
@@ -34,13 +36,23 @@ export function allowModel() {
 
 /** @param {ModelSource} source @returns {Promise<Wanted>} */
 async function locate(source) {
-  if (source.kind === 'file' || source.kind === 'folder') throw new Error('a chosen file is not fetched');
+  if (source.kind !== 'bundled' && source.kind !== 'url') throw new Error('a chosen file is not fetched');
   const base = new URL('./', import.meta.url);
   const url = source.kind === 'bundled' ? new URL(BUNDLED, base) : new URL(source.url, base);
   const { files } = await manifest();
   const known = url.href.startsWith(base.href) ? files[url.href.slice(base.href.length)] : undefined;
   const name = decodeURIComponent(url.pathname.split('/').at(-1) ?? '') || url.host;
-  return { url, name, size: known?.size ?? 0, sha256: known?.sha256 ?? '' };
+  // A catalogue tells what the file must be; of a typed address nothing is known.
+  const told = source.kind === 'url' ? source : undefined;
+  return { url, name, size: known?.size ?? told?.size ?? 0, sha256: known?.sha256 ?? told?.sha256 ?? '' };
+}
+
+/** @param {string} stored @param {string} name @returns {Promise<OpenedModel>} a model that lies on the device, whole */
+async function openStored(stored, name) {
+  const folder = await modelFolder();
+  const [marker, file] = folder ? await Promise.all([readMarker(folder, stored), readStored(folder, stored)]) : [null, null];
+  if (!file || !marker?.complete || file.size !== marker.size) throw new Error(GONE);
+  return { blob: file, name };
 }
 
 /**
@@ -52,9 +64,10 @@ async function locate(source) {
  * @returns {Promise<OpenedModel>}
  */
 export function openModel(source, onProgress) {
-  if (source.kind === 'file' || source.kind === 'folder') {
+  if (source.kind !== 'bundled' && source.kind !== 'url') {
     current?.abort.abort();
     current = null;
+    if (source.kind === 'stored') return openStored(source.stored, source.name);
     if (source.kind === 'folder') return Promise.resolve({ files: source.files, name: source.name });
     return Promise.resolve({ blob: source.file, name: source.file.name });
   }

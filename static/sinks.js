@@ -1,7 +1,7 @@
 // @ts-check
 /** Where a fetched file grows: in the browser's private file system, or in memory. */
 
-/** @typedef {{size: number, sha256: string, validator: string, complete: boolean}} Marker */
+/** @typedef {{size: number, sha256: string, validator: string, complete: boolean, url?: string}} Marker `url`: where it came from; files kept by older versions do not tell */
 
 const FOLDER = 'models';
 

@@ -65,7 +65,11 @@
  *   num_prompt_tokens: number, max_context: number, tokens_per_second: number,
  *   prefill_seconds: number, num_dropped: number}} Answer
  *
- * @typedef {{kind: 'bundled'}|{kind: 'url', url: string}|{kind: 'file', file: File}|
- *   {kind: 'folder', files: File[], name: string}} ModelSource
+ * @typedef {{kind: 'bundled'}|{kind: 'url', url: string, size?: number, sha256?: string}|
+ *   {kind: 'file', file: File}|{kind: 'folder', files: File[], name: string}|
+ *   {kind: 'stored', stored: string, name: string}} ModelSource
+ * @typedef {{verdict: 'fits'|'tight'|'none'|'unsupported', reason: string, is_refused: boolean,
+ *   weights_bytes: number, total_bytes: number}} Fit
+ * @typedef {{fits: Fit[], budget_bytes: number, is_assumed: boolean, source: string}} Fits
  */
 export {};

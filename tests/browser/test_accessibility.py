@@ -74,6 +74,7 @@ def test_axe_finds_nothing_serious(studio: Studio, scheme: Literal["light", "dar
         ("privacy", "#privacy-open"),
         ("what is stored", "#storage-open"),
         ("device", "#device-open"),
+        ("models", "#models-open"),
     ):
         studio.page.locator(opener).click()
         dialog = studio.page.locator("dialog[open]")
@@ -135,6 +136,7 @@ def test_nothing_is_wider_than_a_narrow_screen(studio: Studio) -> None:
         None,
         "#first-open",
         "#first-privacy",
+        "#models-open",
         "#plan-open",
         "#chat-settings-open",
         "#shelf-open",

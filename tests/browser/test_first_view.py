@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Site, new_context, watch
+from tests.browser.conftest import Site, Watched, new_context, watch
+from tests.browser.plain_host import GO_ON, PlainHost
 from tests.browser.screens import keep_screen
-from tests.browser.studio import BOOT_MS, Studio
+from tests.browser.studio import BOOT_MS, Studio, wait_until
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 20
 
@@ -154,3 +156,122 @@ def test_only_the_downloader_reaches_other_addresses(
         assert watched.origins <= {site.url.rstrip("/"), elsewhere.rsplit("/", 1)[0]}
     finally:
         context.close()
+
+
+SHAPE = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 320,
+    "max_position_embeddings": 512,
+}
+
+
+def entry(name: str, url: str, size: int, **shape: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "name": name,
+        "source": {"kind": "url", "url": url, "sha256": ""},
+        "file": f"{name}.gguf",
+        "bytes": size,
+        "licence": "Apache-2.0",
+        "page": "https://example.org/",
+        "weights": "Q4_1",
+        "tables": "Q8_0",
+        "config": SHAPE | shape,
+    }
+
+
+@pytest.fixture
+def catalogue(site: Site, tiny_gguf: bytes, tmp_path: Path) -> Iterator[None]:
+    """A catalogue with a model that fits, one that does not, and one that does not load."""
+    (tmp_path / "test-fits.gguf").write_bytes(tiny_gguf)
+    url = f"{site.url}models/test-fits.gguf"
+    size = len(tiny_gguf)
+    entries = [
+        entry("test-fits", url, size),
+        entry("test-huge", url, size, hidden_size=16384, vocab_size=262144),
+        entry("test-other", url, size, model_type="qwen2"),
+    ]
+    (tmp_path / "catalogue.json").write_text(json.dumps(entries))
+    site.extra["/catalogue.json"] = tmp_path / "catalogue.json"
+    site.extra["/models/test-fits.gguf"] = tmp_path / "test-fits.gguf"
+    yield
+    del site.extra["/catalogue.json"], site.extra["/models/test-fits.gguf"]
+
+
+def test_the_catalogue_tells_what_fits_and_what_was_fetched_loads_again(
+    page: Page, site: Site, catalogue: None
+) -> None:
+    page.add_init_script(
+        """if (globalThis.lab && globalThis.StorageManager) {
+          lab.asked = 0;
+          StorageManager.prototype.persisted = async () => lab.asked > 0;
+          StorageManager.prototype.persist = async () => { lab.asked += 1; return true; };
+        }"""
+    )
+    studio = Studio(page)
+    studio.open(site.url, model="none")
+    studio.get("models-open").click()
+    rows = studio.get("catalogue-model")
+    expect(rows).to_have_count(3)
+    fits, huge, other = (rows.nth(index) for index in range(3))
+    expect(fits).to_contain_text(re.compile(r"Fits: training it takes \d.* of \d"), timeout=BOOT_MS)
+    expect(fits).to_contain_text("Apache-2.0 · context 512")
+    expect(fits).to_contain_text("Fetched from localhost")
+    expect(huge).to_contain_text("Does not fit:")
+    expect(huge.get_by_role("button")).to_be_disabled()
+    expect(other).to_contain_text(re.compile(r"Does not load:.*'qwen2'"))
+    expect(other.get_by_role("button")).to_be_disabled()
+    assert page.evaluate("lab.asked") == 0
+    keep_screen(page, "models")
+    site.requests.clear()
+    fits.get_by_role("button", name="Load: test-fits").click()
+    studio.wait_status("ready")
+    assert site.requests.count("GET /models/test-fits.gguf") == 1
+    # The browser is asked to keep what is stored once there is something worth keeping.
+    wait_until(lambda: page.evaluate("lab.asked") == 1, 10, page, "asked to keep")
+
+    page.goto("about:blank")
+    site.requests.clear()
+    studio.open(site.url, model="none")
+    select = studio.get("model-select")
+    expect(select.locator("[data-group=kept] option")).to_have_text(re.compile(r"test-fits\.gguf"))
+    studio.get("models-open").click()
+    kept = studio.get("kept-model")
+    expect(kept).to_have_count(1)
+    kept.get_by_role("button", name="Load: test-fits.gguf").press("Enter")
+    studio.wait_status("ready")
+    assert not [request for request in site.requests if "/models/" in request]
+
+    # Chosen in the list it loads as well; deleted, it is gone from both.
+    studio.get("models-open").click()
+    expect(kept.get_by_role("button", name="In use: test-fits.gguf")).to_be_disabled()
+    delete = kept.get_by_role("button").last
+    delete.click()
+    expect(delete).to_have_text("Delete for good?")
+    delete.click()
+    expect(kept).to_have_count(0)
+    expect(page.locator("#models-close")).to_be_focused()
+    expect(page.locator("#kept-empty")).to_be_visible()
+
+
+def test_a_download_that_was_cut_off_is_gone_on_with(watched: Watched, host: PlainHost) -> None:
+    GO_ON.clear()
+    studio = Studio(watched.context.new_page())
+    studio.open(host.url, model="models/slow.gguf")
+    expect(studio.page.locator("#model-text")).to_contain_text("Fetching")
+    expect(step(studio, "model")).to_contain_text(re.compile(r"fetching, \d+ %"))
+    studio.get("model-cancel").click()
+    studio.wait_error("cancelled", "goes on from there")
+    expect(step(studio, "model")).to_have_attribute("data-state", "failed")
+    studio.get("models-open").click()
+    kept = studio.get("kept-model")
+    expect(kept).to_contain_text("of it so far")
+    GO_ON.set()
+    kept.get_by_role("button", name="Go on: slow.gguf").click()
+    studio.wait_status("ready")
+    expect(studio.get("error")).to_be_hidden()

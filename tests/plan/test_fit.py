@@ -43,7 +43,7 @@ def entry_of(config: ModelConfig, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("tables", ["Q8_0", "F16"])
 def test_bytes_are_those_of_the_model_once_it_is_loaded(device: Device, tables: str) -> None:
-    gguf = make_tiny_gguf(embedding=tables) if tables != "Q8_0" else make_tiny_gguf()
+    gguf = make_tiny_gguf(types={"embedding": tables})
     model = asyncio.run(load_model(device, MemorySource(gguf, "tiny"), lambda *_: None))
     try:
         found = fit_of(device, entry_of(model.config, **types_of(model)))
