@@ -23,7 +23,7 @@ function modelStep({ supported, model, modelProgress: progress, status, boot }) 
     return step('model', 'working', t('fetching, {share} %', { share: Math.floor((100 * progress.loaded_bytes) / progress.total_bytes) }));
   }
   if (progress) return step('model', 'working', t('on its way to the GPU'));
-  if (model) return step('model', 'done', t('{name} is loaded', { name: model.name }));
+  if (model) return step('model', 'done', t('{name} is loaded', { name: model.name.split('/').at(-1) ?? model.name }));
   if (status === 'error') return step('model', 'failed', t('not loaded: choose it again, or another'));
   if (status === 'ready') return step('model', 'current', t('choose one'));
   return step('model', 'working', boot ? t('Python is starting; you can go on') : t('starting; you can go on'));
