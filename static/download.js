@@ -1,6 +1,7 @@
 // @ts-check
 /** Fetch one large file: kept for the next visit, continued where it broke off, checked. */
 
+import { say } from './messages/mark.js';
 import { FileSink, MemorySink, modelFolder, readMarker, readStored, writeMarker } from './sinks.js';
 
 /** @import {Marker} from './sinks.js' */
@@ -52,11 +53,11 @@ async function pour(wanted, state, signal, onChunk) {
   const response = await fetch(wanted.url, { signal, headers });
   if (response.status === 416) {
     state.sink.clear();
-    throw new Error('the stored part is longer than the file');
+    throw new Error(say('the stored part is longer than the file'));
   }
   if (!response.ok) {
     const retry = response.status >= 500 || response.status === 429;
-    throw new (retry ? Error : Refused)(`${wanted.url.href} answered ${response.status}: check the address and try again.`);
+    throw new (retry ? Error : Refused)(say('{address} answered {status}: check the address and try again.', { address: wanted.url.href, status: response.status }));
   }
   if (response.status !== 206) state.sink.clear();
   state.validator = response.headers.get('etag') ?? response.headers.get('last-modified') ?? '';
@@ -64,7 +65,7 @@ async function pour(wanted, state, signal, onChunk) {
   await state.mark(false);
   const length = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length') ?? 0);
   const total = wanted.size || (length ? state.sink.size + length : 0);
-  if (!response.body) throw new Error('the answer is empty');
+  if (!response.body) throw new Error(say('the answer is empty'));
   const reader = response.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
@@ -78,7 +79,7 @@ async function pour(wanted, state, signal, onChunk) {
     }
     onChunk(total);
   }
-  if (total && state.sink.size !== total) throw new Error(`the connection broke after ${state.sink.size} of ${total} bytes`);
+  if (total && state.sink.size !== total) throw new Error(say('the connection broke after {bytes} of {total} bytes', { bytes: state.sink.size, total }));
   return total;
 }
 
@@ -164,16 +165,17 @@ export async function download(wanted, signal, onProgress) {
   } catch (error) {
     await state.mark(false);
     state.sink.close();
-    if (signal.aborted) throw signal.reason instanceof DOMException ? new Error('Another model was chosen meanwhile.') : signal.reason;
+    if (signal.aborted) throw signal.reason instanceof DOMException ? new Error(say('Another model was chosen meanwhile.')) : signal.reason;
     if (error instanceof Refused) throw error;
-    throw new Error(`${name} could not be fetched from ${wanted.url.host} (${error instanceof Error ? error.message : error}): check the connection, and that this site may be read from other pages, then try again.`);
+    const reason = String(error instanceof Error ? error.message : error);
+    throw new Error(say('{name} could not be fetched from {host} ({reason}): check the connection, and that this site may be read from other pages, then try again.', { name, host: wanted.url.host, reason }));
   }
   onProgress({ name, loaded: state.sink.size, total: state.sink.size });
   const isStored = state.sink instanceof FileSink;
   const blob = await state.sink.finish();
   if (wanted.sha256 && blob.size <= MAX_HASHED_BYTES && (await sha256(blob)) !== wanted.sha256) {
     if (folder && isStored) await folder.removeEntry(stored).catch(() => {});
-    throw new Error(`${name} arrived damaged (its SHA-256 is wrong): try again.`);
+    throw new Error(say('{name} arrived damaged (its SHA-256 is wrong): try again.', { name }));
   }
   await state.mark(true);
   return { blob, name };

@@ -1,6 +1,8 @@
 // @ts-check
 /** The other end of download-worker.js: the worker that holds the text has no way to the net itself. */
 
+import { say } from './messages/mark.js';
+
 /** @import {OpenedModel, Progress, Wanted} from './model-store.js' */
 /** @typedef {{onProgress: (progress: Progress) => void, resolve: (opened: OpenedModel) => void, reject: (error: Error) => void}} Waiting */
 
@@ -12,7 +14,12 @@ const waiting = new Map();
 
 function start() {
   const started = new Worker(new URL('./download-worker.js', import.meta.url), { type: 'module', name: 'lora-lab-download' });
-  started.onmessage = ({ data: { id, progress, opened, error } }) => {
+  started.onmessage = ({ data }) => {
+    if (data.words) {
+      globalThis.postMessage(data); // the page translates
+      return;
+    }
+    const { id, progress, opened, error } = data;
     const asked = waiting.get(id);
     if (progress) {
       asked?.onProgress(progress);
@@ -25,8 +32,8 @@ function start() {
   started.onerror = (event) => {
     event.preventDefault();
     worker = null; // the next download starts another one
-    const reason = event.message || 'a part of the page could not be fetched';
-    for (const { reject } of waiting.values()) reject(new Error(`The download could not begin (${reason}): check the connection and try again.`));
+    const reason = event.message || say('a part of the page could not be fetched');
+    for (const { reject } of waiting.values()) reject(new Error(say('The download could not begin ({reason}): check the connection and try again.', { reason })));
     waiting.clear();
   };
   return started;

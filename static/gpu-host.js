@@ -5,6 +5,8 @@
  * Nothing that Python reads is null: that would be jsnull there, not None.
  */
 
+import { say } from './messages/mark.js';
+
 const LIMITS = /** @type {const} */ ([
   'maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage',
   'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX',
@@ -33,16 +35,16 @@ const text = (error) => (error instanceof Error ? error.message : String(error))
  */
 export async function openGpu() {
   const { gpu } = /** @type {{gpu?: GPU}} */ (navigator);
-  if (!gpu) return 'this browser has no WebGPU (navigator.gpu is absent)';
+  if (!gpu) return say('this browser has no WebGPU (navigator.gpu is absent)');
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) return 'this browser has WebGPU but found no graphics adapter (requestAdapter gave null)';
+  if (!adapter) return say('this browser has WebGPU but found no graphics adapter (requestAdapter gave null)');
   const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   try {
     const device = await adapter.requestDevice({ label: 'lora-lab', requiredFeatures, requiredLimits });
     return new GpuHost(device, adapter.info, gpu.wgslLanguageFeatures);
   } catch (error) {
-    return `the graphics adapter ${adapter.info.description || adapter.info.vendor} gave no device (${text(error)})`;
+    return say('the graphics adapter {name} gave no device ({reason})', { name: adapter.info.description || adapter.info.vendor, reason: text(error) });
   }
 }
 
@@ -72,7 +74,7 @@ export class GpuHost {
     this.lastDone = 0;
     this.isDestroyed = false;
     this.lost = device.lost.then(({ reason, message }) => {
-      if (!this.isDestroyed) this.report('lost', `the GPU device was lost (${reason}): ${message}`);
+      if (!this.isDestroyed) this.report('lost', say('the GPU device was lost ({reason}): {message}', { reason, message }));
     });
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // it is told as an exception, not on the console

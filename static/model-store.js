@@ -7,6 +7,7 @@
 
 import { manifest } from './manifest.js';
 import { downloadElsewhere } from './downloader.js';
+import { say } from './messages/mark.js';
 import { modelFolder, readMarker, readStored } from './sinks.js';
 
 /** @import {ModelSource} from './types.js' */
@@ -14,9 +15,9 @@ import { modelFolder, readMarker, readStored } from './sinks.js';
 /** @typedef {{name: string, blob?: Blob, files?: File[]}} OpenedModel one of the two */
 /** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
 
-const CANCELLED = 'The download was cancelled. What has arrived is kept: loading the model again goes on from there.';
+const cancelled = () => new Error(say('The download was cancelled. What has arrived is kept: loading the model again goes on from there.'));
 export const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
-const GONE = 'This model is no longer stored on this device: fetch it again.';
+const gone = () => new Error(say('This model is no longer stored on this device: fetch it again.'));
 
 /** @type {{key: string, abort: AbortController, opened: Promise<OpenedModel>}|null} */
 let current = null;
@@ -26,7 +27,7 @@ let isCancelled = false;
 /** Give up what is being fetched, and what is asked for next, until `allowModel`. */
 export function cancelModel() {
   isCancelled = true;
-  current?.abort.abort(new Error(CANCELLED));
+  current?.abort.abort(cancelled());
 }
 
 /** The person asks for a model again. */
@@ -51,7 +52,7 @@ async function locate(source) {
 async function openStored(stored, name) {
   const folder = await modelFolder();
   const [marker, file] = folder ? await Promise.all([readMarker(folder, stored), readStored(folder, stored)]) : [null, null];
-  if (!file || !marker?.complete || file.size !== marker.size) throw new Error(GONE);
+  if (!file || !marker?.complete || file.size !== marker.size) throw gone();
   return { blob: file, name };
 }
 
@@ -71,7 +72,7 @@ export function openModel(source, onProgress) {
     if (source.kind === 'folder') return Promise.resolve({ files: source.files, name: source.name });
     return Promise.resolve({ blob: source.file, name: source.file.name });
   }
-  if (isCancelled) return Promise.reject(new Error(CANCELLED));
+  if (isCancelled) return Promise.reject(cancelled());
   const key = source.kind === 'url' ? source.url : 'bundled';
   if (current?.key === key) return current.opened;
   current?.abort.abort();

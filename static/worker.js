@@ -7,6 +7,7 @@
 
 import { bootPython } from './boot.js';
 import { checkpointStore } from './checkpoint-store.js';
+import { say } from './messages/mark.js';
 import { allowModel, cancelModel, openModel } from './model-store.js';
 import { tryToConnect } from './policy.js';
 import { tuningStore } from './tuning-store.js';
@@ -54,7 +55,7 @@ try {
   for (const message of early) handle(message);
 } catch (error) {
   const reason = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error);
-  const sentence = `The engine could not start (${reason}): reload the page, and if that does not help, clear this site's data.`;
+  const sentence = say('The engine could not start ({reason}): reload the page, and if that does not help, clear this site’s data.', { reason: String(reason) });
   post({ type: 'error', message: sentence, kind: 'BootError' });
   post({ type: 'status', status: 'error' });
   handle = ({ id }) => post({ id, error: sentence, kind: 'BootError' });

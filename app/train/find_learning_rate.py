@@ -181,7 +181,7 @@ async def _losses_before(
         adapter,
         windows.subset([int(index) for index in visited]),
         control,
-        lambda part: on_progress("reading", part) if on_progress else None,
+        lambda part: on_progress(say("reading"), part) if on_progress else None,
         on_window=on_window,
     )
     if result is None:

@@ -10,6 +10,7 @@ from app.config import LoraConfig, TrainConfig
 from app.errors import OutOfGpuMemoryError
 from app.gpu.budget import MemoryBudget
 from app.gpu.memory import Allocation, build_programs
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.windows import Windows, pad_batch
@@ -57,7 +58,7 @@ async def choose_rank(
     chosen, fastest = candidates[0], 0.0
     for index, rank in enumerate(candidates):
         if on_progress:
-            on_progress("timing ranks", index / len(candidates))
+            on_progress(say("timing ranks"), index / len(candidates))
         try:
             seconds = await _time_micro_batch(model, _with_rank(lora, rank), windows, config)
         except OutOfGpuMemoryError:

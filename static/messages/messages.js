@@ -73,7 +73,7 @@ function localised(text) {
 /** A sentence of Python's in the language of the page. @param {Told} sentence @returns {string} */
 function pythonSays({ text, template, values, whole }) {
   if (!Object.hasOwn(catalogue, template)) return text;
-  const own = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? localised(value) : value]));
+  const own = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? (told.has(value) ? t(value) : localised(value)) : value]));
   const says = t(template, own);
   if (!whole) return says;
   const start = /^\p{L}+ /u.test(says) ? says.charAt(0).toLocaleUpperCase(locale()) + says.slice(1) : says;

@@ -1,6 +1,8 @@
 // @ts-check
 /** The form inside the plan dialog: built from the settings that Python describes. */
 
+import { mark } from '../messages/mark.js';
+import { t } from '../messages/messages.js';
 import { state } from '../store.js';
 import { make } from './dom.js';
 
@@ -8,10 +10,10 @@ import { make } from './dom.js';
 
 /** @type {Record<string, string[]>} */
 const MODULES = {
-  'All seven projections': ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-  'Attention only': ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
-  'Query and value only': ['q_proj', 'v_proj'],
-  'Feed-forward only': ['gate_proj', 'up_proj', 'down_proj'],
+  [mark('All seven projections')]: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+  [mark('Attention only')]: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+  [mark('Query and value only')]: ['q_proj', 'v_proj'],
+  [mark('Feed-forward only')]: ['gate_proj', 'up_proj', 'down_proj'],
 };
 
 /** @param {Setting|undefined} value */
@@ -20,11 +22,11 @@ const asText = (value) => (Array.isArray(value) ? value.join(',') : value === nu
 /** @param {Field} field @param {string} id */
 function control(field, id) {
   if (field.kind === 'switch') {
-    return make('select', { id }, make('option', { value: 'false', text: 'no' }), make('option', { value: 'true', text: 'yes' }));
+    return make('select', { id }, make('option', { value: 'false', text: t('no') }), make('option', { value: 'true', text: t('yes') }));
   }
   if (field.kind === 'choice' || field.kind === 'modules') {
     const options = field.kind === 'modules'
-      ? Object.entries(MODULES).map(([text, names]) => make('option', { value: names.join(','), text }))
+      ? Object.entries(MODULES).map(([text, names]) => make('option', { value: names.join(','), text: t(text) }))
       : field.choices.map((choice) => make('option', { value: choice, text: choice }));
     return make('select', { id }, ...options);
   }
@@ -57,20 +59,20 @@ function parse(field, text) {
  */
 export function buildFields(place, { onEdit, onKeep }) {
   if (state.fields.length === 0) {
-    place.replaceChildren(make('p', { class: 'hint', text: state.supported ? 'The settings appear here once Python has started.' : 'The settings appear here once there is a GPU to use them.' }));
+    place.replaceChildren(make('p', { class: 'hint', text: state.supported ? t('The settings appear here once Python has started.') : t('The settings appear here once there is a GPU to use them.') }));
     return;
   }
   const keep = make('input', { id: 'keep-adapter', type: 'checkbox' });
   keep.addEventListener('change', () => onKeep(keep.checked));
   const keepRow = make('label', { class: 'field check', id: 'keep-adapter-row' }, keep,
-    make('span', { text: 'Continue from the current adapter' }),
-    make('small', { text: 'Otherwise a new run starts from a fresh one. Rank, alpha and projections stay as they are.' }));
+    make('span', { text: t('Continue from the current adapter') }),
+    make('small', { text: t('Otherwise a new run starts from a fresh one. Rank, alpha and projections stay as they are.') }));
   const rows = state.fields.map((field) => {
     const id = `setting-${field.name}`;
     const node = control(field, id);
     node.dataset['setting'] = field.name;
     node.addEventListener('change', () => onEdit(field.name, parse(field, node.value)));
-    return make('label', { class: 'field', for: id }, make('span', { text: field.label }), node, make('small', { text: field.help }));
+    return make('label', { class: 'field', for: id }, make('span', { text: t(field.label) }), node, make('small', { text: t(field.help) }));
   });
   place.replaceChildren(keepRow, ...rows);
 }
@@ -88,7 +90,7 @@ export function showPlanIn(place, plan, edits) {
     const edited = Object.hasOwn(edits, field.name);
     node.parentElement?.toggleAttribute('data-edited', edited);
     node.value = asText(edited ? edits[field.name] : (plan?.settings[field.name] ?? field.default));
-    if (node instanceof HTMLInputElement) node.placeholder = field.optional ? (field.name === 'steps' ? 'by epochs' : 'not set') : asText(plan?.suggested[field.name] ?? field.default);
+    if (node instanceof HTMLInputElement) node.placeholder = field.optional ? (field.name === 'steps' ? t('by epochs') : t('not set')) : asText(plan?.suggested[field.name] ?? field.default);
   }
   const keep = place.querySelector('#keep-adapter');
   if (keep instanceof HTMLInputElement) keep.disabled = state.adapter === null;
@@ -102,15 +104,15 @@ export function showPlanIn(place, plan, edits) {
  * @param {(name: string) => void} onPreset
  */
 export function buildPresets(place, presets, chosen, onPreset) {
-  const help = make('p', { class: 'hint', id: 'preset-help', text: presets.find(({ name }) => name === chosen)?.help ?? '' });
+  const help = make('p', { class: 'hint', id: 'preset-help', text: t(presets.find(({ name }) => name === chosen)?.help ?? '') });
   const choices = presets.map(({ name, label, help: words }) => {
     const radio = make('input', { type: 'radio', name: 'preset', id: `preset-${name}`, value: name, 'aria-describedby': 'preset-help' });
     radio.checked = name === chosen;
     radio.addEventListener('change', () => {
-      help.textContent = words;
+      help.textContent = t(words);
       onPreset(name);
     });
-    return make('label', { class: 'segment', for: `preset-${name}` }, radio, make('span', { text: label }));
+    return make('label', { class: 'segment', for: `preset-${name}` }, radio, make('span', { text: t(label) }));
   });
-  place.replaceChildren(make('legend', { class: 'sr', text: 'How far to go' }), make('div', { class: 'segments' }, ...choices), help);
+  place.replaceChildren(make('legend', { class: 'sr', text: t('How far to go') }), make('div', { class: 'segments' }, ...choices), help);
 }

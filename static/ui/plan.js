@@ -96,8 +96,8 @@ export function mountPlan(studio) {
     setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatEta(value) : `≈ ${formatEta(value)}`));
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
-    element('plan-eta').title = current?.modes.find((mode) => mode.selected)?.time_basis ?? '';
-    setText(element('plan-note'), state.planProblems.length > 1 ? t('{count} settings need a look: see above.', { count: state.planProblems.length }) : state.planProblem);
+    element('plan-eta').title = t(current?.modes.find((mode) => mode.selected)?.time_basis ?? '');
+    setText(element('plan-note'), state.planProblems.length > 1 ? t('{count} settings need a look: see above.', { count: state.planProblems.length }) : t(state.planProblem));
     showPlanIn(element('plan-fields'), current, state.edits);
   });
   watch(['plan', 'planProblem'], () => {

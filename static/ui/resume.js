@@ -1,9 +1,9 @@
 // @ts-check
 /** The offer to go on with a run that a reload, a crash or a stop interrupted. */
 
+import { locale, t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { button, element, setText } from './dom.js';
-import { formatCount } from './format.js';
 import { clearError, showError, showFailure } from './messages.js';
 import { train } from './run.js';
 
@@ -13,11 +13,13 @@ import { train } from './run.js';
 /** @param {Resumable} run */
 export function describe(run) {
   const when = new Date(run.saved_at);
-  const told = Number.isNaN(when.getTime()) ? '' : `, kept ${when.toLocaleString()}`;
-  const what = `A run of ${run.base_name} was interrupted after step ${formatCount(run.step)} of ${formatCount(run.num_steps)}${told}.`;
+  const values = { model: run.base_name, step: run.step, total: run.num_steps, when: when.toLocaleString(locale()) };
+  const what = Number.isNaN(when.getTime())
+    ? t('A run of {model} was interrupted after step {step} of {total}.', values)
+    : t('A run of {model} was interrupted after step {step} of {total}, kept {when}.', values);
   return run.is_this_model
-    ? `${what} It goes on with its own settings and the same text (${formatCount(run.num_characters)} characters).`
-    : `${what} To go on, choose that model.`;
+    ? t('{sentence} It goes on with its own settings and the same text ({number} characters).', { sentence: what, number: run.num_characters })
+    : t('{sentence} To go on, choose that model.', { sentence: what });
 }
 
 /** @param {Studio} studio */
@@ -35,7 +37,7 @@ export function mountResume(studio) {
   button('resume-run').addEventListener('click', () => {
     clearError();
     if (state.hasCorpus) void train(studio, true);
-    else showError(`Put the text back first: the run learnt from ${formatCount(state.resumable?.num_characters ?? 0)} characters, and texts are not stored.`);
+    else showError(t('Put the text back first: the run learnt from {number} characters, and texts are not stored.', { number: state.resumable?.num_characters ?? 0 }));
   });
   button('resume-discard').addEventListener('click', () => {
     studio.request('discard-checkpoint').catch(showFailure);

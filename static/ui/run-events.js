@@ -1,9 +1,10 @@
 // @ts-check
 /** What accompanies a run: held-out loss, samples of what it writes, checkpoints, warnings. */
 
+import { t } from '../messages/messages.js';
 import { state, update, watch } from '../store.js';
 import { element, make, setText } from './dom.js';
-import { formatCount, formatLoss, formatPerplexity } from './format.js';
+import { formatLoss, formatPerplexity } from './format.js';
 import { announce } from './messages.js';
 
 /** @import {Studio} from '../api.js' */
@@ -15,8 +16,10 @@ const SHOWN_SAMPLES = 20;
 export function describeEvaluations({ evaluations }) {
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   if (!first || !last) return '';
-  const before = first.step === 0 && last !== first ? ` (before: ${formatPerplexity(first.perplexity)})` : '';
-  return `Held-out loss ${formatLoss(last.loss)} after step ${formatCount(last.step)}, perplexity ${formatPerplexity(last.perplexity)}${before}`;
+  const values = { loss: formatLoss(last.loss), step: last.step, perplexity: formatPerplexity(last.perplexity), before: formatPerplexity(first.perplexity) };
+  return first.step === 0 && last !== first
+    ? t('Held-out loss {loss} after step {step}, perplexity {perplexity} (before: {before})', values)
+    : t('Held-out loss {loss} after step {step}, perplexity {perplexity}', values);
 }
 
 /** @param {(run: Run) => void} change */
@@ -43,9 +46,9 @@ function render(run) {
   element('run-evaluation').hidden = !run?.evaluations.length;
   if (run) setText(element('run-evaluation'), describeEvaluations(run));
   element('run-kept').hidden = !run?.keptAt;
-  if (run?.keptAt) setText(element('run-kept'), `Kept after step ${formatCount(run.keptAt)}: a reload does not lose it`);
+  if (run?.keptAt) setText(element('run-kept'), t('Kept after step {step}: a reload does not lose it', { step: run.keptAt }));
   element('run-warning').hidden = !run?.warning;
-  setText(element('run-warning'), run?.warning ?? '');
+  setText(element('run-warning'), t(run?.warning ?? ''));
   const place = element('samples-written');
   place.hidden = !run?.samples.length;
   const list = element('sample-list');
@@ -54,8 +57,8 @@ function render(run) {
   if (list.dataset['steps'] === key) return;
   list.dataset['steps'] = key;
   list.replaceChildren(...shown.map((sample) => make(
-    'li', {}, make('span', { class: 'sample-step', text: sample.step ? `Step ${formatCount(sample.step)}` : 'Before' }), ' ',
-    make('q', { class: 'sample-prompt', text: sample.prompt }), make('span', { text: sample.text }),
+    'li', {}, make('span', { class: 'sample-step', text: sample.step ? t('Step {step}', { step: sample.step }) : t('Before') }), ' ',
+    make('q', { class: 'sample-prompt', text: sample.prompt, translate: 'no' }), make('span', { text: sample.text, translate: 'no' }),
   )));
 }
 
@@ -63,7 +66,7 @@ function render(run) {
 export function mountRunEvents(studio) {
   studio.on('evaluation', (/** @type {EvalPoint} */ point) => {
     withRun((run) => run.evaluations.push(point));
-    announce(`Held-out loss ${formatLoss(point.loss)} after step ${point.step}`);
+    announce(t('Held-out loss {loss} after step {step}', { loss: formatLoss(point.loss), step: point.step }));
   });
   studio.on('sample', (/** @type {Sample} */ sample) => withRun((run) => run.samples.push(sample)));
   studio.on('checkpoint', ({ step }) => withRun((run) => { run.keptAt = step; }));

@@ -1,9 +1,10 @@
 // @ts-check
 /** What the run under the curve is made of: optimizer, how full its windows are, ranks in use. */
 
+import { t } from '../messages/messages.js';
 import { state, watch } from '../store.js';
 import { byId, element, make, setText } from './dom.js';
-import { formatBytes, formatCount } from './format.js';
+import { formatBytes } from './format.js';
 
 /** @import {Plan, Run} from '../types.js' */
 
@@ -12,8 +13,9 @@ const MODULES = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'];
 /** @param {Plan} plan */
 export function describe(plan) {
   const { optimizer, packing } = plan.settings;
-  const packed = packing === 'none' ? '' : ` (${packing})`;
-  return `${optimizer}, state ${formatBytes(plan.optimizer_state_bytes)} · ${Math.round(100 * plan.occupancy)} % of the windows’ room holds text${packed}`;
+  return t('{optimizer}, state {size} · {percent} % of the windows’ room holds text{packing}', {
+    optimizer, size: formatBytes(plan.optimizer_state_bytes), percent: Math.round(100 * plan.occupancy), packing: packing === 'none' ? '' : ` (${packing})`,
+  });
 }
 
 /**
@@ -42,8 +44,8 @@ function renderRanks(run) {
   if (!last?.ranks || place.dataset['step'] === String(last.step)) return;
   place.dataset['step'] = String(last.step);
   const total = Object.values(last.ranks).reduce((sum, count) => sum + count, 0);
-  setText(element('ranks-sum'), `Ranks in use since step ${formatCount(last.step)}: ${formatCount(total)} in ${formatCount(Object.keys(last.ranks).length)} projections`);
-  const head = make('tr', {}, make('th', { scope: 'col', text: 'Layer' }), ...MODULES.map((text) => make('th', { scope: 'col', text })));
+  setText(element('ranks-sum'), t('Ranks in use since step {step}: {total} in {number} projections', { step: last.step, total, number: Object.keys(last.ranks).length }));
+  const head = make('tr', {}, make('th', { scope: 'col', text: t('Layer') }), ...MODULES.map((text) => make('th', { scope: 'col', text })));
   const rows = byLayer(last.ranks).map(({ layer, counts }) => make(
     'tr', {}, make('th', { scope: 'row', text: String(layer) }), ...counts.map((count) => make('td', { text: count === null ? '–' : String(count) })),
   ));

@@ -1,7 +1,7 @@
 // @ts-check
 /** Train, pause, stop; the figures of the run; its summary. */
 
-import { t } from '../messages/messages.js';
+import { plural, t } from '../messages/messages.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { saveAdapter } from './adapter.js';
 import { epochsOf } from './console/columns.js';
@@ -31,7 +31,7 @@ function change(patch) {
 function newRun() {
   const number = 1 + Math.max(0, ...allRuns().map((run) => run.number));
   return {
-    numSteps: 0, plan: null, steps: [], phase: 'Getting ready', fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '',
+    numSteps: 0, plan: null, steps: [], phase: t('Getting ready'), fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '',
     number, startedAt: Date.now(), model: state.model?.name ?? '',
   };
 }
@@ -61,7 +61,7 @@ export async function train(studio, resume = false) {
     const useTuned = state.tuned !== null && state.run?.plan?.settings['mode'] === 'full';
     if (state.adapter || useTuned) update({ useLora: true, useTuned });
   } catch (error) {
-    if (state.run?.steps.length) change({ failed: true, phase: 'The run ended early' });
+    if (state.run?.steps.length) change({ failed: true, phase: t('The run ended early') });
     else update({ run: before, pastRuns });
     showFailure(error);
   }
@@ -86,12 +86,12 @@ function renderBusy(run) {
 }
 
 function hint() {
-  if (!state.supported) return 'Training needs a GPU: see above.';
+  if (!state.supported) return t('Training needs a GPU: see above.');
   if (isRunning()) return '';
-  if (!state.model) return 'The model has to load first.';
-  if (!state.hasCorpus) return 'Add some text, or try a sample.';
+  if (!state.model) return t('The model has to load first.');
+  if (!state.hasCorpus) return t('Add some text, or try a sample.');
   if (state.planProblems.length > 1) return t('{count} settings need a look: see Plan & settings.', { count: state.planProblems.length });
-  return state.planProblem;
+  return t(state.planProblem);
 }
 
 function renderButtons() {
@@ -100,9 +100,9 @@ function renderButtons() {
   const idle = state.model !== null && !running && (status === 'ready' || status === 'error');
   button('train').disabled = !idle;
   button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
-  setText(button('pause'), status === 'paused' ? 'Resume' : 'Pause');
+  setText(button('pause'), status === 'paused' ? t('Resume') : t('Pause'));
   button('stop').disabled = !running || stopping;
-  setText(button('stop'), stopping && running ? 'Stopping…' : 'Stop');
+  setText(button('stop'), stopping && running ? t('Stopping…') : t('Stop'));
   setText(element('train-hint'), hint());
 }
 
@@ -121,12 +121,12 @@ function renderFigures(run) {
   const bar = byId('run-progress', HTMLProgressElement);
   if (run && !last && isRunning()) setProgress(bar, run.fraction);
   else setProgress(bar, last && run?.numSteps ? last.step / run.numSteps : 0);
-  const phase = run && !run.done && last && !run.failed ? (state.status === 'paused' ? 'Paused: you can chat meanwhile' : '') : (run?.phase ?? '');
+  const phase = run && !run.done && last && !run.failed ? (state.status === 'paused' ? t('Paused: you can chat meanwhile') : '') : (run?.phase ?? '');
   setText(element('phase'), phase);
   const skipped = run ? trackOf(run).numSkipped : 0;
   renderBusy(run);
   element('skipped').hidden = skipped === 0;
-  setText(element('skipped'), `${skipped} ${skipped === 1 ? 'step' : 'steps'} skipped: the loss was not a number`);
+  setText(element('skipped'), plural(skipped, { one: '{count} step skipped: the loss was not a number', other: '{count} steps skipped: the loss was not a number' }));
 }
 
 /** @param {Run|null} run */
@@ -135,19 +135,20 @@ function renderFinish(run) {
   const wasFull = run?.plan?.settings['mode'] === 'full';
   element('finish').hidden = !done || !(wasFull ? state.tuned : state.adapter);
   if (!run || !done) return;
-  setText(button('finish-download'), wasFull ? 'Download the model' : 'Download the adapter');
-  setText(element('finish-title'), done.stopped ? 'Stopped.' : done.stopped_early ? 'Finished early: the held-out loss no longer fell.' : 'Finished.');
+  setText(button('finish-download'), wasFull ? t('Download the model') : t('Download the adapter'));
+  setText(element('finish-title'), done.stopped ? t('Stopped.') : done.stopped_early ? t('Finished early: the held-out loss no longer fell.') : t('Finished.'));
   const first = run.steps.find((step) => !step.skipped);
-  const change = first && run.steps.length > 1 ? `Loss ${formatLoss(first.loss)} → ${formatLoss(done.final_loss)}` : `Loss ${formatLoss(done.final_loss)}`;
-  const steps = `${formatCount(done.steps)} ${done.steps === 1 ? 'step' : 'steps'}`;
-  setText(element('finish-text'), `${change} in ${steps}, ${formatDuration(done.seconds)}.`);
+  const values = {
+    before: first && run.steps.length > 1 ? `${formatLoss(first.loss)} → ` : '', loss: formatLoss(done.final_loss), time: formatDuration(done.seconds),
+  };
+  setText(element('finish-text'), plural(done.steps, { one: 'Loss {before}{loss} in {count} step, {time}.', other: 'Loss {before}{loss} in {count} steps, {time}.' }, values));
 }
 
 /** @param {Studio} studio */
 export function mountRun(studio) {
   studio.on('preparing', ({ stage, fraction }) => {
-    const phase = stage === 'compiling' ? 'Compiling kernels' : stage;
-    change({ phase: `${phase} · ${Math.floor(fraction * 100)} %`, fraction });
+    const values = { stage: stage === 'compiling' ? t('Compiling kernels') : t(stage), percent: Math.floor(fraction * 100) };
+    change({ phase: t('{stage} · {percent} %', values), fraction });
   });
   studio.on('plan', (plan) => {
     update({ plan });
