@@ -71,7 +71,7 @@ def test_a_run_takes_its_plan_and_leaves_both_models_to_talk_to(loaded: Page) ->
         loaded.heard.clear()
         result = await train_full(loaded, steps=12)
         peak = max(event["allocated_bytes"] for event in loaded.events("memory"))
-        weights = loaded.session._ready_model().weights_bytes
+        weights = loaded.session.place.ready_model().weights_bytes
         assert peak - (before - weights) == planned["total_bytes"]
         assert result["steps"] == 12
         assert result["final_loss"] < result["first_loss"] - 0.5
@@ -207,7 +207,7 @@ def test_a_stopped_run_keeps_what_was_learned(loaded: Page) -> None:
     async def story() -> None:
         def stop(message: Message) -> None:
             if message.get("type") == "step" and message["step"] == 3:
-                loaded.session._training.stop()
+                loaded.session.place.training.stop()
 
         loaded.listen(stop)
         result = await train_full(loaded, steps=1000)

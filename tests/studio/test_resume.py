@@ -55,7 +55,7 @@ def stop_at(page: Page, step: int) -> None:
 
     def hear(message: Message) -> None:
         if message.get("type") == "step" and message["step"] == step:
-            page.session._training.stop()
+            page.session.place.training.stop()
 
     page.listen(hear)
 

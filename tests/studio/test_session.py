@@ -68,7 +68,7 @@ def test_counts_are_the_tokenizers_and_a_newer_text_gives_up_an_older_one(loaded
             loaded.ask("count-tokens", corpus={"text": TEXT}),
         )
         assert older["kind"] == "SupersededError"
-        tokenizer = loaded.session._model.tokenizer  # type: ignore[union-attr]
+        tokenizer = loaded.session.place.model.tokenizer  # type: ignore[union-attr]
         assert newer == {"num_tokens": len(tokenizer.encode(TEXT)), "num_characters": len(TEXT)}
 
     run(story())
@@ -279,12 +279,12 @@ def test_pause_chat_resume_and_stop(loaded: Page) -> None:
 def test_a_new_run_starts_fresh_and_the_adapter_before_stays_on_the_shelf(loaded: Page) -> None:
     async def story() -> None:
         first = await loaded.train()
-        adapter = loaded.session._adapters.current
+        adapter = loaded.session.place.adapters.current
         assert adapter is not None
         trained = await adapter.tensors()
         again = await loaded.train()
         assert again["first_loss"] == first["first_loss"]
-        assert loaded.session._adapters.current is not adapter
+        assert loaded.session.place.adapters.current is not adapter
         shelf = loaded.events("adapter")[-1]["shelf"]
         assert [item["name"] for item in shelf] == ["Run 1", "Run 2"]
         kept = await adapter.tensors()
@@ -300,7 +300,7 @@ def test_a_new_run_starts_fresh_and_the_adapter_before_stays_on_the_shelf(loaded
         await loaded.ask("load-model", source="tiny.gguf")
         handed = [event["bytes"] for event in loaded.events("adapter-replaced")]
         assert len(handed) == 2
-        model = loaded.session._model
+        model = loaded.session.place.model
         assert model is not None
         tensors, _ = adapter_from_bytes(handed[0], None, model.config)
         for path, (a, b) in trained.items():

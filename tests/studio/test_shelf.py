@@ -128,7 +128,7 @@ def test_a_folder_is_a_peft_adapter_with_its_card_and_comes_back(loaded: Page) -
 def test_the_shelf_has_an_end_and_nothing_unsaved_falls_off_it(loaded: Page) -> None:
     async def story() -> None:
         await loaded.train()
-        trained = loaded.session._adapters.current
+        trained = loaded.session.place.adapters.current
         assert trained is not None
         file = (await loaded.ask("export-adapter"))["bytes"]
         await loaded.train(learning_rate=0.01)  # never downloaded, and not chosen at the end
