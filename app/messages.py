@@ -2,7 +2,7 @@
 
 A message is its English text, with `{name}` where values go. `say` fills it in: the result is a
 plain string to whoever prints or writes it, and remembers what it was made of. The page gets
-that along (`told_in`) and looks the message up in its catalogue: docs/decisions/0015-messages.md.
+that along (`told_in`) and looks the message up in its catalogue: docs/decisions/0016-messages.md.
 """
 
 from __future__ import annotations

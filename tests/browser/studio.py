@@ -95,7 +95,8 @@ class Studio:
             target.set_input_files(payload(name, data))
 
     def wait_status(self, status: str, timeout_ms: float = BOOT_MS) -> None:
-        expect(self.get("status")).to_have_text(status, timeout=timeout_ms)
+        """Wait for the word of the protocol, whatever the page calls it in its language."""
+        expect(self.get("status")).to_have_attribute("data-value", status, timeout=timeout_ms)
 
     # What the worker said
 
@@ -122,7 +123,7 @@ class Studio:
         self.get("corpus-text").fill(text)
 
     def wait_counted(self) -> int:
-        expect(self.get("corpus-count")).to_have_text(re.compile(r"token"), timeout=30_000)
+        expect(self.get("corpus-count")).to_have_text(re.compile(r"[Tt]oken"), timeout=30_000)
         expect(self.get("corpus-count")).to_have_attribute("data-value", re.compile(r"\d"))
         return int(self.get("corpus-count").get_attribute("data-value") or "0")
 
@@ -137,7 +138,7 @@ class Studio:
             else:
                 field.fill(str(value))
                 field.blur()
-        self.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
+        self.page.locator("#plan-dialog footer .primary").click()
 
     def choose_mode(self, mode: str) -> None:
         """Choose in the plan dialog what is trained: adapter or full."""
@@ -147,7 +148,7 @@ class Studio:
         radio.check()
         card = self.page.locator(f'.mode[data-mode="{mode}"]')
         expect(card).to_have_attribute("data-selected", "", timeout=30_000)
-        self.page.locator("#plan-dialog").get_by_role("button", name="Done").click()
+        self.page.locator("#plan-dialog footer .primary").click()
 
     # Training
 
