@@ -21,6 +21,7 @@ from app.studio.adapters import AdapterDesk
 from app.studio.checkpoints import CheckpointDesk
 from app.studio.corpus import TokenizedCorpus
 from app.studio.evaluation import Evaluation, Source
+from app.studio.find_rate import find_rate
 from app.studio.full import FullDesk, FullRun
 from app.studio.protocol import (
     CheckpointEvent,
@@ -215,6 +216,20 @@ class TrainingDesk:
         if len(records) == CALIBRATION_STEPS:
             self._note_speed(layout, records)
             self._post(layout.with_speed(self._speed).event())
+
+    async def find_rate(self, request: RunRequest, corpus: TokenizedCorpus) -> Message:
+        """Look for the learning rate of a run; nothing that there is changes.
+
+        Returns:
+            See `app.runs.rate_search.result_values`.
+
+        Raises:
+            ConfigError, CorpusError, OutOfGpuMemoryError: it cannot be done.
+        """
+        self.control = control = RunControl()
+        assert self._model is not None
+        layout, kept = self._lay_out(request, corpus)
+        return await find_rate(self._model, layout, kept, control, self._post)
 
     def _listener(self, on_step: Callable[[StepRecord], None]) -> Listener:
         return Listener(

@@ -1,4 +1,4 @@
-"""Requests about text and runs: count, plan, preview, train, evaluate."""
+"""Requests about text and runs: count, plan, preview, train, find a rate, evaluate."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class RunHandlers:
             "plan": self._plan,
             "preview": self._preview,
             "train": self._train,
+            "find-rate": self._find_rate,
             "pause": self._pause,
             "resume": self._resume,
             "stop": self._stop,
@@ -86,6 +87,15 @@ class RunHandlers:
             corpus = await self._tokenize(request, pinned=True)
             await place.know_speed()
             return await place.training.train(request, corpus, place.post_memory, resumed)
+
+    async def _find_rate(self, request: Any) -> Message:
+        place = self._place
+        place.ready_model()
+        place.board.require("ready", "error")
+        with place.job("training"):
+            corpus = await self._tokenize(request, pinned=True)
+            await place.know_speed()
+            return await place.training.find_rate(request, corpus)
 
     async def _discard_checkpoint(self, _request: Message) -> None:
         model = self._place.ready_model()

@@ -40,6 +40,7 @@ from app.studio.protocol.message import (
     Status,
     to_message,
 )
+from app.studio.protocol.rate import RatePointEvent, RateStageEvent
 from app.studio.protocol.requests import (
     BenchRequest,
     ChatMessage,
@@ -88,6 +89,8 @@ __all__ = [
     "ModelProgressEvent",
     "PlanEvent",
     "PreparingEvent",
+    "RatePointEvent",
+    "RateStageEvent",
     "RequestType",
     "ResumableEvent",
     "ResumableRun",

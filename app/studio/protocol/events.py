@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from app.checks.selfcheck import CheckResult
 from app.studio.protocol.full import ModelPieceEvent, TunedEvent
 from app.studio.protocol.message import Message, Status
+from app.studio.protocol.rate import RatePointEvent, RateStageEvent
 
 
 @dataclass(frozen=True)
@@ -340,6 +341,8 @@ Event = (
     | SampleEvent
     | CheckpointEvent
     | WarningEvent
+    | RateStageEvent
+    | RatePointEvent
     | RunHistoryEvent
     | ResumableEvent
     | AdapterEvent

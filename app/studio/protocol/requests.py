@@ -14,6 +14,7 @@ RequestType = Literal[
     "preview",
     "plan",
     "train",
+    "find-rate",
     "pause",
     "resume",
     "stop",
@@ -52,7 +53,7 @@ class Corpus(TypedDict):
 
 
 class RunRequest(TypedDict):
-    """What `plan`, `train` and `evaluate` ask for.
+    """What `plan`, `train`, `find-rate` and `evaluate` ask for.
 
     `edits` holds the settings that the person changed; all others are suggested, by the `preset`
     (balanced where there is none). With `resume` a run goes on from the last checkpoint, with its
