@@ -6,7 +6,7 @@
 
 import { t } from './messages/messages.js';
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, Resumable, Setting, Adapter, Tuned, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, RateSearch, Resumable, Setting, Adapter, Tuned, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -31,6 +31,7 @@ import { t } from './messages/messages.js';
  * @property {Run[]} pastRuns earlier ones of this visit
  * @property {number|null} shownRun number of the run whose charts are shown, null for the current
  * @property {number[]} hiddenRuns numbers of runs that are not drawn behind it
+ * @property {RateSearch|null} search the last search for a learning rate
  * @property {Resumable|null} resumable a run that was interrupted
  * @property {Adapter|null} adapter
  * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
@@ -49,7 +50,7 @@ import { t } from './messages/messages.js';
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, resumable: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, search: null, resumable: null,
   pastRuns: [], shownRun: null, hiddenRuns: [],
   adapter: null, shelf: [], useLora: false, tuned: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
@@ -99,3 +100,6 @@ export function watch(keys, render) {
 
 /** A run is on, also while it is paused or being prepared. */
 export const isRunning = () => state.run !== null && state.run.done === null && !state.run.failed;
+
+/** A learning rate is being looked for. */
+export const isSearching = () => state.search !== null && state.search.result === null && state.search.problem === '';

@@ -48,6 +48,14 @@
  *   done: TrainDone|null, failed: boolean, evaluations: EvalPoint[], samples: Sample[],
  *   keptAt: number, warning: string, number: number, startedAt: number, model: string}} Run
  *
+ * @typedef {{step: number, learning_rate: number, loss: number, loss_before: number, num_tokens: number,
+ *   seconds: number, change: number, num_steps: number}} RatePoint
+ * @typedef {{suggestion: number|null, range: [number, number]|null, reason: string, fall: number,
+ *   scatter: number, smoothed: number[], steps: number, num_tokens: number, seconds: number,
+ *   stopped: boolean, diverged: boolean}} RateResult
+ * @typedef {{points: RatePoint[], stage: string, fraction: number|null, result: RateResult|null,
+ *   problem: string, subject: string}} RateSearch
+ *
  * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
  *   origin: 'trained'|'loaded', name: string, steps: number, strength: number,
  *   has_record: boolean}} Adapter

@@ -6,7 +6,7 @@
 
 import { t } from '../messages/messages.js';
 import { TRAINING } from '../offline/tabs.js';
-import { isRunning, state, watch } from '../store.js';
+import { isRunning, isSearching, state, watch } from '../store.js';
 import { formatDuration } from './format.js';
 import { clearNotice, showNotice } from './notices.js';
 
@@ -82,8 +82,8 @@ function end() {
 }
 
 export function mountAwake() {
-  watch(['run', 'status'], () => {
-    const isWorking = isRunning() && state.status !== 'paused';
+  watch(['run', 'search', 'status'], () => {
+    const isWorking = (isRunning() || isSearching()) && state.status !== 'paused';
     if (isWorking && !release) begin();
     else if (!isWorking && release) end();
   });

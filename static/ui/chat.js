@@ -2,7 +2,7 @@
 /** The chat panel: who answers, the box to write in, and what is said about the conversation. */
 
 import { t } from '../messages/messages.js';
-import { state, update, watch } from '../store.js';
+import { isSearching, state, update, watch } from '../store.js';
 import { mountChatSettings } from './chat-settings.js';
 import { Talk } from './chat-talk.js';
 import { mountVoices, other, voices } from './chat-voices.js';
@@ -36,6 +36,7 @@ function showContext({ num_prompt_tokens, num_tokens, max_context }) {
 
 function placeholder() {
   if (state.model === null) return state.supported ? t('The model is still loading; you can type already') : t('Ask the model something');
+  if (isSearching()) return t('A learning rate is being looked for: stop it to talk');
   if (state.status === 'training') return t('Training is on: pause it to talk');
   const [voice, second] = voices();
   if (second) return t('Ask both something');

@@ -4,7 +4,7 @@
 import { StudioError } from '../api.js';
 import { keep, kept } from '../kept.js';
 import { t } from '../messages/messages.js';
-import { isRunning, state, update, watch } from '../store.js';
+import { isRunning, isSearching, state, update, watch } from '../store.js';
 import { currentCorpus } from './corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from './dom.js';
 import { formatBytes, formatCount, formatEta } from './format.js';
@@ -26,7 +26,7 @@ export const runRequest = () => ({ corpus: currentCorpus(), edits: state.edits, 
 
 /** @param {Studio} studio */
 async function plan(studio) {
-  if (isRunning() || !state.model) return;
+  if (isRunning() || isSearching() || !state.model) return;
   const turn = ++planning;
   if (!state.hasCorpus) {
     update({ plan: null, planProblem: '', planProblems: [] });

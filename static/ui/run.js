@@ -2,7 +2,7 @@
 /** Train, pause, stop; the figures of the run; its summary. */
 
 import { plural, t } from '../messages/messages.js';
-import { isRunning, state, update, watch } from '../store.js';
+import { isRunning, isSearching, state, update, watch } from '../store.js';
 import { saveAdapter } from './adapter.js';
 import { epochsOf } from './console/columns.js';
 import { Pace } from './console/pace.js';
@@ -88,6 +88,7 @@ function renderBusy(run) {
 function hint() {
   if (!state.supported) return t('Training needs a GPU: see above.');
   if (isRunning()) return '';
+  if (isSearching()) return t('A learning rate is being looked for: see Plan & settings.');
   if (!state.model) return t('The model has to load first.');
   if (!state.hasCorpus) return t('Add some text, or try a sample.');
   if (state.planProblems.length > 1) return t('{count} settings need a look: see Plan & settings.', { count: state.planProblems.length });
@@ -187,7 +188,7 @@ export function mountRun(studio) {
   });
   button('finish-download').addEventListener('click', () => void (state.run?.plan?.settings['mode'] === 'full' ? saveModel(studio) : saveAdapter(studio)));
 
-  watch(['status', 'model', 'run', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
+  watch(['status', 'model', 'run', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
   watch(['run', 'status'], () => renderFigures(state.run));
   watch(['run', 'adapter', 'tuned'], () => renderFinish(state.run));
 }

@@ -45,6 +45,7 @@ def test_fields_that_the_page_reads_are_sent() -> None:
         protocol.ModelEvent: "ModelInfo",
         protocol.PlanEvent: "Plan",
         protocol.StepEvent: "Step",
+        protocol.RatePointEvent: "RatePoint",
         protocol.AdapterInfo: "Adapter",
     }
     for event, name in shapes.items():
