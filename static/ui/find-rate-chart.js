@@ -3,7 +3,7 @@
 
 import { t } from '../messages/messages.js';
 import { make, setText } from './dom.js';
-import { formatFixed, formatLoss } from './format.js';
+import { formatFixed, formatLoss, formatPlain } from './format.js';
 
 /** @import {RatePoint, RateSearch} from '../types.js' */
 
@@ -15,7 +15,10 @@ const LEAST_HEIGHT = 0.02;
 export const rateText = (rate) => rate.toExponential(1).replace('.0e', 'e').replace('e+', 'e');
 
 /** A change of the loss, with its sign. @param {number} change */
-const changeText = (change) => (change < 0 ? '−' : '+') + formatFixed(Math.abs(change), Math.abs(change) < 0.1 ? 4 : 3);
+function changeText(change) {
+  const size = Math.abs(change);
+  return (size < 5e-5 ? '' : change < 0 ? '−' : '+') + formatFixed(size, size < 0.1 ? 4 : 3);
+}
 
 /** @param {string} name */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -61,6 +64,15 @@ export function fillRateTable(table, { points, result }) {
   });
   table.tBodies[0]?.replaceChildren(...rows);
 }
+
+/** @param {number} low @param {number} high @returns {number[]} the powers of ten between */
+export function decades(low, high) {
+  const [first, last] = [Math.ceil(Math.log10(low) - 1e-6), Math.floor(Math.log10(high) + 1e-6)];
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => 10 ** (first + index));
+}
+
+/** @param {any} _u @param {number[]} ticks */
+const unfiltered = (_u, ticks) => ticks;
 
 /** @param {any} u a line at zero, and one at the suggestion @param {() => number|null} suggestion */
 function drawMarks(u, suggestion) {
@@ -139,8 +151,8 @@ export class RateChart {
       },
       cursor: { y: false, drag: { x: false, y: false } },
       axes: [
-        { ...axis, size: 28, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((tick) => (Math.abs(Math.log10(tick) % 1) < 1e-6 ? rateText(tick) : null)) },
-        { ...axis, size: 50, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((tick) => String(+tick.toFixed(3))) },
+        { ...axis, size: 28, splits: (/** @type {any} */ u) => decades(u.scales.x.min, u.scales.x.max), filter: unfiltered, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map(rateText) },
+        { ...axis, size: 50, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((tick) => formatPlain(+tick.toFixed(3))) },
       ],
       series: [
         {},
