@@ -2,6 +2,7 @@
 /** The curve of a search for a learning rate: a chart, and the same as a table. */
 
 import { t } from '../messages/messages.js';
+import { colour } from './console/plot.js';
 import { make, setText } from './dom.js';
 import { formatFixed, formatLoss, formatPlain } from './format.js';
 
@@ -19,9 +20,6 @@ function changeText(change) {
   const size = Math.abs(change);
   return (size < 5e-5 ? '' : change < 0 ? '−' : '+') + formatFixed(size, size < 0.1 ? 4 : 3);
 }
-
-/** @param {string} name */
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /**
  * Rates, change of each step, smoothed change.
@@ -117,10 +115,9 @@ export class RateChart {
     });
   }
 
-  /** Fetched at run time from what the build puts beside the page. */
-  async load() {
-    const module = new URL('../vendor/uplot/uplot.mjs', import.meta.url).href;
-    this.UPlot = (await import(module)).default;
+  /** @param {any} UPlot */
+  use(UPlot) {
+    this.UPlot = UPlot;
     this.draw();
   }
 
@@ -156,7 +153,7 @@ export class RateChart {
       ],
       series: [
         {},
-        { stroke: colour('--raw'), width: 1.25, points: { show: true, size: 5, fill: colour('--raw') } },
+        { stroke: colour('--curve-raw'), width: 1.25, points: { show: true, size: 5, fill: colour('--curve-raw') } },
         { stroke: colour('--accent'), width: 2.5, points: { show: false } },
       ],
       hooks: {

@@ -4,6 +4,7 @@
 import { mark } from '../messages/mark.js';
 import { t } from '../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../store.js';
+import { fetchUPlot } from './console/charts.js';
 import { button, byId, element, make, setProgress, setText } from './dom.js';
 import { formatEta } from './format.js';
 import { RateChart, fillRateTable, rateText } from './find-rate-chart.js';
@@ -35,7 +36,7 @@ function obstacle() {
   if (!state.model) return t('The model has to load first.');
   if (!state.hasCorpus) return t('Add some text first.');
   if (isRunning()) return t('A run is on: wait for it, or stop it.');
-  if (state.edits['mode'] === 'full') return t('For adapters only: with all weights, compare short runs.');
+  if ((state.edits['mode'] ?? state.plan?.settings['mode']) === 'full') return t('For adapters only: with all weights, compare short runs.');
   if (isSearching()) return '';
   if (state.planProblem) return t('Mend the settings first.');
   return state.status === 'ready' || state.status === 'error' ? '' : t('The GPU is at work: wait a moment.');
@@ -151,5 +152,5 @@ export function mountFindRate(studio) {
     place(found);
     render(chart);
   });
-  chart.load().catch(() => {}); // the table tells the same
+  fetchUPlot().then((UPlot) => chart.use(UPlot)).catch(() => {}); // the table tells the same
 }

@@ -18,7 +18,7 @@ test('rates are written as they are typed', () => {
 
 test('the smoothed curve comes with the result', () => {
   assert.deepEqual(curves(searchOf([0, -1]))[2], [null, null]);
-  assert.deepEqual(curves(searchOf([0, -1], { smoothed: [0.1, -0.9] })), [[1e-5, 1e-4], [0, -1], [0.1, -0.9]]);
+  assert.deepEqual(curves(searchOf([0, -1], { smoothed: [0.1, -0.9] })), [pointsOf([0, -1]).map((point) => point.learning_rate), [0, -1], [0.1, -0.9]]);
 });
 
 test('the fall fills the chart, however far the loss rises after it', () => {
