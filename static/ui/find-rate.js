@@ -71,7 +71,7 @@ function verdict({ suggestion, range, reason }) {
 
 /** @param {RateSearch} search */
 function words({ points, stage, fraction, result, problem, subject: measured }) {
-  if (problem) return problem;
+  if (problem) return t(problem);
   if (result) return measured === subject() ? verdict(result) : t('{verdict} That was with other settings or another text.', { verdict: verdict(result) });
   const last = points.at(-1);
   if (last) return t('Step {step} of {total}, learning rate {rate}', { step: last.step, total: last.num_steps, rate: rateText(last.learning_rate) });
