@@ -219,7 +219,7 @@ USES: dict[str, tuple[str, ...]] = {
     say("quantizing a model"): ("quantize",),
     say("quantizing below two bits"): ("lowra",),
     say("answers"): ("linear_dot8", "kv_cache", "kv_append", "take_row"),
-    say("training"): ("linear_backward", "rope_backward_hidden", "adamw"),
+    say("every training step"): ("linear_backward", "rope_backward_hidden", "adamw"),
     say("training and evaluation"): ("cross_entropy", "head_loss"),
     say("adapters in one or two bits"): ("adapter_bits",),
     say("ranks that change during a run"): ("mask",),

@@ -21,6 +21,9 @@ COMPILE_WORK = 8.0
 """Time of compiling a kernel over the time of running a case whose kernels are compiled; measured
 in Chromium on a software adapter. Only the time left goes by it."""
 
+LEAST_SHARE = 0.15
+"""Of the work that has to be done before the time left is told."""
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -55,7 +58,7 @@ class CheckProgress:
     Attributes:
         num_done: Cases that are done, of `num_cases`.
         op: The operation that is checked now; empty after the last.
-        seconds_left: Going by the cases so far; None until some are done.
+        seconds_left: Going by the cases so far; None until there are enough of them.
         last: The result before, None at the beginning.
     """
 
@@ -98,10 +101,9 @@ async def run_selfcheck(
 
     def tell() -> None:
         done = len(results)
-        left = None
-        if 3 <= done < len(cases):
-            elapsed = time.perf_counter() - started
-            left = elapsed * sum(works[done:]) / sum(works[:done])
+        share = sum(works[:done]) / sum(works)
+        elapsed = time.perf_counter() - started
+        left = elapsed * (1 - share) / share if share > LEAST_SHARE else None
         op, name = cases[done][:2] if done < len(cases) else ("", "")
         last = results[-1] if results else None
         if on_progress is not None:

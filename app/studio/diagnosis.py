@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ class DiagnosisDesk:
         """Send events through `post`."""
         self._post = post
         self._control = RunControl()
+        self._at_work = asyncio.Lock()
         self._facts: Message | None = None
         self._peaks: dict[str, float] | None = None
         self._results: list[CheckResult] | None = None
@@ -37,7 +39,8 @@ class DiagnosisDesk:
 
     async def measure(self, device: Device) -> Message:
         """Measure the device anew; return what `describe` does."""
-        self._peaks = await measure_rates(device)
+        async with self._at_work:
+            self._peaks = await measure_rates(device)
         return self.describe(device)
 
     async def check(self, device: Device, request: SelfCheckRequest) -> Message:
@@ -56,9 +59,10 @@ class DiagnosisDesk:
             self._num_cases = progress.num_cases
             self._post(SelfCheckEvent(**vars(progress)))
 
-        results = await run_selfcheck(
-            device, tell, is_quick=request.get("quick", False), control=self._control
-        )
+        async with self._at_work:
+            results = await run_selfcheck(
+                device, tell, is_quick=request.get("quick", False), control=self._control
+            )
         self._results = results
         return {
             "results": [to_message(result) for result in results],
@@ -70,6 +74,12 @@ class DiagnosisDesk:
     def stop(self) -> None:
         """End a check after the operation that it is at."""
         self._control.stop()
+
+    async def give_way(self) -> None:
+        """Stop a check, and wait for what is measured: a second or two."""
+        self.stop()
+        async with self._at_work:
+            pass
 
     def report(self, about: Mapping[str, Any]) -> str:
         """Return the report, with what the page tells about itself and the browser."""

@@ -2,6 +2,7 @@
 /** The facts of a device in words: figures on top, the rest in drawers. */
 
 import { t } from '../messages/messages.js';
+import { state } from '../store.js';
 import { element, make } from './dom.js';
 import { formatBytes, formatCount, formatRate } from './format.js';
 
@@ -86,8 +87,10 @@ export function showFacts(found) {
       [t('Computes'), adapter.is_software ? t('in software, slowly') : t('on a GPU')],
       [t('Subgroup'), adapter.subgroup_size ? t('{count} invocations', { count: adapter.subgroup_size }) : t('none, or of unknown size')],
       ...(peaks ? [/** @type {Row} */ ([t('One launch'), t('{rate} µs', { rate: formatRate(peaks.dispatch_us) })])] : [])])),
-    memory: drawer(t('Memory'), table([[t('Held by this page now'), formatBytes(memory.allocated_bytes)], [t('Taken to be free for a run'), formatBytes(memory.budget_bytes)],
-      [t('Largest part in one piece'), formatBytes(memory.buffer_bytes)], [t('On what that stands'), t(memory.source)]])),
+    memory: drawer(t('Memory'), table([[t('Held by this page now'), formatBytes(memory.allocated_bytes)],
+      ...(state.model ? [/** @type {Row} */ ([t('Weights of the loaded model'), formatBytes(state.model.weights_bytes)])] : []),
+      ...(state.plan?.total_bytes ? [/** @type {Row} */ ([t('What the planned run takes'), formatBytes(state.plan.total_bytes)])] : []),
+      [t('Taken to be free for a run'), formatBytes(memory.budget_bytes)], [t('Largest part in one piece'), formatBytes(memory.buffer_bytes)], [t('On what that stands'), t(memory.source)]])),
     features: drawer(t('Features'), features(found)),
     limits: drawer(t('Limits'), table(Object.entries(limits).map(([name, value]) => limit(name, value)))),
     kernels: drawer(t('Kernels in use'),

@@ -13,7 +13,7 @@ const PATIENCE_MS = 5_000;
 
 /** What the page knows of itself and the browser; of the model its kind, never its name. @param {string} problem */
 async function about(problem) {
-  const { model, status } = state;
+  const { model, plan, status } = state;
   const build = await manifest().then((found) => found.build, () => 'unknown');
   return {
     build,
@@ -24,7 +24,8 @@ async function about(problem) {
     processors: navigator.hardwareConcurrency,
     'memory as the browser tells it': `${Reflect.get(navigator, 'deviceMemory') ?? '?'} GiB`,
     status,
-    model: model ? `${model.architecture}, ${model.num_parameters} parameters, ${model.num_layers} layers, quantized on load: ${model.quantization}` : 'none',
+    model: model ? `${model.architecture}, ${model.num_parameters} parameters, ${model.num_layers} layers, quantized on load: ${model.quantization}, ${model.weights_bytes} bytes` : 'none',
+    'planned run': plan?.total_bytes ? `${plan.total_bytes} bytes` : 'none',
     ...(problem ? { problem } : {}),
   };
 }

@@ -106,6 +106,24 @@ def test_a_check_tells_each_case_and_stops(page: Page, checking: Checking) -> No
     run(story())
 
 
+def test_a_model_that_is_chosen_meanwhile_is_loaded(page: Page, checking: Checking) -> None:
+    async def story() -> None:
+        await page.session.start()
+        running = asyncio.ensure_future(page.ask("self-check"))
+        while not page.events("self-check-progress"):
+            await asyncio.sleep(0.01)
+        await page.ask("load-model", source="tiny.gguf")
+        assert (await running)["stopped"] is True
+        measuring = asyncio.ensure_future(page.ask("diagnose", measure=True))
+        await asyncio.sleep(0)
+        await page.ask("load-model", source="tiny.gguf")
+        assert (await measuring)["peaks"]
+        assert page.statuses()[-1] == "ready"
+        assert checking.was_quick == [False]
+
+    run(story())
+
+
 def test_a_device_that_is_lost_is_told_and_asked_for_anew(page: Page, checking: Checking) -> None:
     async def story() -> None:
         await page.session.start()

@@ -44,6 +44,7 @@ class ModelHandlers:
 
     async def _load(self, request: Message) -> Message:
         place = self._place
+        await place.diagnosis.give_way()
         place.board.require("booting", "loading", "ready", "error")
         place.full.check_saved(request)
         device = await place.found_device()
