@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from app.checks.cases import CASES
 from tests.browser.conftest import Site, new_context, watch
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 from tests.browser.test_accessibility import serious
 
@@ -88,6 +89,7 @@ def test_a_quick_check_can_be_stopped_and_ends_in_a_table(tiny: Studio) -> None:
     expect(rows.filter(has_text="take_row")).to_contain_text("equal bit for bit")
     expect(dialog.locator("#device-failures")).to_have_count(0)
     tiny.wait_status("ready")
+    keep_screen(page, "device")
     tiny.get("device-report-drawer").locator("summary").click()
     summary = f"All {len(CASES)} cases agree with their reference"
     expect(tiny.get("device-report")).to_have_value(re.compile(summary))
@@ -103,6 +105,31 @@ def test_a_quick_check_can_be_stopped_and_ends_in_a_table(tiny: Studio) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.set_viewport_size(usual)
     closed(tiny)
+
+
+def test_a_check_ends_with_the_dialog_and_waits_for_a_run(tiny: Studio) -> None:
+    opened(tiny)
+    tiny.get("device-check").click()
+    expect(tiny.get("device-stop")).to_be_visible()
+    closed(tiny)
+    tiny.wait_status("ready")
+    opened(tiny)
+    expect(tiny.get("device-verdict")).to_contain_text("Stopped after")
+    closed(tiny)
+
+    tiny.change_settings(steps=100_000, max_seq_len=64, micro_batch_size=4)
+    tiny.paste("the cat sat on the mat, and the dog sat by the door. " * 40)
+    tiny.wait_counted()
+    tiny.train()
+    tiny.wait_status("training")
+    tiny.get("device-open").click()
+    expect(tiny.get("device-busy")).to_contain_text("at work for something else")
+    expect(tiny.page.locator("#device-figures")).to_be_visible()
+    expect(tiny.get("device-check")).to_be_disabled()
+    expect(tiny.get("device-measure")).to_be_disabled()
+    tiny.page.keyboard.press("Escape")
+    tiny.get("stop").click()
+    tiny.wait_status("ready")
 
 
 WRONG = {

@@ -15,6 +15,16 @@ from tests.tiny_model import make_tiny_gguf
 PLAIN = {"projection": "F16", "embedding": "F16"}
 
 
+def drop_path(page: Page, path: Path) -> None:
+    """Drop a file or a folder as the desktop does: no script can make a folder's entry."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 400, "y": 300, "data": data}
+        session.send("Input.dispatchDragEvent", event)
+    session.detach()
+
+
 def test_a_folder_is_chosen_quantized_dropped_and_refused(
     page: Page, site: Site, tmp_path: Path
 ) -> None:
@@ -46,9 +56,15 @@ def test_a_folder_is_chosen_quantized_dropped_and_refused(
     studio.wait_status("ready")
     assert studio.events("model")[-1]["weights_bytes"] == plain_bytes
 
+    # A folder dragged from the desktop is the same model again, under its own name.
+    drop_path(page, tmp_path / "mine")
+    expect(studio.get("model-select")).to_have_value(re.compile("^folder:mine:"))
+    studio.wait_status("ready")
+    assert studio.events("model")[-1]["name"] == "mine"
+
     # One that lacks a shard is refused with a sentence; the model in use stays.
     del files["model-00002-of-00002.safetensors"]
     studio.drop(*files.items())
     studio.wait_error("lacks model-00002-of-00002.safetensors", "whole folder")
-    expect(studio.get("model-select")).to_have_value(re.compile("^folder:model:"))
+    expect(studio.get("model-select")).to_have_value(re.compile("^folder:mine:"))
     studio.wait_status("ready")
