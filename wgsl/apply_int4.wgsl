@@ -1,10 +1,12 @@
 // apply_int4 — an INT4 matrix takes its update: dequantize, subtract, quantize anew;  delta ← 0
 // words (K/8, N), scales (K/32, N): see lib/weights_int4.wgsl · delta (K, N), f32
-// Each group of 32 gets the smallest scale and largest minimum, in f16, that hold its new values; a
-// value between two codes becomes the upper one as often as it is near it, so that on average nothing
-// is lost. A group that nothing is taken off stays as it is. Where update says skip only the gradient
+// A group of 32 keeps its scale and minimum for as long as codes 0..15 hold its new values; a value
+// between two codes becomes the upper one as often as it is near it, so that on average nothing is
+// lost. Where a code would lie outside, the group gets the smallest scale and largest minimum, in f16,
+// that hold what it was rounded to, and is rounded once more. Where update says skip only the gradient
 // is cleared. Dispatch grid_1d(K/32 · N, 64): an invocation a group of one row.
-// Needs a half_* and the round_* prelude. Source: arXiv:2407.08296 §3.3; app.reference.stochastic.
+// Needs a half_* and the round_* prelude. Source: arXiv:2407.08296 §3.3, on a grid that is held;
+// app.reference.stochastic.
 
 @group(0) @binding(0) var<storage, read> update: array<f32>;
 @group(0) @binding(1) var<storage, read_write> words: array<u32>;
@@ -17,6 +19,9 @@ struct Params {
   stride: u32,   // N
   key: u32,
 }
+
+const FARTHEST = 4095;       // code · scale is exact in f32 up to it
+const AGAIN = 0x5BF03635u;   // tells the random bits of a second rounding from those of the first
 
 struct Affine { scale: f32, minimum: f32, bits: u32 }
 
@@ -43,13 +48,14 @@ fn fit(low: f32, high: f32) -> Affine {
 }
 
 // The code below a value or the one above it. An inexact division is put right by comparing.
-fn code_of(value: f32, grid: Affine, random: u32) -> u32 {
-  if (grid.scale == 0.0) { return 0u; }
-  var code = u32(clamp((value - grid.minimum) / grid.scale, 0.0, 15.0));
-  if (code < 15u && grid.minimum + f32(code + 1u) * grid.scale <= value) { code += 1u; }
-  if (code > 0u && grid.minimum + f32(code) * grid.scale > value) { code -= 1u; }
+fn code_of(value: f32, grid: Affine, random: u32, lowest: i32, highest: i32) -> i32 {
+  if (grid.scale == 0.0) { return 0; }
+  let ratio = floor((value - grid.minimum) / grid.scale);
+  var code = i32(clamp(ratio, f32(lowest), f32(highest)));
+  if (code < highest && grid.minimum + f32(code + 1) * grid.scale <= value) { code += 1; }
+  if (code > lowest && grid.minimum + f32(code) * grid.scale > value) { code -= 1; }
   let rest = value - (grid.minimum + f32(code) * grid.scale);
-  return code + select(0u, 1u, code < 15u && uniform_of(random) * grid.scale < rest);
+  return code + select(0, 1, code < highest && uniform_of(random) * grid.scale < rest);
 }
 
 // Byte i of a word holds element i in its low nibble and element 4 + i in its high one.
@@ -67,28 +73,38 @@ fn apply_int4(
   let first = 32u * (index / params.stride) * params.stride + index % params.stride;
   if (update[0] != 0.0) {
     let keep = 1.0 - update[2] * update[3];
-    let scale = half_value(scales[index] & 0xFFFFu);
-    let minimum = half_value(scales[index] >> 16u);
+    var grid = Affine(half_value(scales[index] & 0xFFFFu), half_value(scales[index] >> 16u), scales[index]);
     var values: array<f32, 32>;
+    var codes: array<i32, 32>;
+    var is_outside = grid.scale == 0.0;
     for (var i = 0u; i < 32u; i++) {
+      let element = first + i * params.stride;
       let code = (words[first_word + (i / 8u) * params.stride] >> shift_of(i % 8u)) & 15u;
-      values[i] = (scale * f32(code) + minimum) * keep - delta[first + i * params.stride];
+      values[i] = (grid.scale * f32(code) + grid.minimum) * keep - delta[element];
+      codes[i] = code_of(values[i], grid, random_bits(params.key, update[6], element), -FARTHEST, FARTHEST);
+      is_outside = is_outside || codes[i] < 0 || codes[i] > 15;
     }
-    var low = values[0];
-    var high = values[0];
-    for (var i = 1u; i < 32u; i++) {
-      low = min(low, values[i]);
-      high = max(high, values[i]);
+    if (is_outside) {
+      // What each value was rounded to is right on average: the new grid starts from that.
+      if (grid.scale > 0.0) {
+        for (var i = 0u; i < 32u; i++) { values[i] = grid.minimum + f32(codes[i]) * grid.scale; }
+      }
+      var low = values[0];
+      var high = values[0];
+      for (var i = 1u; i < 32u; i++) {
+        low = min(low, values[i]);
+        high = max(high, values[i]);
+      }
+      grid = fit(low, high);
+      scales[index] = grid.bits;
+      for (var i = 0u; i < 32u; i++) {
+        let random = random_bits(params.key, update[6], first + i * params.stride);
+        codes[i] = code_of(values[i], grid, mix_bits(random ^ AGAIN), 0, 15);
+      }
     }
-    let grid = fit(low, high);
-    scales[index] = grid.bits;
     for (var octet = 0u; octet < 4u; octet++) {
       var word = 0u;
-      for (var i = 0u; i < 8u; i++) {
-        let element = first + (8u * octet + i) * params.stride;
-        let random = random_bits(params.key, update[6], element);
-        word |= code_of(values[8u * octet + i], grid, random) << shift_of(i);
-      }
+      for (var i = 0u; i < 8u; i++) { word |= u32(codes[8u * octet + i]) << shift_of(i); }
       words[first_word + octet * params.stride] = word;
     }
   }

@@ -68,8 +68,14 @@ def f16_update_case(bench: Bench, *, rows: int, columns: int, scale: float = 0.1
     bench.expect("words", matrix.words, *after, tolerance=EXACT, starts_zeroed=True)
 
 
-def int4_update_case(bench: Bench, *, rows: int, columns: int, scale: float = 0.1) -> None:
-    """Three updates of an INT4 matrix, one skipped; a group in seven is not updated at all."""
+def int4_update_case(
+    bench: Bench, *, rows: int, columns: int, scale: float = 0.1, share: float = 0.02
+) -> None:
+    """Three updates of an INT4 matrix, one skipped; a group in seven is not updated at all.
+
+    Weights are normal with deviation `scale`, updates with `share` of it: of a small one most
+    groups keep their grid, of a large one all get another.
+    """
     drawn = bench.normal(rows, columns, scale=scale)
     matrix = _matrix(bench, drawn, "Q4_1")
     blocks = dequantize_blocks(quantize_blocks(drawn, "Q4_1"), "Q4_1", drawn.shape)
@@ -78,16 +84,17 @@ def int4_update_case(bench: Bench, *, rows: int, columns: int, scale: float = 0.
     raw = np.frombuffer(quantize_blocks(drawn, "Q4_1"), np.uint8).reshape(rows, -1, 20)
     pairs = np.ascontiguousarray(raw[..., :4]).view(np.uint32)[..., 0]
     pairs = np.pad(pairs, ((0, matrix.stride - rows), (0, 0)))
-    codes = _codes(raw, matrix.stride)
+    halves = pairs.view(np.float16).reshape(*pairs.shape, 2)
+    held = twin.Int4Groups(_codes(raw, matrix.stride), halves[..., 0], halves[..., 1])
     after: list[tuple[Array, Array]] = []
-    for step, delta in _updates(bench, matrix, rows, scale * 0.02):
+    for step, delta in _updates(bench, matrix, rows, scale * share):
         if step is not None:
             exact = groups - delta.T.reshape(groups.shape)
-            codes, wide, low = twin.requantize_int4(exact, twin.random_bits(KEY, step, elements))
-            pairs = wide.view(np.uint16) | (low.view(np.uint16).astype(np.uint32) << np.uint32(16))
-            groups = codes.astype(np.float32) * wide.astype(np.float32)[..., None]
-            groups = groups + low.astype(np.float32)[..., None]
-        after.append((pack_int4(codes.reshape(matrix.stride, -1)), pairs.T))
+            held = twin.update_int4(held, exact, twin.random_bits(KEY, step, elements))
+            wide, low = (part.astype(np.float32)[..., None] for part in held[1:])
+            groups = held.codes.astype(np.float32) * wide + low
+        pairs = np.stack(held[1:], axis=-1).view(np.uint32)[..., 0]
+        after.append((pack_int4(held.codes.reshape(matrix.stride, -1)), pairs.T))
     for tensor, values in zip(matrix.bindings, zip(*after, strict=True), strict=True):
         label = tensor.storage.label
         bench.expect(label, tensor, *values, tolerance=EXACT, starts_zeroed=True)

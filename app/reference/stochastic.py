@@ -5,6 +5,8 @@ All arithmetic is that of f32 and u32, one rounding an operation, as the shaders
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +14,28 @@ Bits = npt.NDArray[np.uint32]
 Float32Array = npt.NDArray[np.float32]
 
 GROUP_SIZE = 32
+FARTHEST = 4095
+"""Code up to which an update may reach outside a grid: code · scale is still exact in f32."""
+
+AGAIN = 0x5BF03635
+"""Tells the random bits of a second rounding from those of the first."""
+
 LARGEST = 65504.0
 SMALLEST_NORMAL = np.float32(2.0**-14)
+
+
+class Int4Groups(NamedTuple):
+    """Groups of 32 weights: value = scale · code + minimum.
+
+    Attributes:
+        codes: (..., 32) of 0..15.
+        scale: (...).
+        minimum: (...).
+    """
+
+    codes: Bits
+    scale: npt.NDArray[np.float16]
+    minimum: npt.NDArray[np.float16]
 
 
 def mix_bits(value: npt.ArrayLike) -> Bits:
@@ -94,29 +116,68 @@ def fit_int4(
     return bits.astype(np.uint16).view(np.float16), minimum
 
 
-def requantize_int4(
-    values: Float32Array, random: Bits
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float16], npt.NDArray[np.float16]]:
-    """Quantize groups of 32 along the last axis, codes rounded stochastically.
+def round_to_grid(
+    values: Float32Array,
+    scale: Float32Array,
+    minimum: Float32Array,
+    random: Bits,
+    lowest: int,
+    highest: int,
+) -> npt.NDArray[np.int32]:
+    """Return the code below a value or the one above it, as often as it is near it.
+
+    Args:
+        values: (..., 32).
+        scale: (..., 1), of f16's numbers; codes are 0 where it is.
+        minimum: (..., 1), likewise.
+        random: Bits for each value.
+        lowest: Smallest code; at least −4095, so that code · scale is exact.
+        highest: Largest code, at most 4095.
+    """
+    with np.errstate(all="ignore"):
+        ratio = np.where(scale > 0, np.floor((values - minimum) / scale), np.float32(0))
+    code = np.clip(np.nan_to_num(ratio), lowest, highest).astype(np.int32)
+    above = minimum + (code + 1).astype(np.float32) * scale
+    code = code + ((code < highest) & (above <= values)).astype(np.int32)
+    here = minimum + code.astype(np.float32) * scale
+    code = code - ((code > lowest) & (here > values)).astype(np.int32)
+    rest = values - (minimum + code.astype(np.float32) * scale)
+    code = code + ((code < highest) & (uniform_of(random) * scale < rest)).astype(np.int32)
+    return np.where(scale > 0, code, 0).astype(np.int32)
+
+
+def requantize_int4(values: Float32Array, random: Bits) -> Int4Groups:
+    """Quantize groups of 32 along the last axis anew, codes rounded stochastically.
 
     Args:
         values: (..., 32) f32.
         random: Bits for each.
-
-    Returns:
-        codes (..., 32) of 0..15, scale (...) and minimum (...): value ≈ scale·code + minimum, on
-        average exactly.
     """
-    scale16, minimum16 = fit_int4(values.min(axis=-1), values.max(axis=-1))
-    scale = scale16.astype(np.float32)[..., None]
-    minimum = minimum16.astype(np.float32)[..., None]
-    with np.errstate(all="ignore"):
-        ratio = np.where(scale > 0, (values - minimum) / scale, np.float32(0))
-    code = np.clip(np.nan_to_num(ratio), 0, 15).astype(np.uint32)
-    above = minimum + (code + 1).astype(np.float32) * scale
-    code = code + ((code < 15) & (above <= values))
-    here = minimum + code.astype(np.float32) * scale
-    code = code - ((code > 0) & (here > values)).astype(np.uint32)
-    rest = values - (minimum + code.astype(np.float32) * scale)
-    code = code + ((code < 15) & (uniform_of(random) * scale < rest))
-    return np.where(scale > 0, code, 0).astype(np.uint32), scale16, minimum16
+    scale, minimum = fit_int4(values.min(axis=-1), values.max(axis=-1))
+    wide, low = (part.astype(np.float32)[..., None] for part in (scale, minimum))
+    codes = round_to_grid(values, wide, low, random, 0, 15)
+    return Int4Groups(codes.astype(np.uint32), scale, minimum)
+
+
+def update_int4(before: Int4Groups, values: Float32Array, random: Bits) -> Int4Groups:
+    """Give groups new values, each on the grid it has for as long as that holds them.
+
+    On its own grid a weight is off by one step as often as the update is a part of one, and else
+    stays: a new grid for every update would round all 32 again, off by half a step or so each
+    time. Where a code would be less than 0 or more than 15, the group is quantized anew.
+
+    Args:
+        before: What the groups hold now.
+        values: (..., 32) f32: what they shall hold on average.
+        random: Bits for each.
+    """
+    wide, low = (part.astype(np.float32)[..., None] for part in before[1:])
+    codes = round_to_grid(values, wide, low, random, -FARTHEST, FARTHEST)
+    on_grid = np.where(wide > 0, low + codes.astype(np.float32) * wide, values)
+    anew = requantize_int4(on_grid, mix_bits(random ^ np.uint32(AGAIN)).reshape(random.shape))
+    is_outside = (codes.min(axis=-1) < 0) | (codes.max(axis=-1) > 15) | (before.scale <= 0)
+    return Int4Groups(
+        np.where(is_outside[..., None], anew.codes, codes.astype(np.uint32)),
+        np.where(is_outside, anew.scale, before.scale),
+        np.where(is_outside, anew.minimum, before.minimum),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from app.checks.rounding import f16_update_case, int4_update_case
@@ -11,7 +12,14 @@ from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.ops.apply import apply_to_matrix
 from app.ops.matrix import new_matrix
-from app.reference.stochastic import random_bits, requantize_int4, round_f16, uniform_of
+from app.reference.stochastic import (
+    Int4Groups,
+    random_bits,
+    requantize_int4,
+    round_f16,
+    uniform_of,
+    update_int4,
+)
 from tests.ops.helpers import check
 
 DRAWS = 4096
@@ -26,9 +34,12 @@ def test_f16_equals_its_twin(device: Device, rows: int, columns: int, scale: flo
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("scale", [0.1, 3e-4, 1e3])
+@pytest.mark.parametrize("share", [0.001, 0.02, 3.0])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 32), (37, 96), (192, 64)])
-def test_int4_equals_its_twin(device: Device, rows: int, columns: int, scale: float) -> None:
-    check(device, int4_update_case, rows=rows, columns=columns, scale=scale)
+def test_int4_equals_its_twin(
+    device: Device, rows: int, columns: int, scale: float, share: float
+) -> None:
+    check(device, int4_update_case, rows=rows, columns=columns, scale=scale, share=share)
 
 
 def test_random_numbers_are_uniform_and_differ_by_step_and_key() -> None:
@@ -73,20 +84,58 @@ def test_int4_is_right_on_average() -> None:
     assert np.abs(found.mean(axis=0) - drawn).max() < bound
 
 
+@pytest.mark.parametrize("share", [0.01, 0.3, 20.0])
+def test_int4_updates_are_right_on_average(share: float) -> None:
+    """Those that stay on the grid, those that leave it, and those that leave it far behind."""
+    rng = np.random.default_rng(1)
+    start = rng.standard_normal(32).astype(np.float32) * np.float32(0.1)
+    element = np.arange(DRAWS * 32, dtype=np.uint32).reshape(DRAWS, 32)
+    one = requantize_int4(start[None], random_bits(3, 1, element[:1]))
+    held = Int4Groups(*(np.repeat(part, DRAWS, axis=0) for part in one))
+    step = float(held.scale[0])
+    wanted = value_of(held)[0] + rng.standard_normal(32) * share * step
+    exact = np.tile(wanted.astype(np.float32), (DRAWS, 1))
+    after = update_int4(held, exact, random_bits(3, 2, element))
+    assert after.codes.max() <= 15
+    spread = float(after.scale.max()) + step
+    error = value_of(after).mean(axis=0) - exact[0]
+    assert np.abs(error).max() < 4.5 * 0.5 * spread / np.sqrt(DRAWS)
+
+
+def test_int4_keeps_its_grid_under_many_small_updates() -> None:
+    """A new grid for each of these sixty would put weights 0.46 steps off, from 0.19."""
+    rng = np.random.default_rng(4)
+    start = rng.standard_normal((512, 32)).astype(np.float32) * np.float32(0.1)
+    element = np.arange(start.size, dtype=np.uint32).reshape(start.shape)
+    held = requantize_int4(start, random_bits(1, 0, element))
+    exact, scale = value_of(held), float(held.scale.astype(np.float64).mean())
+    update = rng.choice([-1.0, 1.0], start.shape) * 0.0005 * scale
+    for step in range(1, 61):
+        exact -= update
+        wanted = (value_of(held) - update).astype(np.float32)
+        held = update_int4(held, wanted, random_bits(1, step, element))
+    noise = np.sqrt(((value_of(held) - exact) ** 2).mean()) / scale
+    assert noise < 0.25
+    assert float(held.scale.astype(np.float64).mean()) < 1.01 * scale
+
+
 def test_int4_values_on_the_grid_stay() -> None:
     rng = np.random.default_rng(2)
     codes = rng.integers(0, 16, (500, 32)).astype(np.uint32)
-    codes[:, 3], codes[:, 9] = 0, 15
     scale = rng.uniform(1e-4, 0.1, 500).astype(np.float16)
     minimum = -rng.uniform(0, 1, 500).astype(np.float16)
+    held = Int4Groups(codes, scale, minimum)
     values = codes.astype(np.float32) * scale.astype(np.float32)[:, None]
     values = values + minimum.astype(np.float32)[:, None]
     bits = random_bits(5, 9, np.arange(values.size, dtype=np.uint32)).reshape(values.shape)
-    found = requantize_int4(values, bits)
-    for name, now, before in zip(
-        ("codes", "scale", "minimum"), found, (codes, scale, minimum), strict=True
-    ):
+    for name, now, before in zip(held._fields, update_int4(held, values, bits), held, strict=True):
         np.testing.assert_array_equal(now, before, name)
+
+
+def value_of(groups: Int4Groups) -> npt.NDArray[np.float64]:
+    """Return the weights that groups stand for."""
+    scale, minimum = (part.astype(np.float64)[..., None] for part in groups[1:])
+    return groups.codes * scale + minimum
 
 
 def test_refuses_what_does_not_fit() -> None:
