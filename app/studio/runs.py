@@ -187,6 +187,7 @@ def lay_out(
     )
     lora = kept_lora or lora
     if config.mode == "full":
+        config = replace(config, rank_schedule="fixed")  # an adapter's: the form hides it
         with problems.gathered():
             check_page_settings(config, model)
     dataset_of(documents, config, problems, by_documents=corpus.by_documents)

@@ -52,7 +52,7 @@ function trainStep({ run, status, plan, planProblem }, isReady) {
 export function describeSteps(state) {
   const [model, text] = [modelStep(state), textStep(state)];
   const train = trainStep(state, state.model !== null && text.state === 'done');
-  const ask = state.adapter
+  const ask = state.adapter || state.tuned
     ? step('ask', 'current', t('with and without what it learnt'))
     : step('ask', 'waiting', t('and keep the adapter as a file'));
   return [model, text, train, ask];

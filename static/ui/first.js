@@ -75,7 +75,7 @@ export function mountFirst() {
     element('samples').querySelector('button')?.click();
     goTo('text');
   });
-  watch(['supported', 'status', 'boot', 'model', 'modelProgress', 'hasCorpus', 'count', 'plan', 'planProblem', 'run', 'adapter', 'gpu'], render);
+  watch(['supported', 'status', 'boot', 'model', 'modelProgress', 'hasCorpus', 'count', 'plan', 'planProblem', 'run', 'adapter', 'tuned', 'gpu'], render);
   onLanguage(render);
   let wasRunning = false;
   watch(['run'], () => {

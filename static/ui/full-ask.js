@@ -46,7 +46,7 @@ export async function mayTrainAll() {
   const answer = await ask({
     id: 'full-confirm',
     title: t('Train all weights on this device?'),
-    paragraphs: [plan.confirm, t('You can pause or stop at any time, and what was learned so far is kept. Base stays as it is and goes on answering.'), ...instead],
+    paragraphs: [t(plan.confirm), t('You can pause or stop at any time, and what was learned so far is kept. Base stays as it is and goes on answering.'), ...instead],
     buttons: [['cancel', t('Cancel')], ['adapter', t('Train an adapter instead')], ['go', t('Train all weights')]],
   });
   if (answer === 'adapter') update({ edits: { ...state.edits, mode: 'adapter' } });

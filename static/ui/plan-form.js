@@ -16,6 +16,10 @@ const MODULES = {
   [mark('Feed-forward only')]: ['gate_proj', 'up_proj', 'down_proj'],
 };
 
+/** Settings that mean nothing where all weights are trained, and where an adapter is. */
+const OF_ADAPTERS = ['rank', 'alpha', 'target_modules', 'use_rslora', 'adapter_bits', 'rank_schedule', 'lora_plus_ratio'];
+const OF_WHOLE = ['full_weights'];
+
 /** @param {Setting|undefined} value */
 const asText = (value) => (Array.isArray(value) ? value.join(',') : value === null || value === undefined ? '' : String(value));
 
@@ -84,16 +88,21 @@ export function buildFields(place, { onEdit, onKeep }) {
  * @param {Record<string, Setting>} edits
  */
 export function showPlanIn(place, plan, edits) {
+  const isFull = (edits['mode'] ?? plan?.settings['mode']) === 'full';
   for (const field of state.fields) {
     const node = place.querySelector(`[data-setting="${field.name}"]`);
-    if (!(node instanceof HTMLInputElement || node instanceof HTMLSelectElement) || node === document.activeElement) continue;
+    if (!(node instanceof HTMLInputElement || node instanceof HTMLSelectElement)) continue;
+    if (node.parentElement) node.parentElement.hidden = (isFull ? OF_ADAPTERS : OF_WHOLE).includes(field.name);
+    if (node === document.activeElement) continue;
     const edited = Object.hasOwn(edits, field.name);
     node.parentElement?.toggleAttribute('data-edited', edited);
     node.value = asText(edited ? edits[field.name] : (plan?.settings[field.name] ?? field.default));
     if (node instanceof HTMLInputElement) node.placeholder = field.optional ? (field.name === 'steps' ? t('by epochs') : t('not set')) : asText(plan?.suggested[field.name] ?? field.default);
   }
   const keep = place.querySelector('#keep-adapter');
-  if (keep instanceof HTMLInputElement) keep.disabled = state.adapter === null;
+  if (!(keep instanceof HTMLInputElement)) return;
+  keep.disabled = state.adapter === null;
+  if (keep.parentElement) keep.parentElement.hidden = isFull;
 }
 
 /**

@@ -153,6 +153,8 @@ def test_a_model_in_the_format_of_training_stays_as_it_was_too(page: Page) -> No
 
 def test_what_cannot_be_is_refused_by_name(loaded: Page) -> None:
     async def story() -> None:
+        left = await loaded.ask("plan", **run_fields(**FULL, rank_schedule="adaptive"))
+        assert left["settings"]["rank_schedule"] == "fixed"
         wrong = FULL | {"checkpoint_every": 5}
         assert "this page keeps no checkpoints" in await loaded.refused(
             "plan", **run_fields(**wrong)

@@ -47,6 +47,7 @@ def test_fields_that_the_page_reads_are_sent() -> None:
         protocol.StepEvent: "Step",
         protocol.RatePointEvent: "RatePoint",
         protocol.AdapterInfo: "Adapter",
+        protocol.TunedInfo: "Tuned",
     }
     for event, name in shapes.items():
         match = re.search(r"@typedef \{\{((?:[^{}]|\{[^}]*\})*)\}\} " + name + r"\b", types)
