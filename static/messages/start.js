@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Runs before the page is first painted, so that nobody sees it in one language and then in
- * another; and offers the choice in the footer.
+ * another; and offers the choice where the page has room for it.
  */
 
 import { translateDocument } from './document.js';

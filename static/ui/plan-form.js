@@ -31,7 +31,7 @@ function control(field, id) {
   if (field.kind === 'choice' || field.kind === 'modules') {
     const options = field.kind === 'modules'
       ? Object.entries(MODULES).map(([text, names]) => make('option', { value: names.join(','), text: t(text) }))
-      : field.choices.map((choice) => make('option', { value: choice, text: choice }));
+      : field.choices.map((choice) => make('option', { value: choice, text: choice, translate: 'no' }));
     return make('select', { id }, ...options);
   }
   return make('input', {

@@ -1,7 +1,7 @@
 // @ts-check
 /** The charts of the run that is shown: loss large, the rest small, one pointer over all. */
 
-import { plural, t } from '../../messages/messages.js';
+import { onLanguage, plural, t } from '../../messages/messages.js';
 import { watch } from '../../store.js';
 import { button, element, make, setText } from '../dom.js';
 import { formatFixed, formatLoss } from '../format.js';
@@ -175,6 +175,10 @@ export async function mountCharts() {
   charts.forEach((chart) => observer.observe(chart.place));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     clear();
+    draw();
+  });
+  onLanguage(() => {
+    clear(); // its numbers and names stand in the drawing
     draw();
   });
   UPlot = await fetchUPlot();
