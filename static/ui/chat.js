@@ -35,6 +35,7 @@ function showContext({ num_prompt_tokens, num_tokens, max_context }) {
 }
 
 function placeholder() {
+  if (state.model === null && state.supported && state.status === 'error') return t('Load a model first; you can type already');
   if (state.model === null) return state.supported ? t('The model is still loading; you can type already') : t('Ask the model something');
   if (isSearching()) return t('A learning rate is being looked for: stop it to talk');
   if (state.status === 'training') return t('Training is on: pause it to talk');

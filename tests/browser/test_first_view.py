@@ -268,6 +268,7 @@ def test_a_download_that_was_cut_off_is_gone_on_with(watched: Watched, host: Pla
     studio.get("model-cancel").click()
     studio.wait_error("cancelled", "goes on from there")
     expect(step(studio, "model")).to_have_attribute("data-state", "failed")
+    expect(studio.get("chat-input")).to_have_attribute("placeholder", re.compile("Load a model"))
     studio.get("models-open").click()
     kept = studio.get("kept-model")
     expect(kept).to_contain_text("of it so far")
