@@ -5,6 +5,7 @@
  * Nothing that Python reads is null: that would be jsnull there, not None.
  */
 
+import { GpuClock } from './gpu-clock.js';
 import { say } from './messages/mark.js';
 
 const LIMITS = /** @type {const} */ ([
@@ -25,6 +26,7 @@ const { GPUBufferUsage: Usage, GPUMapMode: MapMode } = /** @type {any} */ (globa
  * @property {GPUBindGroup[]} groups
  * @property {Uint32Array} grids three numbers a dispatch
  * @property {{start: number, end: number, ms: number}[]} times of submits that finished lately
+ * @property {number[]} spans number, begin and end of submits that were timed, three of each
  */
 
 /** @param {unknown} error */
@@ -73,6 +75,7 @@ export class GpuHost {
     this.inFlight = [];
     this.lastDone = 0;
     this.isDestroyed = false;
+    this.clock = device.features.has('timestamp-query') ? new GpuClock(device) : null;
     this.lost = device.lost.then(({ reason, message }) => {
       if (!this.isDestroyed) this.report('lost', say('the GPU device was lost ({reason}): {message}', { reason, message }));
     });
@@ -115,9 +118,7 @@ export class GpuHost {
   }
 
   /** Wait for the answers that are due. @returns {Promise<unknown>|undefined} undefined: none is */
-  settle() {
-    return this.open.size ? Promise.all(this.open) : undefined;
-  }
+  settle = () => (this.open.size ? Promise.all(this.open) : undefined);
 
   /** @param {number} size @param {string} label @returns {number} */
   createBuffer(size, label) {

@@ -1,6 +1,7 @@
 // @ts-check
 /** Compile kernels, bind them into a program, and replay it: what runs at every training step. */
 
+import { noteSpan } from './gpu-clock.js';
 import './gpu-host.js';
 
 /** @typedef {import('./gpu-host.js').GpuHost} GpuHost */
@@ -62,7 +63,7 @@ export function createProgram(host, labels, flat) {
   /** @type {Map<string, GPUBindGroup>} equal ones are made once */
   const groups = new Map();
   /** @type {Program} */
-  const program = { pipelines: [], groups: [], grids: new Uint32Array(3 * labels.length), times: [] };
+  const program = { pipelines: [], groups: [], grids: new Uint32Array(3 * labels.length), times: [], spans: [] };
   let at = 0;
   host.watch('validation', 'other', 'bindings', () => labels.forEach((label, index) => {
     const pipeline = host.pipelines[flat[at]];
@@ -108,12 +109,14 @@ export function room(host) {
  * @param {Program} program
  * @param {number} start
  * @param {number} end
+ * @param {number} timedAs number of the submit where it is to be timed, else 0
  */
-export function replay(host, program, start, end) {
+export function replay(host, program, start, end, timedAs) {
   const { device } = host;
+  const clock = timedAs ? host.clock : null;
   const { pipelines, groups, grids } = program;
   const encoder = device.createCommandEncoder({ label: 'program' });
-  const pass = encoder.beginComputePass();
+  const pass = encoder.beginComputePass(clock ? { timestampWrites: clock.next(program, timedAs) } : undefined);
   /** @type {GPUComputePipeline|null} */
   let current = null;
   for (let i = start, g = 3 * start; i < end; i += 1, g += 3) {
@@ -122,12 +125,16 @@ export function replay(host, program, start, end) {
     pass.dispatchWorkgroups(grids[g], grids[g + 1], grids[g + 2]);
   }
   pass.end();
+  const read = clock?.turn(encoder);
   device.queue.submit([encoder.finish()]);
+  read?.();
   const submitted = performance.now();
   const done = device.queue.onSubmittedWorkDone().catch(() => {}).then(() => {
     const now = performance.now();
     // The queue was busy with the submit before it until that was done.
-    if (program.times.length < 64) program.times.push({ start, end, ms: now - Math.max(submitted, host.lastDone) });
+    const begun = Math.max(submitted, host.lastDone);
+    if (program.times.length < 64) program.times.push({ start, end, ms: now - begun });
+    if (timedAs && !clock) noteSpan(program, timedAs, begun, now);
     host.lastDone = now;
     host.inFlight.splice(host.inFlight.indexOf(done), 1);
   });
@@ -150,5 +157,8 @@ export function takeTimes(program) {
   return Float64Array.from(program.times.splice(0).flatMap(({ start, end, ms }) => [start, end, ms]));
 }
 
-const gpu = { compile, createProgram, room, replay, wait, takeTimes };
+/** Take the spans of submits. @param {Program} program @returns {Float64Array} number, begin and end of each */
+export const takeSpans = (program) => Float64Array.from(program.spans.splice(0));
+
+const gpu = { compile, createProgram, room, replay, wait, takeTimes, takeSpans };
 Object.assign((/** @type {any} */ (globalThis).loraLab ??= {}), { gpu });

@@ -254,6 +254,9 @@ class BrowserDevice:
         if times.length:
             rows = np.array(times.to_py(), np.float64).reshape(-1, 3)
             program.times = [(start, end, ms) for start, end, ms in rows.tolist()]
+        if program.is_timed and (spans := self._gpu.takeSpans(program.handle)).length:
+            rows = np.array(spans.to_py(), np.float64).reshape(-1, 3)
+            program.spans.extend((number, begin, end) for number, begin, end in rows.tolist())
         self.flops_per_ms = program.learn(self.flops_per_ms)
         await self._settle()
         start = 0
@@ -266,7 +269,9 @@ class BrowserDevice:
             if room is not None:
                 await room
             self.check()
-            self._gpu.replay(self._host, program.handle, start, end)
+            program.num_submits += 1
+            timed_as = program.num_submits if program.is_timed else 0
+            self._gpu.replay(self._host, program.handle, start, end, timed_as)
             start = end
         return True
 

@@ -23,7 +23,8 @@ from app.gpu.device import (
     Pipeline,
     Program,
 )
-from app.gpu.features import NAGA_LANGUAGE_FEATURES, SUBGROUPS, native_features
+from app.gpu.features import NAGA_LANGUAGE_FEATURES, SUBGROUPS, TIMESTAMPS, native_features
+from app.gpu.native_clock import PassClock
 from app.gpu.pacing import PacedProgram, SubmitQueue
 from app.gpu.tuning import default_tuning
 
@@ -155,6 +156,7 @@ class NativeDevice:
         self.tuning = default_tuning(self.info)
         self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[is_software]
         self._fence_buffer = self._device.create_buffer(size=4, usage=_STORAGE, label="fence")
+        self._clock = PassClock(self._device) if TIMESTAMPS in self.features else None
 
     def create_buffer(self, size_bytes: int, label: str) -> Buffer:
         """Return a zeroed storage buffer."""
@@ -283,9 +285,11 @@ class NativeDevice:
 
     def _submit(self, program: NativeProgram, start: int, end: int) -> None:
         """Submit dispatches start … end of a program as one compute pass."""
+        program.num_submits += 1
+        clock = self._clock if program.is_timed else None
         with translated("submit"):
             encoder = self._device.create_command_encoder()
-            compute = encoder.begin_compute_pass()
+            compute = encoder.begin_compute_pass(timestamp_writes=clock and clock.next_writes())
             current = None
             for pipeline, group, workgroups in program.steps[start:end]:
                 if pipeline is not current:
@@ -294,8 +298,14 @@ class NativeDevice:
                 compute.set_bind_group(0, group)
                 compute.dispatch_workgroups(*workgroups)
             compute.end()
+            if clock:
+                clock.resolve(encoder)
             self._queue.submit([encoder.finish()])
-        self._in_flight.add(program, start, end, self._fence())
+        if clock:
+            fence = self.stage(clock.buffer, clock.offset_bytes, 16)
+            self._in_flight.add(program, start, end, fence, program.num_submits)
+        else:
+            self._in_flight.add(program, start, end, self._fence())
 
     async def wait(self) -> None:
         """Return when everything that was submitted has run."""

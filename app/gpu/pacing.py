@@ -16,6 +16,9 @@ from app.gpu.device import MAX_SUBMIT_MS, Dispatch, Readback, split_points
 MAX_IN_FLIGHT = 2
 """Submits that may not have finished: one runs, the next is ready."""
 
+MAX_SPANS = 4096
+"""Kept for whoever asks; the oldest are forgotten."""
+
 MIN_TELLING_MS = 10.0
 """Shorter programs are mostly overhead and say nothing about the device's rate."""
 
@@ -63,6 +66,9 @@ class PacedProgram:
 
     Attributes:
         times: First dispatch, end and milliseconds of submits that finished lately.
+        num_submits: How many there were.
+        is_timed: Whether they are timed for `app.gpu.busy`, on the device's clock if it can.
+        spans: Number, begin and end of those that were, all in one unit of one clock.
     """
 
     def __init__(self, dispatches: Sequence[Dispatch], flops_per_ms: float) -> None:
@@ -75,6 +81,9 @@ class PacedProgram:
         work = [d.flops + sum(b.size_bytes for b in d.bindings) for d in dispatches]
         self.pacer = Pacer(work, flops_per_ms)
         self.times: list[tuple[float, float, float]] = []
+        self.num_submits = 0
+        self.is_timed = False
+        self.spans: deque[tuple[float, float, float]] = deque(maxlen=MAX_SPANS)
 
     def learn(self, known_flops_per_ms: float) -> float:
         """Take the times; return the device's operations a millisecond by this program.
@@ -97,6 +106,7 @@ class _Submit:
     end: int
     submitted: float
     fence: Readback
+    number: int
 
 
 class SubmitQueue:
@@ -109,9 +119,14 @@ class SubmitQueue:
     def __len__(self) -> int:
         return len(self._submits)
 
-    def add(self, program: PacedProgram, start: int, end: int, fence: Readback) -> None:
-        """Note that dispatches start … end were submitted just now, and `fence` behind them."""
-        self._submits.append(_Submit(program, start, end, time.perf_counter(), fence))
+    def add(
+        self, program: PacedProgram, start: int, end: int, fence: Readback, number: int = 0
+    ) -> None:
+        """Note that dispatches start … end were submitted just now, and `fence` behind them.
+
+        Where the submit has a number, the fence's bytes are its begin and end: two u64.
+        """
+        self._submits.append(_Submit(program, start, end, time.perf_counter(), fence, number))
 
     async def room(self) -> None:
         """Wait until another submit may be made."""
@@ -125,7 +140,11 @@ class SubmitQueue:
 
     async def _finish_oldest(self) -> None:
         submit = self._submits.popleft()
-        await submit.fence.result()
+        data = await submit.fence.result()
+        if submit.number:
+            begin, end = np.frombuffer(data, np.uint64).tolist()
+            if begin <= end:
+                submit.program.spans.append((submit.number, begin, end))
         now = time.perf_counter()
         # The queue was busy with the submit before it until that was done.
         elapsed_ms = (now - max(submit.submitted, self._last_done)) * 1e3

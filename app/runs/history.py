@@ -48,7 +48,7 @@ class History:
 
     def array(self) -> npt.NDArray[np.float64]:
         """Return (steps, columns) float64: every step to the last bit."""
-        rows = [[float(getattr(step, name)) for name in COLUMNS] for step in self.steps]
+        rows = [[_number(getattr(step, name)) for name in COLUMNS] for step in self.steps]
         return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
 
     def document(self) -> dict[str, Any]:
@@ -74,6 +74,8 @@ class History:
             value = dict(zip(columns, row, strict=True))
             value |= {name: int(value[name]) for name in ("step", "num_tokens")}
             value |= {"skipped": bool(value["skipped"]), "ranks": ranks.get(str(value["step"]))}
+            busy = value.get("gpu_busy", math.nan)
+            value["gpu_busy"] = None if math.isnan(busy) else busy
             steps.append(StepRecord(**value))
         evaluations = [
             Evaluation(item["step"], _number(item["loss"]), _number(item["perplexity"]))
@@ -92,4 +94,4 @@ def finite(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    return math.nan if value is None else float(value)

@@ -60,6 +60,8 @@ def printing(print_result: Print, on_progress: Callable[[str], None], num_steps:
         }
         if record.skipped:
             values["skipped"] = True
+        if record.gpu_busy is not None:
+            values["gpu_busy"] = round(record.gpu_busy, 4)
         if record.ranks is not None:
             values["ranks"] = dict(record.ranks)
             total = sum(record.ranks.values())

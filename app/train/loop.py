@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.config import TrainConfig
 from app.errors import TrainingDivergedError
+from app.gpu.busy import BusyMeter
 from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
@@ -264,7 +265,11 @@ class RunLoop(ABC):
         depth = 1 if device.info.is_software else 2
         pending: deque[PendingStep] = deque()
         report = self._report = Reporter(
-            on_step, control, self._start, tells_ranks=self._tells_ranks
+            on_step,
+            control,
+            self._start,
+            tells_ranks=self._tells_ranks,
+            busy=BusyMeter(self._programs),
         )
         num_tokens, goes_on = self._start.num_tokens, True
         self._clear_sums()

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from app.gpu.busy import BusyMeter
 from app.gpu.device import Readback
-from app.train.control import RunControl
+from app.train.control import POLL_SECONDS, RunControl
 from app.train.ranks import ActiveRanks
 from app.train.state import Progress
 
@@ -29,6 +30,8 @@ class StepRecord:
         seconds: Time of this step, pauses left out.
         ranks: Module path → how many of its ranks were in use, where a schedule changes them and
             they are not those of the step before; None otherwise.
+        gpu_busy: Share of the last half second or more in which the GPU computed, 0 to 1: see
+            `app.gpu.busy`. None where it was not measured, or not anew.
     """
 
     step: int
@@ -40,6 +43,7 @@ class StepRecord:
     skipped: bool
     seconds: float
     ranks: Mapping[str, int] | None = None
+    gpu_busy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Reporter:
         control: Its pauses are left out of all times.
         start: Where the run goes on from.
         tells_ranks: Whether records say which ranks are in use.
+        busy: Measures how busy the GPU is with the run.
     """
 
     def __init__(
@@ -83,11 +88,14 @@ class Reporter:
         start: Progress,
         *,
         tells_ranks: bool = False,
+        busy: BusyMeter | None = None,
     ) -> None:
         self._on_step = on_step
         self._control = control
         self._progress = start
         self._tells_ranks = tells_ranks
+        self._busy = busy or BusyMeter(())
+        self._paused_seconds = control.paused_seconds
         self._told_ranks: ActiveRanks | None = start.active_ranks or None
         self._left_out_seconds = 0.0
         self._last = self._clock()
@@ -115,6 +123,7 @@ class Reporter:
             yield
         finally:
             self._left_out_seconds += self._clock() - before
+            self._busy.reset()
 
     async def add(self, pending: PendingStep) -> None:
         """Wait for one step's report and pass it on."""
@@ -144,8 +153,16 @@ class Reporter:
                 skipped=is_skipped,
                 seconds=seconds,
                 ranks=self._changed_ranks(pending.active_ranks),
+                gpu_busy=self._read_busy(),
             )
         )
+
+    def _read_busy(self) -> float | None:
+        paused = self._control.paused_seconds
+        if paused - self._paused_seconds > POLL_SECONDS / 2:
+            self._busy.reset()
+        self._paused_seconds = paused
+        return self._busy.read()
 
     def _changed_ranks(self, active: ActiveRanks) -> Mapping[str, int] | None:
         if not self._tells_ranks or active == self._told_ranks:

@@ -3,6 +3,8 @@
 
 import { t } from '../messages/messages.js';
 import { state, watch } from '../store.js';
+import { shownRun } from './console/runs.js';
+import { trackOf } from './console/track.js';
 import { byId, element, make, setText } from './dom.js';
 import { formatBytes } from './format.js';
 
@@ -36,18 +38,40 @@ export function byLayer(ranks) {
   return [...rows].sort(([a], [b]) => a - b).map(([layer, counts]) => ({ layer, counts }));
 }
 
-/** @param {Run|null} run */
+/** What the table shows: it is made anew only where that changes. */
+let shownRanks = '';
+
+/**
+ * Ranks by layer and projection after one of the changes; by how much each changed there.
+ * @param {Run|null} run
+ */
 function renderRanks(run) {
-  const last = run?.steps.findLast((step) => step.ranks);
-  const place = element('ranks');
-  place.hidden = !last?.ranks;
-  if (!last?.ranks || place.dataset['step'] === String(last.step)) return;
-  place.dataset['step'] = String(last.step);
+  const changes = run ? trackOf(run).rankChanges : [];
+  const last = changes.at(-1);
+  element('ranks').hidden = !last;
+  if (!run || !last) return;
+  const select = byId('ranks-step', HTMLSelectElement);
+  const options = `${run.number}:${changes.length}`;
+  if (select.dataset['options'] !== options) {
+    const isSame = select.dataset['options']?.startsWith(`${run.number}:`);
+    const wanted = isSame && select.selectedIndex > 0 ? select.value : '';
+    select.dataset['options'] = options;
+    select.replaceChildren(...changes.map(({ step }) => make('option', { value: String(step), text: t('since step {step}', { step }) })).reverse());
+    if (wanted) select.value = wanted;
+  }
+  const at = Math.max(0, changes.findIndex(({ step }) => String(step) === select.value));
   const total = Object.values(last.ranks).reduce((sum, count) => sum + count, 0);
   setText(element('ranks-sum'), t('Ranks in use since step {step}: {total} in {number} projections', { step: last.step, total, number: Object.keys(last.ranks).length }));
+  if (shownRanks === `${options}:${at}`) return;
+  shownRanks = `${options}:${at}`;
+  const before = new Map(byLayer(changes[at - 1]?.ranks ?? {}).map(({ layer, counts }) => [layer, counts]));
   const head = make('tr', {}, make('th', { scope: 'col', text: t('Layer') }), ...MODULES.map((text) => make('th', { scope: 'col', text })));
-  const rows = byLayer(last.ranks).map(({ layer, counts }) => make(
-    'tr', {}, make('th', { scope: 'row', text: String(layer) }), ...counts.map((count) => make('td', { text: count === null ? '–' : String(count) })),
+  const rows = byLayer(changes[at].ranks).map(({ layer, counts }) => make(
+    'tr', {}, make('th', { scope: 'row', text: String(layer) }), ...counts.map((count, index) => {
+      const change = (count ?? 0) - (before.get(layer)?.[index] ?? count ?? 0);
+      const more = change ? [make('small', { text: ` ${change > 0 ? '+' : '−'}${Math.abs(change)}` })] : [];
+      return make('td', {}, count === null ? '–' : String(count), ...more);
+    }),
   ));
   byId('rank-table', HTMLTableElement).replaceChildren(head, ...rows);
 }
@@ -57,6 +81,8 @@ export function mountRunFacts() {
     const { run } = state;
     element('run-facts').hidden = !run?.plan;
     if (run?.plan) setText(element('run-facts-text'), describe(run.plan));
-    renderRanks(run);
   });
+  const render = () => renderRanks(shownRun());
+  watch(['run', 'pastRuns', 'shownRun'], render);
+  byId('ranks-step', HTMLSelectElement).addEventListener('change', render);
 }

@@ -139,6 +139,18 @@ def test_a_run_in_charts_tables_and_files(tiny: Studio) -> None:
     assert tiny.number("epochs") == last["num_tokens"] / plan["num_tokens"]
     expect(page.locator("#key-held-out")).to_be_visible()
 
+    # Ranks by layer, after each of their changes.
+    changes = [step for step in steps if step["ranks"]]
+    page.locator("#ranks-sum").click()
+    select = tiny.get("ranks-step")
+    expect(select.locator("option")).to_have_count(len(changes))
+    for change in changes:
+        select.select_option(str(change["step"]))
+        query = next(count for path, count in change["ranks"].items() if "0.self_attn.q" in path)
+        first = page.locator("#rank-table tr").nth(1).locator("td").first
+        expect(first).to_have_text(re.compile(rf"^{query}\b"))
+    page.locator("#ranks-sum").click()
+
     # Values under the pointer, and by keyboard.
     readout = page.locator(".readout")
     tiny.get("chart-gradient-norm").hover()
@@ -228,22 +240,16 @@ def test_a_second_run_keeps_the_first(tiny: Studio) -> None:
     assert_same_numbers(rows_of(saved(tiny, "csv")[1]), second)
 
 
-def test_sixty_thousand_steps_are_all_kept_and_drawn_in_no_time(tiny: Studio) -> None:
+def test_sixty_thousand_steps_are_all_kept_and_few_of_them_drawn(tiny: Studio) -> None:
     page = tiny.page
     prepare(tiny, steps=2, eval_every=0, sample_every=0, rank_schedule="fixed")
     train(tiny)
     page.evaluate(LONG_HISTORY, 60_000)
     chart = tiny.get("loss-chart")
     expect(chart).to_have_attribute("data-points", "60000")
-    since = page.evaluate("performance.now()")
-    for _ in range(10):
-        page.evaluate("lab.more(5)")
-        page.wait_for_timeout(100)
+    page.evaluate("lab.more(50)")
     expect(chart).to_have_attribute("data-points", "60050")
-    tasks = page.evaluate("since => lab.longTasks.filter(t => t.startTime > since)", since)
-    print(tasks)
-    # Two cores draw this and the page on a software GPU: a task of 50 ms would be one a frame.
-    assert len([task for task in tasks if task["duration"] > 150]) <= 1, tasks
+    assert int(chart.get_attribute("data-drawn") or "0") < 2500  # of them and 601 evaluations
 
     # A tab that nobody sees draws nothing, and all of it when it is looked at.
     hide = (
@@ -265,3 +271,24 @@ def test_sixty_thousand_steps_are_all_kept_and_drawn_in_no_time(tiny: Studio) ->
     close_dialog(tiny)
     rows = rows_of(saved(tiny, "csv")[1])
     assert [row["step"] for row in rows] == [str(step) for step in range(60_101)]
+
+
+def test_how_busy_the_gpu_is_was_measured(tiny: Studio) -> None:
+    prepare(tiny, steps=100_000, eval_every=0, sample_every=0, rank_schedule="fixed")
+    tiny.train()
+    tiny.page.wait_for_function(
+        "() => lab.events.filter(e => e.type === 'step' && e.gpu_busy !== null && e.gpu_busy !== undefined).length >= 3",  # noqa: E501
+        timeout=90_000,
+        polling=50,
+    )
+    expect(tiny.get("gpu-busy")).to_be_visible()
+    assert 0 < tiny.number("gpu-busy") <= 1
+    expect(tiny.page.locator("#figure-busy")).to_have_attribute("title", re.compile("own clock"))
+    tiny.get("stop").click()
+    tiny.wait_status("ready")
+    shares = [step["gpu_busy"] for step in tiny.events("step") if step.get("gpu_busy") is not None]
+    assert all(0 < share <= 1 for share in shares)
+    print(shares)
+    rows = rows_of(saved(tiny, "csv")[1])
+    told = [float(row["GPU busy (share of 1)"]) for row in rows if row["GPU busy (share of 1)"]]
+    assert told == shares[-len(told) :]

@@ -58,7 +58,7 @@ def train(folder: Path, out: str, *more: str) -> list[dict[str, Any]]:
 def test_train_eval_chat(folder: Path) -> None:
     *steps, last = train(folder, "adapter", "--steps", "6", "--schedule", "linear")
     assert [step["step"] for step in steps] == [1, 2, 3, 4, 5, 6]
-    assert all(set(step) == STEP_KEYS for step in steps)
+    assert all(set(step) - {"gpu_busy"} == STEP_KEYS for step in steps)
     assert [step["num_tokens"] for step in steps] == [32, 64, 96, 128, 160, 192]
     assert [step["learning_rate"] for step in steps] == pytest.approx(
         [0.01 * (6 - index) / 6 for index in range(6)]

@@ -31,7 +31,7 @@ def test_the_model_that_it_writes_is_the_one_it_trained(folder: Path) -> None:
     options = ("--confirm-full", "--mode", "full", "--optimizer", "adam8bit", "--steps", "8")
     *steps, last = train(folder, "model", *options, "--eval-fraction", "0.2")
     assert [step["step"] for step in steps] == list(range(1, 9))
-    assert all(set(step) == STEP_KEYS for step in steps)
+    assert all(set(step) - {"gpu_busy"} == STEP_KEYS for step in steps)
     assert last["mode"] == "full"
     assert last["eval_loss"] < last["eval_loss_before"]
     names = {path.name for path in (folder / "model").iterdir()}

@@ -153,6 +153,7 @@ class StepEvent:
     skipped: bool
     seconds: float
     ranks: dict[str, int] | None = None
+    gpu_busy: float | None = None
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ export async function mountCharts() {
       } else if (chart.plot) chart.plot.draw(view);
       else chart.plot = new Plot(UPlot, chart.place, spec, view, { ...sizeOf(chart.place), onHover: hover, onZoom: zoomTo });
     }
+    place.dataset['drawn'] = String(charts[0].plot?.size ?? 0);
     hover(hovered);
   };
   // What nobody sees is drawn when it is looked at: a hidden tab leaves its time to the run.

@@ -69,6 +69,11 @@ export class Plot {
     this.plot = new UPlot(this.setup(options), aligned(spec, view), place);
   }
 
+  /** Places on the x axis that are drawn. @returns {number} */
+  get size() {
+    return this.plot.data[0].length;
+  }
+
   /** @param {View} view */
   draw(view) {
     this.view = view;

@@ -19,6 +19,8 @@ export class Track {
     this.weight = 0;
     this.lastRanks = NaN;
     this.numSkipped = 0;
+    /** Ranks in use by module path, whenever they changed. @type {{step: number, ranks: Record<string, number>}[]} */
+    this.rankChanges = [];
     /** Share of the time that the GPU computed, as last measured. @type {number|null} */
     this.lastBusy = null;
     /** @type {number[]} */
@@ -48,6 +50,7 @@ export class Track {
       this.sum = keep * this.sum + (1 - keep) * value;
       this.weight = keep * this.weight + (1 - keep);
     }
+    if (ranks) this.rankChanges.push({ step, ranks });
     if (ranks) this.lastRanks = Object.values(ranks).reduce((sum, count) => sum + count, 0);
     this.numSkipped += Number(skipped);
     this.lastBusy = busy ?? this.lastBusy;

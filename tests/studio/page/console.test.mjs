@@ -47,6 +47,7 @@ test('columns grow with the run and are made once', () => {
   run.steps.push(made(3, 2, { ranks: { a: 1, b: 1 }, gpu_busy: 0.75 }));
   assert.equal(trackOf({ ...run }), track);
   assert.deepEqual(track.columns.ranks, [5, 5, 2]);
+  assert.deepEqual(track.rankChanges.map(({ step }) => step), [1, 3]);
   assert.equal(track.lastBusy, 0.75);
   assert.deepEqual([-3, 1.4, 1.6, 99].map((place) => track.nearest(place)), [0, 0, 1, 2]);
 });
