@@ -34,8 +34,8 @@ export class GpuClock {
     const size = 16 * PASSES;
     return {
       queries: device.createQuerySet({ type: 'timestamp', count: 2 * PASSES }),
-      resolved: device.createBuffer({ size, usage: Usage.QUERY_RESOLVE | Usage.COPY_SRC, label: 'times' }),
-      staging: device.createBuffer({ size, usage: Usage.COPY_DST | Usage.MAP_READ, label: 'times' }),
+      resolved: device.createBuffer({ size, usage: Usage.QUERY_RESOLVE | Usage.COPY_SRC }),
+      staging: device.createBuffer({ size, usage: Usage.COPY_DST | Usage.MAP_READ }),
       passes: [], since: 0,
     };
   }
