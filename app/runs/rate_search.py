@@ -25,8 +25,7 @@ def check_search(config: TrainConfig) -> None:
             say(
                 "a learning rate is looked for with an adapter only: with all weights the "
                 "search would have to keep a second copy of the model to leave no trace. "
-                "Choose mode adapter, or compare short runs; all weights want a tenth of an "
-                "adapter's rate or less"
+                "Choose mode adapter, or compare short runs"
             )
         )
 
