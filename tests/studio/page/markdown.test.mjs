@@ -96,9 +96,11 @@ test('no text keeps the page busy or nests without end', () => {
   ];
   const depth = (value) => (value && typeof value === 'object' ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0);
   for (const bomb of bombs) {
-    const started = performance.now();
+    // The processor's time, not the clock's: what else the machine does is not this text's fault.
+    const before = process.cpuUsage();
     const blocks = parseMarkdown(bomb);
-    const took = performance.now() - started;
+    const { user, system } = process.cpuUsage(before);
+    const took = (user + system) / 1000;
     assert.ok(took < 1000, `${JSON.stringify(bomb.slice(0, 12))}: ${took} ms`);
     assert.ok(blocks.every((block) => depth(block) < 80), bomb.slice(0, 12));
   }
