@@ -67,6 +67,8 @@ export class Plot {
     this.spec = spec;
     this.view = view;
     this.plot = new UPlot(this.setup(options), aligned(spec, view), place);
+    // What stands above may have grown since: the chart is not where it was.
+    this.plot.over.addEventListener('pointerenter', () => this.plot.syncRect(true));
   }
 
   /** Places on the x axis that are drawn. @returns {number} */
