@@ -152,7 +152,7 @@ def test_a_run_in_charts_tables_and_files(tiny: Studio) -> None:
     page.locator("#ranks-sum").click()
 
     # Values under the pointer, and by keyboard.
-    readout = page.locator(".readout")
+    readout = page.locator("#loss-chart .readout")
     tiny.get("chart-gradient-norm").hover()
     expect(readout).to_contain_text(re.compile(r"Step \d+: loss \d\.\d+, smoothed \d"))
     tiny.get("loss-chart").focus()
