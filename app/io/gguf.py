@@ -35,6 +35,7 @@ from app.io.gguf_types import (
 )
 from app.io.source import ByteSource
 from app.io.stored_tensor import StoredTensor
+from app.messages import say
 
 __all__ = ["GgufFile", "model_config_from_gguf", "read_gguf"]
 
@@ -52,6 +53,7 @@ MAX_KEY_BYTES = 1 << 16
 _MIN_METADATA_BYTES = 8 + 1 + 4 + 1
 _MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8
 _LENGTH = struct.Struct("<Q")
+_A_KEY, _A_NUMBER = say("a metadata key"), say("a number")
 
 
 async def read_gguf(source: ByteSource) -> GgufFile:
@@ -64,16 +66,26 @@ async def read_gguf(source: ByteSource) -> GgufFile:
     version, num_tensors, num_values = await _read_preamble(cursor)
     metadata: dict[str, Any] = {}
     for _ in range(num_values):
-        key = await cursor.string("a metadata key", MAX_KEY_BYTES)
-        if not key or key in metadata:
-            raise cursor.corrupted(f"metadata key {key!r} is {'repeated' if key else 'empty'}")
+        key = await cursor.string(_A_KEY, MAX_KEY_BYTES)
+        if not key:
+            raise cursor.corrupted(say("metadata key '' is empty"))
+        if key in metadata:
+            raise cursor.corrupted(say("metadata key {key} is repeated", key=repr(key)))
         number = await cursor.number("I")
         if key == "general.alignment" and number != UINT32:
-            raise cursor.corrupted(f"general.alignment has value type {number}, not {UINT32}")
+            raise cursor.corrupted(
+                say(
+                    "general.alignment has value type {number}, not {expected}",
+                    number=number,
+                    expected=UINT32,
+                )
+            )
         metadata[key] = await _read_value(cursor, key, number)
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
-        raise cursor.corrupted(f"general.alignment is {alignment}, not a power of 2")
+        raise cursor.corrupted(
+            say("general.alignment is {alignment}, not a power of 2", alignment=alignment)
+        )
     listed = [await _read_tensor(cursor, index) for index in range(num_tensors)]
     data_offset = padded(cursor.position, alignment)
     tensors = _place_tensors(cursor, listed, data_offset, alignment)
@@ -95,8 +107,13 @@ class _Cursor:
 
     def corrupted(self, what: str) -> FormatError:
         return FormatError(
-            f"{self.source.name} is not a sound GGUF file: {what} (near byte {self.position}). "
-            "It is damaged or was written wrongly: fetch it again or take another file"
+            say(
+                "{name} is not a sound GGUF file: {what} (near byte {position}). "
+                "It is damaged or was written wrongly: fetch it again or take another file",
+                name=self.source.name,
+                what=what,
+                position=self.position,
+            )
         )
 
     async def need(self, size: int, what: str) -> None:
@@ -106,11 +123,24 @@ class _Cursor:
             return
         if end > self.source.size_bytes:
             raise FormatError(
-                f"{self.source.name} is truncated or damaged: {what} needs {size} bytes at byte "
-                f"{self.position}, but the file ends at {self.source.size_bytes}: fetch it again"
+                say(
+                    "{name} is truncated or damaged: {what} needs {size} bytes at byte "
+                    "{position}, but the file ends at {size_bytes}: fetch it again",
+                    name=self.source.name,
+                    what=what,
+                    size=size,
+                    position=self.position,
+                    size_bytes=self.source.size_bytes,
+                )
             )
         if end > MAX_HEADER_BYTES:
-            raise self.corrupted(f"its header goes beyond {MAX_HEADER_BYTES} bytes at {what}")
+            raise self.corrupted(
+                say(
+                    "its header goes beyond {limit} bytes at {what}",
+                    limit=MAX_HEADER_BYTES,
+                    what=what,
+                )
+            )
         wanted = max(end, len(self.data) + SLICE_BYTES, 2 * len(self.data))
         wanted = min(wanted, self.source.size_bytes, MAX_HEADER_BYTES)
         self.data += await self.source.read(len(self.data), wanted - len(self.data))
@@ -121,46 +151,73 @@ class _Cursor:
         self.position += size
         return self.data[start : self.position]
 
-    async def number(self, letter: str, what: str = "a number") -> Any:
+    async def number(self, letter: str, what: str = _A_NUMBER) -> Any:
         (value,) = struct.unpack("<" + letter, await self.take(struct.calcsize("<" + letter), what))
         return value
 
     async def string(self, what: str, limit: int = MAX_HEADER_BYTES) -> str:
         length = await self.number("Q", what)
         if length > limit:
-            raise self.corrupted(f"{what} claims {length} bytes, more than {limit}")
+            raise self.corrupted(
+                say(
+                    "{what} claims {length} bytes, more than {limit}",
+                    what=what,
+                    length=length,
+                    limit=limit,
+                )
+            )
         raw = await self.take(length, what)
         try:
             return raw.decode()
         except UnicodeDecodeError as error:
-            raise self.corrupted(f"{what} is not UTF-8") from error
+            raise self.corrupted(say("{what} is not UTF-8", what=what)) from error
 
 
 async def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
-    magic = await cursor.take(4, "the magic number")
+    magic = await cursor.take(4, say("the magic number"))
     if magic != MAGIC:
         raise FormatError(
-            f"{cursor.source.name} is not a GGUF file: it starts with {magic!r}, not {MAGIC!r}. "
-            "Choose a .gguf model"
+            say(
+                "{name} is not a GGUF file: it starts with {magic}, not {expected}. "
+                "Choose a .gguf model",
+                name=cursor.source.name,
+                magic=repr(magic),
+                expected=repr(MAGIC),
+            )
         )
-    version = await cursor.number("I", "the version")
+    version = await cursor.number("I", say("the version"))
     if version not in VERSIONS:
-        kind = "big-endian" if version & 0xFFFF == 0 else f"version {version}"
+        is_big_endian = version & 0xFFFF == 0
+        kind = say("big-endian") if is_big_endian else say("version {version}", version=version)
         raise FormatError(
-            f"{cursor.source.name} is a {kind} GGUF file: only little-endian versions 2 and 3 "
-            "are read, convert it again with a current tool"
+            say(
+                "{name} is a {kind} GGUF file: only little-endian versions 2 and 3 "
+                "are read, convert it again with a current tool",
+                name=cursor.source.name,
+                kind=kind,
+            )
         )
-    num_tensors = await cursor.number("Q", "the tensor count")
-    num_values = await cursor.number("Q", "the metadata count")
+    num_tensors = await cursor.number("Q", say("the tensor count"))
+    num_values = await cursor.number("Q", say("the metadata count"))
     room = cursor.remaining
     if num_values * _MIN_METADATA_BYTES + num_tensors * _MIN_TENSOR_BYTES > room:
         raise cursor.corrupted(
-            f"it claims {num_tensors} tensors and {num_values} metadata keys, "
-            f"which do not fit in the {room} bytes that follow"
+            say(
+                "it claims {num_tensors} tensors and {num_values} metadata keys, "
+                "which do not fit in the {room} bytes that follow",
+                num_tensors=num_tensors,
+                num_values=num_values,
+                room=room,
+            )
         )
     if max(num_tensors, num_values) > MAX_COUNT:
         raise cursor.corrupted(
-            f"it has {num_tensors} tensors and {num_values} metadata keys, the limit is {MAX_COUNT}"
+            say(
+                "it has {num_tensors} tensors and {num_values} metadata keys, the limit is {limit}",
+                num_tensors=num_tensors,
+                num_values=num_values,
+                limit=MAX_COUNT,
+            )
         )
     return version, num_tensors, num_values
 
@@ -173,7 +230,9 @@ async def _read_value(cursor: _Cursor, key: str, number: int) -> Any:
     if number == BOOL:
         return _check_bools(cursor, key, await cursor.take(1, key))[0]
     if number != ARRAY:
-        raise cursor.corrupted(f"{key} has the unknown value type {number}")
+        raise cursor.corrupted(
+            say("{key} has the unknown value type {number}", key=key, number=number)
+        )
     item_type = await cursor.number("I", key)
     count = await cursor.number("Q", key)
     if item_type == STRING:
@@ -181,15 +240,22 @@ async def _read_value(cursor: _Cursor, key: str, number: int) -> Any:
     if item_type == BOOL:
         return np.array(_check_bools(cursor, key, await cursor.take(count, key)), dtype=np.bool_)
     if item_type not in SCALAR_FORMATS:
-        kind = "nested arrays" if item_type == ARRAY else f"the unknown value type {item_type}"
-        raise cursor.corrupted(f"{key} is an array of {kind}")
+        if item_type == ARRAY:
+            raise cursor.corrupted(say("{key} is an array of nested arrays", key=key))
+        raise cursor.corrupted(
+            say(
+                "{key} is an array of the unknown value type {item_type}",
+                key=key,
+                item_type=item_type,
+            )
+        )
     dtype = np.dtype("<" + SCALAR_FORMATS[item_type])
     return np.frombuffer(await cursor.take(count * dtype.itemsize, key), dtype=dtype)
 
 
 def _check_bools(cursor: _Cursor, key: str, raw: bytes) -> list[bool]:
     if raw.strip(b"\0\1"):
-        raise cursor.corrupted(f"{key} has a truth value that is neither 0 nor 1")
+        raise cursor.corrupted(say("{key} has a truth value that is neither 0 nor 1", key=key))
     return [bool(value) for value in raw]
 
 
@@ -197,10 +263,22 @@ async def _read_strings(cursor: _Cursor, key: str, count: int) -> list[str]:
     """Read an array of strings: the vocabulary, so this loop is the time of the whole header."""
     if count * _LENGTH.size > cursor.remaining:
         raise cursor.corrupted(
-            f"{key} claims {count} strings, which do not fit in the {cursor.remaining} bytes left"
+            say(
+                "{key} claims {number} strings, which do not fit in the {remaining} bytes left",
+                key=key,
+                number=count,
+                remaining=cursor.remaining,
+            )
         )
     if count > MAX_STRINGS:
-        raise cursor.corrupted(f"{key} has {count} strings, the limit is {MAX_STRINGS}")
+        raise cursor.corrupted(
+            say(
+                "{key} has {number} strings, the limit is {limit}",
+                key=key,
+                number=count,
+                limit=MAX_STRINGS,
+            )
+        )
     strings: list[str] = []
     append, unpack_from = strings.append, _LENGTH.unpack_from
     data, position, available = cursor.data, cursor.position, len(cursor.data)
@@ -217,17 +295,23 @@ async def _read_strings(cursor: _Cursor, key: str, count: int) -> list[str]:
             position = end
     except UnicodeDecodeError as error:
         cursor.position = position
-        raise cursor.corrupted(f"{key}[{len(strings)}] is not UTF-8") from error
+        raise cursor.corrupted(say("{what} is not UTF-8", what=f"{key}[{len(strings)}]")) from error
     cursor.position = position
     return strings
 
 
 async def _read_tensor(cursor: _Cursor, index: int) -> tuple[str, tuple[int, ...], int, int]:
     """Return name, row-major shape, type number and offset within the data."""
-    name = await cursor.string(f"the name of tensor {index}", MAX_NAME_BYTES - 1)
+    name = await cursor.string(say("the name of tensor {index}", index=index), MAX_NAME_BYTES - 1)
     num_dimensions = await cursor.number("I", name)
     if not 1 <= num_dimensions <= MAX_DIMENSIONS:
-        raise cursor.corrupted(f"tensor {name!r} has {num_dimensions} dimensions")
+        raise cursor.corrupted(
+            say(
+                "tensor {name} has {num_dimensions} dimensions",
+                name=repr(name),
+                num_dimensions=num_dimensions,
+            )
+        )
     raw = await cursor.take(8 * num_dimensions, name)
     shape = tuple(reversed(struct.unpack(f"<{num_dimensions}Q", raw)))
     type_number = await cursor.number("I", name)
@@ -245,29 +329,56 @@ def _place_tensors(
     tensors: dict[str, StoredTensor] = {}
     expected = 0
     for name, shape, type_number, offset in listed:
-        if not name or name in tensors:
-            raise cursor.corrupted(f"tensor name {name!r} is {'repeated' if name else 'empty'}")
+        if not name:
+            raise cursor.corrupted(say("tensor name '' is empty"))
+        if name in tensors:
+            raise cursor.corrupted(say("tensor name {name} is repeated", name=repr(name)))
         layout = TENSOR_TYPES.get(type_number)
         if layout is None:
             raise FormatError(
-                f"tensor {name!r} of {cursor.source.name} has the unknown type {type_number}: "
-                "take a file in F16, Q8_0, Q4_0 or Q4_1"
+                say(
+                    "tensor {tensor} of {name} has the unknown type {type_number}: "
+                    "take a file in F16, Q8_0, Q4_0 or Q4_1",
+                    tensor=repr(name),
+                    name=cursor.source.name,
+                    type_number=type_number,
+                )
             )
         # Python's integers do not overflow, so this one product is safe to compare.
         count = prod(shape)
         if not 0 < count < 2**63 or shape[-1] % layout.block_weights:
             raise cursor.corrupted(
-                f"tensor {name!r} has shape {shape}: its rows must be whole {layout.name} blocks "
-                f"of {layout.block_weights}, none empty"
+                say(
+                    "tensor {name} has shape {shape}: its rows must be whole {layout} blocks "
+                    "of {block_weights}, none empty",
+                    name=repr(name),
+                    shape=shape,
+                    layout=layout.name,
+                    block_weights=layout.block_weights,
+                )
             )
         if offset != expected:
-            raise cursor.corrupted(f"tensor {name!r} starts at {offset}, not at {expected}")
+            raise cursor.corrupted(
+                say(
+                    "tensor {name} starts at {offset}, not at {expected}",
+                    name=repr(name),
+                    offset=offset,
+                    expected=expected,
+                )
+            )
         size = count // layout.block_weights * layout.block_bytes
         start = data_offset + offset
         if start + size > cursor.source.size_bytes:
             raise FormatError(
-                f"{cursor.source.name} is truncated: tensor {name!r} needs bytes {start} to "
-                f"{start + size}, but the file ends at {cursor.source.size_bytes}: fetch it again"
+                say(
+                    "{name} is truncated: tensor {tensor} needs bytes {start} to "
+                    "{end}, but the file ends at {size_bytes}: fetch it again",
+                    name=cursor.source.name,
+                    tensor=repr(name),
+                    start=start,
+                    end=start + size,
+                    size_bytes=cursor.source.size_bytes,
+                )
             )
         tensors[name] = StoredTensor(name, shape, layout.name, start, size)
         expected += padded(size, alignment)

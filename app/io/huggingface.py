@@ -14,12 +14,13 @@ from typing import Any, ClassVar
 from app.config import ModelConfig
 from app.errors import FormatError
 from app.io.folder import FILE_STRIDE, JoinedSource, ModelFolder
-from app.io.gguf_model import GGUF_PROJECTIONS, expected_tensors
+from app.io.gguf_model import GGUF_PROJECTIONS, expected_tensors, shape_found
 from app.io.huggingface_config import model_config_from_json
 from app.io.safetensors import locate_safetensors
 from app.io.source import ByteSource
 from app.io.stored_tensor import StoredTensor
 from app.io.strict_json import parse_json
+from app.messages import say
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -83,7 +84,11 @@ async def read_huggingface(folder: ModelFolder) -> HuggingFaceFile:
         for name, tensor in (await locate_safetensors(source)).items():
             if name in found:
                 raise FormatError(
-                    f"{folder.name}: tensor {name} is in two of its files: give one model's files"
+                    say(
+                        "{name}: tensor {tensor} is in two of its files: give one model's files",
+                        name=folder.name,
+                        tensor=name,
+                    )
                 )
             found[name] = replace(tensor, offset=tensor.offset + index * FILE_STRIDE)
     tensors = _pick_tensors(folder.name, config, found)
@@ -110,16 +115,39 @@ async def _weight_sources(folder: ModelFolder) -> list[ByteSource]:
         weight_map = index.get("weight_map") if isinstance(index, dict) else None
         shards = set(weight_map.values()) if isinstance(weight_map, dict) and weight_map else None
         if shards is None or not all(isinstance(name, str) for name in shards):
-            raise FormatError(f"{folder.name}: {INDEX} has no weight_map: fetch the model again")
+            raise FormatError(
+                say(
+                    "{name}: {index} has no weight_map: fetch the model again",
+                    name=folder.name,
+                    index=INDEX,
+                )
+            )
         if len(shards) > MAX_SHARDS:
-            raise FormatError(f"{folder.name}: {INDEX} lists {len(shards)} files, more than any")
+            raise FormatError(
+                say(
+                    "{name}: {index} lists {number} files, more than any",
+                    name=folder.name,
+                    index=INDEX,
+                    number=len(shards),
+                )
+            )
         return [_file(folder, name) for name in sorted(shards)]
     candidates = [name for name in folder.files if name.endswith(".safetensors")]
     if len(candidates) == 1:
         return [folder.files[candidates[0]]]
-    found = f"{len(candidates)} .safetensors files" if candidates else "no .safetensors file"
+    found = (
+        say("{number} .safetensors files", number=len(candidates))
+        if candidates
+        else say("no .safetensors file")
+    )
     raise FormatError(
-        f"{folder.name} has {found} and no {INDEX}: give {WEIGHTS}, or all its parts and the index"
+        say(
+            "{name} has {found} and no {index}: give {weights}, or all its parts and the index",
+            name=folder.name,
+            found=found,
+            index=INDEX,
+            weights=WEIGHTS,
+        )
     )
 
 
@@ -131,18 +159,28 @@ def _pick_tensors(
     for name, shape in expected_tensors(config):
         stored = found.pop(huggingface_name(name), None)
         if stored is None or stored.shape != shape:
-            state = "missing" if stored is None else f"of shape {stored.shape}"
             raise FormatError(
-                f"{source_name}: tensor {huggingface_name(name)} is {state}, expected shape "
-                f"{shape} as config.json says. Give all files of one model"
+                say(
+                    "{name}: tensor {tensor} is {found}, expected shape "
+                    "{shape} as config.json says. Give all files of one model",
+                    name=source_name,
+                    tensor=huggingface_name(name),
+                    found=shape_found(stored),
+                    shape=shape,
+                )
             )
         tensors[name] = stored
     for name in _not_needed(config, found):
         del found[name]
     if found:
         raise FormatError(
-            f"{source_name}: tensor {min(found)} does not belong to a plain Llama model "
-            f"({len(found)} such). This variant is not supported: choose another model"
+            say(
+                "{name}: tensor {tensor} does not belong to a plain Llama model "
+                "({number} such). This variant is not supported: choose another model",
+                name=source_name,
+                tensor=min(found),
+                number=len(found),
+            )
         )
     return tensors
 
@@ -179,10 +217,17 @@ def _token_id(settings: Any, key: str) -> int | None:
 
 def _file(folder: ModelFolder, name: str) -> ByteSource:
     if name not in folder.files:
-        there = ", ".join(sorted(folder.files)[:8]) or "nothing that is read here"
+        there = ", ".join(sorted(folder.files)[:8]) or say("nothing that is read here")
         raise FormatError(
-            f"{folder.name} lacks {name} (it has {there}): a HuggingFace model is given as a whole "
-            f"folder, or as {CONFIG}, {TOKENIZER} and all its .safetensors files together"
+            say(
+                "{folder} lacks {name} (it has {there}): a HuggingFace model is given as a whole "
+                "folder, or as {config}, {tokenizer} and all its .safetensors files together",
+                folder=folder.name,
+                name=name,
+                there=there,
+                config=CONFIG,
+                tokenizer=TOKENIZER,
+            )
         )
     return folder.files[name]
 
@@ -191,13 +236,21 @@ async def _read_text(folder: ModelFolder, name: str) -> str:
     source = _file(folder, name)
     if source.size_bytes > MAX_JSON_BYTES:
         raise FormatError(
-            f"{folder.name}: {name} has {source.size_bytes} bytes, more than any model's: the "
-            f"limit is {MAX_JSON_BYTES}"
+            say(
+                "{folder}: {name} has {size_bytes} bytes, more than any model's: the "
+                "limit is {limit}",
+                folder=folder.name,
+                name=name,
+                size_bytes=source.size_bytes,
+                limit=MAX_JSON_BYTES,
+            )
         )
     try:
         return (await source.read(0, source.size_bytes)).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError(f"{folder.name}: {name} is not UTF-8: fetch it again") from error
+        raise FormatError(
+            say("{folder}: {name} is not UTF-8: fetch it again", folder=folder.name, name=name)
+        ) from error
 
 
 async def _read_json(folder: ModelFolder, name: str) -> Any:
@@ -205,4 +258,11 @@ async def _read_json(folder: ModelFolder, name: str) -> Any:
     try:
         return parse_json(text.encode(), max_depth=MAX_JSON_DEPTH)
     except ValueError as error:
-        raise FormatError(f"{folder.name}: {name} is not valid JSON ({error})") from error
+        raise FormatError(
+            say(
+                "{folder}: {name} is not valid JSON ({error})",
+                folder=folder.name,
+                name=name,
+                error=error,
+            )
+        ) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.config import ModelConfig
 from app.errors import FormatError
+from app.messages import say
 
 _FIXED: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
@@ -35,27 +36,35 @@ def model_config_from_json(values: Any, name: str) -> ModelConfig:
     architecture = config.value("model_type", None)
     if architecture != "llama":
         raise config.bad(
-            "model_type", architecture, "'llama' (SmolLM2, TinyLlama, Llama 2): choose such a model"
+            "model_type",
+            architecture,
+            say("'llama' (SmolLM2, TinyLlama, Llama 2): choose such a model"),
         )
     for key, allowed in _FIXED.items():
         found = config.value(key, allowed[0])
         if key == "rope_scaling" and _is_plain_rope(found):
             continue
         if found not in allowed:
-            raise config.bad(key, found, f"{allowed[0]!r}: this variant is not supported")
+            raise config.bad(
+                key, found, say("{value}: this variant is not supported", value=repr(allowed[0]))
+            )
     hidden = config.whole("hidden_size")
     heads = config.whole("num_attention_heads")
     kv_heads = config.whole("num_key_value_heads", heads)
     if heads % kv_heads:
-        raise config.bad("num_key_value_heads", kv_heads, f"a divisor of {heads} heads")
+        raise config.bad(
+            "num_key_value_heads", kv_heads, say("a divisor of {heads} heads", heads=heads)
+        )
     if config.value("head_dim", None) is None and hidden % heads:
-        raise config.bad("num_attention_heads", heads, f"a divisor of {hidden} (hidden_size)")
+        raise config.bad(
+            "num_attention_heads", heads, say("a divisor of {hidden} (hidden_size)", hidden=hidden)
+        )
     head_dim = config.whole("head_dim", hidden // heads)
     if head_dim % 2:
-        raise config.bad("head_dim", head_dim, "an even number")
+        raise config.bad("head_dim", head_dim, say("an even number"))
     is_tied = config.value("tie_word_embeddings", False)
     if not isinstance(is_tied, bool):
-        raise config.bad("tie_word_embeddings", is_tied, "true or false")
+        raise config.bad("tie_word_embeddings", is_tied, say("true or false"))
     return ModelConfig(
         architecture="llama",
         hidden_size=hidden,
@@ -79,13 +88,23 @@ class _Config:
     def __init__(self, values: Any, name: str) -> None:
         self.name = name
         if not isinstance(values, dict):
-            raise FormatError(f"{name}: config.json is no JSON object: fetch the model again")
+            raise FormatError(
+                say("{name}: config.json is no JSON object: fetch the model again", name=name)
+            )
         self._values = values
 
     def bad(self, key: str, found: Any, expected: str) -> FormatError:
         shown = repr(found)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return FormatError(f"{self.name}: {key} in config.json is {shown}, expected {expected}")
+        return FormatError(
+            say(
+                "{name}: {key} in config.json is {shown}, expected {expected}",
+                name=self.name,
+                key=key,
+                shown=shown,
+                expected=expected,
+            )
+        )
 
     def value(self, key: str, default: Any) -> Any:
         found = self._values.get(key)
@@ -94,7 +113,7 @@ class _Config:
     def whole(self, key: str, default: int | None = None) -> int:
         found = self.value(key, default)
         if type(found) is not int or not 0 < found < 2**31:
-            raise self.bad(key, found, "one whole number above 0")
+            raise self.bad(key, found, say("one whole number above 0"))
         return found
 
     def real(self, key: str, default: float, limit: float) -> float:
@@ -102,7 +121,7 @@ class _Config:
 
     def check_real(self, key: str, found: Any, limit: float) -> float:
         if type(found) not in (int, float) or not isfinite(found) or not 0 < found <= limit:
-            raise self.bad(key, found, f"a number above 0, up to {limit:g}")
+            raise self.bad(key, found, say("a number above 0, up to {limit}", limit=f"{limit:g}"))
         return float(found)
 
 
@@ -121,7 +140,9 @@ def _rope_theta(config: _Config) -> float:
         return config.real("rope_theta", 10000.0, 1e12)
     if not _is_plain_rope(parameters):
         raise config.bad(
-            "rope_parameters", parameters, "no stretched positions: choose a model without"
+            "rope_parameters",
+            parameters,
+            say("no stretched positions: choose a model without"),
         )
     theta = parameters.get("rope_theta", config.value("rope_theta", 10000.0))
     return config.check_real("rope_theta", theta, 1e12)

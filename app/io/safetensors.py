@@ -23,6 +23,7 @@ from app.errors import FormatError
 from app.io.source import ByteSource
 from app.io.stored_tensor import StoredTensor
 from app.io.strict_json import parse_json
+from app.messages import say
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the reference implementation."""
@@ -92,7 +93,7 @@ async def locate_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
         body = 8 + header_size
         entries, _ = _read_header(await source.read(8, header_size), source.size_bytes - body)
     except FormatError as error:
-        raise FormatError(f"{source.name}: {error}") from error
+        raise FormatError(say("{name}: {error}", name=source.name, error=error)) from error
     return {
         entry.name: StoredTensor(
             entry.name, entry.shape, entry.dtype, body + entry.begin, entry.end - entry.begin
@@ -181,13 +182,25 @@ def _framed(header: Mapping[str, Any]) -> bytes:
 def _header_size(raw: bytes, file_size: int) -> int:
     """Return the length of the header, checked against the bytes that follow it."""
     if len(raw) < 8:
-        raise _corrupted(f"it has {len(raw)} bytes and the header length alone takes 8")
+        raise _corrupted(
+            say("it has {number} bytes and the header length alone takes 8", number=len(raw))
+        )
     header_size = int.from_bytes(raw, "little")
     if header_size > MAX_HEADER_BYTES:
-        raise _corrupted(f"its header claims {header_size} bytes, the limit is {MAX_HEADER_BYTES}")
+        raise _corrupted(
+            say(
+                "its header claims {header_size} bytes, the limit is {limit}",
+                header_size=header_size,
+                limit=MAX_HEADER_BYTES,
+            )
+        )
     if header_size > file_size - 8:
         raise _corrupted(
-            f"its header claims {header_size} bytes and {file_size - 8} follow: it is truncated"
+            say(
+                "its header claims {header_size} bytes and {follow} follow: it is truncated",
+                header_size=header_size,
+                follow=file_size - 8,
+            )
         )
     return header_size
 
@@ -205,7 +218,11 @@ def _read_header(
 
 def _corrupted(what: str) -> FormatError:
     return FormatError(
-        f"the safetensors file is damaged or was written wrongly: {what}. Export or fetch it again"
+        say(
+            "the safetensors file is damaged or was written wrongly: {what}. "
+            "Export or fetch it again",
+            what=what,
+        )
     )
 
 
@@ -218,7 +235,7 @@ def _shown(name: str) -> str:
 def _parse_header(raw: bytes) -> dict[str, Any]:
     """Parse the JSON header into a dict, refusing what JSON parsers usually let pass."""
     if not (raw.startswith(b"{") and raw.rstrip(b" ").endswith(b"}")):
-        raise _corrupted("its header is not a JSON object padded with spaces")
+        raise _corrupted(say("its header is not a JSON object padded with spaces"))
     try:
         header: dict[str, Any] = parse_json(
             raw,
@@ -231,7 +248,7 @@ def _parse_header(raw: bytes) -> dict[str, Any]:
     except FormatError:
         raise
     except ValueError as error:
-        raise _corrupted(f"its header is not valid JSON ({error})") from error
+        raise _corrupted(say("its header is not valid JSON ({error})", error=error)) from error
     return header
 
 
@@ -239,19 +256,21 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique: dict[str, Any] = {}
     for name, value in pairs:
         if name in unique:
-            raise _corrupted(f"the name {_shown(name)} appears twice in its header")
+            raise _corrupted(say("the name {name} appears twice in its header", name=_shown(name)))
         unique[name] = value
     return unique
 
 
 def _parse_size(text: str) -> int:
     if not text.isdecimal() or len(text) > 18:
-        raise _corrupted(f"its header holds the number {text[:40]}, expected a size")
+        raise _corrupted(say("its header holds the number {text}, expected a size", text=text[:40]))
     return int(text)
 
 
 def _refuse_number(text: str) -> None:
-    raise _corrupted(f"its header holds the number {text[:40]}, expected a whole one")
+    raise _corrupted(
+        say("its header holds the number {text}, expected a whole one", text=text[:40])
+    )
 
 
 def _is_text(value: Any) -> bool:
@@ -261,38 +280,65 @@ def _is_text(value: Any) -> bool:
 
 def _check_metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise _corrupted(f"its {METADATA_KEY} is not an object of strings")
+        raise _corrupted(say("its {key} is not an object of strings", key=METADATA_KEY))
     for key, item in value.items():
         if not (_is_text(key) and _is_text(item)):
-            raise _corrupted(f"its metadata {_shown(str(key))} is not text")
+            raise _corrupted(say("its metadata {key} is not text", key=_shown(str(key))))
     return value
 
 
 def _check_entry(name: str, value: Any, item_bytes: Mapping[str, int]) -> _Entry:
     shown = _shown(name)
     if not _is_text(name):
-        raise _corrupted(f"the name {shown} is not text")
+        raise _corrupted(say("the name {name} is not text", name=shown))
     if not isinstance(value, dict) or value.keys() != _FIELDS:
-        raise _corrupted(f"the entry of {shown} has not exactly the fields {sorted(_FIELDS)}")
+        raise _corrupted(
+            say(
+                "the entry of {name} has not exactly the fields {fields}",
+                name=shown,
+                fields=sorted(_FIELDS),
+            )
+        )
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in item_bytes:
         known = list(item_bytes)
         if isinstance(dtype, str) and _OTHER_DTYPE.fullmatch(dtype):
             raise FormatError(
-                f"tensor {shown} of the safetensors file has dtype {dtype}, expected "
-                f"{', '.join(known[:-1])} or {known[-1]}: convert it first"
+                say(
+                    "tensor {name} of the safetensors file has dtype {dtype}, expected "
+                    "{known} or {last}: convert it first",
+                    name=shown,
+                    dtype=dtype,
+                    known=", ".join(known[:-1]),
+                    last=known[-1],
+                )
             )
-        raise _corrupted(f"{shown} has the unknown dtype {_shown(str(dtype))}")
+        raise _corrupted(
+            say("{name} has the unknown dtype {dtype}", name=shown, dtype=_shown(str(dtype)))
+        )
     if not _are_sizes(shape) or len(shape) > _MAX_DIMENSIONS or _extent(shape) > _MAX_EXTENT:
-        raise _corrupted(f"{shown} has the shape {_shown(str(shape))}")
+        raise _corrupted(say("{name} has the shape {shape}", name=shown, shape=_shown(str(shape))))
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise _corrupted(f"{shown} has the data_offsets {_shown(str(offsets))}, expected two")
+        raise _corrupted(
+            say(
+                "{name} has the data_offsets {offsets}, expected two",
+                name=shown,
+                offsets=_shown(str(offsets)),
+            )
+        )
     begin, end = offsets
     expected = prod(shape) * item_bytes[dtype]
     if end - begin != expected:
         raise _corrupted(
-            f"{shown} has shape {tuple(shape)} in {dtype}, which takes {expected} bytes, "
-            f"but its data_offsets span {end - begin}"
+            say(
+                "{name} has shape {shape} in {dtype}, which takes {expected} bytes, "
+                "but its data_offsets span {span}",
+                name=shown,
+                shape=tuple(shape),
+                dtype=dtype,
+                expected=expected,
+                span=end - begin,
+            )
         )
     return _Entry(name, dtype, tuple(shape), begin, end)
 
@@ -311,15 +357,26 @@ def _check_tiling(entries: list[_Entry], body_size: int) -> None:
     position = 0
     for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != position:
-            kind = "a hole" if entry.begin > position else "an overlap"
             raise _corrupted(
-                f"there is {kind} before {_shown(entry.name)}: it starts at {entry.begin}, "
-                f"expected {position}"
+                say(
+                    "there is {kind} before {name}: it starts at {begin}, expected {position}",
+                    kind=say("a hole") if entry.begin > position else say("an overlap"),
+                    name=_shown(entry.name),
+                    begin=entry.begin,
+                    position=position,
+                )
             )
         position = entry.end
     if position != body_size:
-        kind = "it is truncated" if position > body_size else "there are bytes of no tensor"
-        raise _corrupted(f"its tensors take {position} bytes and {body_size} are there: {kind}")
+        is_short = position > body_size
+        raise _corrupted(
+            say(
+                "its tensors take {position} bytes and {body_size} are there: {kind}",
+                position=position,
+                body_size=body_size,
+                kind=say("it is truncated") if is_short else say("there are bytes of no tensor"),
+            )
+        )
 
 
 def _to_float32(raw: memoryview, dtype: str, shape: tuple[int, ...]) -> FloatArray:

@@ -10,11 +10,21 @@ import json
 import re
 from typing import Any
 
+from app.messages import say
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
 """A string, or the rest of the text where one is not closed: every byte is looked at once."""
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _EMPTY_PAIR = re.compile(rb"\[\]|\{\}")
+
+
+class NestingError(ValueError):
+    """Brackets that do not match, or too many of them; `problems` as in app.errors."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problems = (problem,)
 
 
 def parse_json(raw: bytes, *, max_depth: int, **hooks: Any) -> Any:
@@ -32,5 +42,7 @@ def parse_json(raw: bytes, *, max_depth: int, **hooks: Any) -> Any:
         # Each pass takes away the innermost level.
         brackets = _EMPTY_PAIR.sub(b"", brackets)
     if brackets:
-        raise ValueError(f"brackets do not match or are nested deeper than {max_depth}")
+        raise NestingError(
+            say("brackets do not match or are nested deeper than {max_depth}", max_depth=max_depth)
+        )
     return json.loads(raw.decode("utf-8"), **hooks)
