@@ -4,6 +4,8 @@
  * is done in a worker of its own, which is ended when the limit has passed.
  */
 
+import { say } from './messages/mark.js';
+
 /** @typedef {{text?: string, error?: string, ready?: boolean}} Answer */
 
 const START_LIMIT_MS = 20_000;
@@ -16,7 +18,7 @@ let last = Promise.resolve();
 /** The next message. @param {Worker} from @param {number} limit in ms @returns {Promise<Answer>} */
 function answer(from, limit) {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve({ error: `it ran for more than ${limit / 1000} s` }), limit);
+    const timer = setTimeout(() => resolve({ error: say('it ran for more than {seconds} s', { seconds: limit / 1000 }) }), limit);
     from.onmessage = ({ data }) => {
       clearTimeout(timer);
       resolve(data);
@@ -24,7 +26,7 @@ function answer(from, limit) {
     from.onerror = (event) => {
       clearTimeout(timer);
       event.preventDefault?.();
-      resolve({ error: event.message || 'the template worker could not start' });
+      resolve({ error: event.message || say('the template worker could not start') });
     };
   });
 }
@@ -41,7 +43,7 @@ async function start() {
   const first = await answer(worker, START_LIMIT_MS);
   if (first.ready) return worker;
   end();
-  return { error: first.error ?? 'the template worker could not start' };
+  return { error: first.error ?? say('the template worker could not start') };
 }
 
 /**

@@ -120,9 +120,18 @@ def read_adapter_dir(path: Path, model: ModelConfig) -> tuple[AdapterTensors, Lo
     if path.is_dir() and not weights.exists():
         pickled = (path / "adapter_model.bin").exists()
         raise AdapterError(
-            f"{path} has no {WEIGHTS_NAME}"
-            + (" but a pickle, which is never opened: convert it" if pickled else "")
-            + ". Give a PEFT adapter folder or a .safetensors file"
+            say(
+                "{path} has no {weights_name} but a pickle, which is never opened: convert it. "
+                "Give a PEFT adapter folder or a .safetensors file",
+                path=path,
+                weights_name=WEIGHTS_NAME,
+            )
+            if pickled
+            else say(
+                "{path} has no {weights_name}. Give a PEFT adapter folder or a .safetensors file",
+                path=path,
+                weights_name=WEIGHTS_NAME,
+            )
         )
     config_path = weights.parent / CONFIG_NAME
     try:

@@ -27,6 +27,7 @@ from app.io.checkpoint import (
     keep_named,
 )
 from app.io.safetensors import safetensors_header
+from app.messages import say
 
 SLICE_BYTES = 32 << 20
 _NO_HASH = "0" * 64
@@ -76,7 +77,9 @@ async def stream_checkpoint(
                 file.flush()
                 os.fsync(file.fileno())
                 if _hash_of(file) != written:
-                    raise CheckpointError("the checkpoint reads back otherwise than it was written")
+                    raise CheckpointError(
+                        say("the checkpoint reads back otherwise than it was written")
+                    )
             os.replace(part, path)
         except BaseException:
             with suppress(OSError):
@@ -85,8 +88,11 @@ async def stream_checkpoint(
         await keep_named(store, checkpoint, summary)
     except OSError as error:
         raise CheckpointError(
-            f"the checkpoint of step {checkpoint.step} could not be kept "
-            f"({error.strerror or error})"
+            say(
+                "the checkpoint of step {step} could not be kept ({error})",
+                step=checkpoint.step,
+                error=error.strerror or error,
+            )
         ) from error
 
 

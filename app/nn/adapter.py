@@ -19,6 +19,7 @@ from app.errors import AdapterError
 from app.gpu.device import Device
 from app.gpu.graph import Storage, Tensor, persistent
 from app.gpu.memory import padded
+from app.messages import say
 from app.nn.packed_layout import PackedLayout
 from app.nn.weights import PROJECTION_GROUPS, group_bounds, group_shape, module_path
 from app.ops.low_rank import LowRank
@@ -117,8 +118,12 @@ class AdapterLayout:
         if set(tensors) != set(slices):
             wrong = sorted(set(tensors) ^ set(slices))
             raise AdapterError(
-                f"the adapter and this model differ in {len(wrong)} modules, {wrong[0]} among "
-                "them: load an adapter made for this model"
+                say(
+                    "the adapter and this model differ in {num_modules} modules, {module} among "
+                    "them: load an adapter made for this model",
+                    num_modules=len(wrong),
+                    module=wrong[0],
+                )
             )
         flat = np.zeros(self.size, np.float32)
         for path, (a, b) in tensors.items():
@@ -130,8 +135,13 @@ class AdapterLayout:
             ):
                 if matrix.shape != shape:
                     raise AdapterError(
-                        f"{path}.{name} has shape {matrix.shape}, {shape} was expected: "
-                        "load an adapter made for this model"
+                        say(
+                            "{tensor} has shape {shape}, {expected} was expected: load an "
+                            "adapter made for this model",
+                            tensor=f"{path}.{name}",
+                            shape=f"{matrix.shape}",
+                            expected=f"{shape}",
+                        )
                     )
                 flat[part] = matrix.reshape(-1)
         return flat

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.config import FullWeights, ModelConfig
 from app.errors import ConfigError
 from app.gpu.graph import Storage, Tensor, persistent
+from app.messages import say
 from app.nn.weights import PROJECTION_GROUPS, DecoderWeights, LayerWeights
 from app.ops.matrix import Format, Matrix, new_matrix
 
@@ -149,8 +150,12 @@ def norms_of(weights: DecoderWeights) -> list[Tensor]:
 def _trained(label: str, source: Matrix, wanted: Format, *, keeps_base: bool) -> TrainedMatrix:
     if wanted == "int4" and source.format != "int4":
         raise ConfigError(
-            f"full training in int4 needs INT4 weights, but {source.words.storage.label} is "
-            f"{source.format}: load a Q4_0 or Q4_1 model, or train in f16 or f32"
+            say(
+                "full training in int4 needs INT4 weights, but {matrix} is {format}: load a Q4_0 "
+                "or Q4_1 model, or train in f16 or f32",
+                matrix=source.words.storage.label,
+                format=source.format,
+            )
         )
     matrix = source
     if source.format != wanted or keeps_base:

@@ -12,6 +12,7 @@ from app.config import LOWRA_BITS, ModelConfig, Quantization
 from app.errors import OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
+from app.messages import say
 from app.models.loader import Model, load_model
 from app.models.random import named_shape, random_model
 from app.plan.bench_curves import bench_curves
@@ -104,7 +105,7 @@ async def run_bench(
         run.num_expected += 1 + OPERATION_FIGURES + MODEL_FIGURES
     await _bench_device(run)
     if source is not None:
-        run.stage("loading the model")
+        run.stage(say("loading the model"))
         model = await _load(run, source, quantization, bits)
         try:
             await _bench_model(run, model, extras)
@@ -127,11 +128,11 @@ async def _bench_device(run: BenchRun) -> None:
         limits=asdict(device.limits),
         app_version=__version__,
     )
-    run.stage("multiply-adds in registers")
+    run.stage(say("multiply-adds in registers"))
     peaks = [(await run.meter.start()).gflops]
     peaks += [(await measure_fma_peak(device)).gflops for _ in range(PEAK_ROUNDS - 1)]
     run.report("fma_peak", gflops=round(max(peaks), 3), gflops_low=round(min(peaks), 3))
-    run.stage("a large copy")
+    run.stage(say("a large copy"))
     rates = [await measure_copy(device) for _ in range(PEAK_ROUNDS)]
     run.report(
         "copy",
@@ -166,14 +167,14 @@ async def _load(
 
 async def _bench_shape(run: BenchRun, config: ModelConfig, extras: Extras) -> None:
     """Measure random weights of a shape: all of it, or the operations of one layer."""
-    run.stage("making random weights")
+    run.stage(say("making random weights"))
     whole: Model | None = None
-    reason = "too slow on a software adapter"
+    reason: str = say("too slow on a software adapter")
     if not _is_too_large(run, config):
         try:
             whole = random_model(run.device, config)
         except OutOfGpuMemoryError as error:
-            reason = str(error)
+            reason = error.sentence
     model = whole or random_model(run.device, replace(config, num_hidden_layers=1))
     try:
         if whole is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from app.config import LoraConfig
 from app.errors import OutOfGpuMemoryError
+from app.messages import say
 from app.models.loader import Model
 from app.plan.bench_model import time_training
 from app.plan.bench_run import BenchRun
@@ -80,11 +81,12 @@ async def bench_curves(run: BenchRun, model: Model) -> None:
     points = list(curve_points(model, is_software=run.is_software, gflops=run.gflops))
     run.num_expected += len(points)
     for point in points:
-        run.stage(f"a step with {point.axis} {point.value}")
+        run.stage(say("a step with {axis} {value}", axis=point.axis, value=point.value))
         try:
             await _bench_point(run, model, point)
         except OutOfGpuMemoryError as error:
-            run.report("skipped", what=[f"curve {point.axis} {point.value}"], reason=str(error))
+            what = [f"curve {point.axis} {point.value}"]
+            run.report("skipped", what=what, reason=error.sentence)
 
 
 async def _bench_point(run: BenchRun, model: Model, point: Point) -> None:

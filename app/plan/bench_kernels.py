@@ -6,6 +6,7 @@ import numpy as np
 
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
+from app.messages import say
 from app.models.loader import Model
 from app.nn.weights import heads_of
 from app.ops.attention import attention, attention_backward
@@ -51,7 +52,7 @@ async def bench_attention(run: BenchRun, model: Model, num_sequences: int, seq_l
     FLOPs are those of the products that cannot be avoided: two forward and five backward over
     S/2 keys a query on average.
     """
-    run.stage("attention")
+    run.stage(say("attention"))
     device, heads = model.device, heads_of(model.config)
     rows = num_sequences * seq_len
     positions = persistent("positions", (rows,), "scratch", "u32")

@@ -13,6 +13,7 @@ import numpy as np
 from app.config import GenerationConfig, LoraConfig, TrainConfig
 from app.generate.generator import Generator
 from app.gpu.memory import Allocation, build_programs
+from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter, initial_tensors
 from app.plan.bench_run import BenchRun, Figure
@@ -124,7 +125,13 @@ async def bench_training(run: BenchRun, model: Model, num_sequences: int, seq_le
     share counts 4·P FLOP a token, P the weights a token is multiplied with. host_share is the
     time of the host over the wall time: an upper bound of what the GPU waits for it.
     """
-    run.stage(f"training steps of {num_sequences} × {seq_len} tokens")
+    run.stage(
+        say(
+            "training steps of {num_sequences} × {seq_len} tokens",
+            num_sequences=num_sequences,
+            seq_len=seq_len,
+        )
+    )
     times = await time_training(run, model, LORA, num_sequences, seq_len, STEPS[run.is_software])
     peak = await run.meter.peak()
     tokens = num_sequences * seq_len
@@ -153,7 +160,7 @@ async def bench_training(run: BenchRun, model: Model, num_sequences: int, seq_le
 
 async def bench_profile(run: BenchRun, model: Model, num_sequences: int, seq_len: int) -> None:
     """Report one line for each kernel and grid of a training step, slowest first."""
-    run.stage("each kernel of a step")
+    run.stage(say("each kernel of a step"))
     device = model.device
     adapter = random_adapter(model)
     graphs = record_training(model, adapter, micro_batch_size=num_sequences, seq_len=seq_len)
@@ -182,7 +189,13 @@ async def bench_generation(run: BenchRun, model: Model, prompt_tokens: int | Non
     is_software = run.is_software
     prompt_tokens = prompt_tokens or PROMPT_TOKENS[is_software]
     new_tokens = DECODED_TOKENS[is_software]
-    run.stage(f"answers of {new_tokens} tokens to {prompt_tokens}")
+    run.stage(
+        say(
+            "answers of {new_tokens} tokens to {prompt_tokens}",
+            new_tokens=new_tokens,
+            prompt_tokens=prompt_tokens,
+        )
+    )
     generator = Generator(model, prompt_tokens + new_tokens + 1)
     adapter = random_adapter(model)
     talk = _Talk(run, model, generator, prompt_tokens)

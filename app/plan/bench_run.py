@@ -8,6 +8,7 @@ from typing import Any
 
 from app.errors import StudioError
 from app.gpu.device import Device
+from app.messages import say
 from app.models.loader import Model
 from app.plan.probe import FmaPeak, PeakMeter, measure_copy
 from app.plan.timing import HAS_PROCESSOR_TIME, Timing
@@ -67,13 +68,15 @@ class BenchRun:
     def check(self) -> None:
         """Raise BenchStoppedError where the person has stopped the benchmark."""
         if self.control.stopped:
-            raise BenchStoppedError("the benchmark was stopped")
+            raise BenchStoppedError(say("the benchmark was stopped"))
 
     def stage(self, text: str) -> None:
         """Say what is measured next."""
         self.check()
         fraction = min(1.0, self.num_reported / self.num_expected)
-        self.on_stage(f"{self.model_name}: {text}" if self.model_name else text, fraction)
+        if self.model_name:
+            text = say("{model}: {text}", model=self.model_name, text=text)
+        self.on_stage(text, fraction)
 
     def report(self, name: str, /, **values: Any) -> None:
         """Hand a figure over."""

@@ -6,42 +6,68 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.messages import say
+
 Figure = dict[str, Any]
 
-BOUND_BY_ARITHMETIC = "Operations bound by arithmetic"
-BOUND_BY_MEMORY = "Operations bound by memory, beside a copy of as many bytes"
+BOUND_BY_ARITHMETIC = say("Operations bound by arithmetic")
+BOUND_BY_MEMORY = say("Operations bound by memory, beside a copy of as many bytes")
 
 TITLES = {
-    "device": "Device",
-    "fma_peak": "Device",
-    "copy": "Device",
-    "model_load": "Model",
+    "device": say("Device"),
+    "fma_peak": say("Device"),
+    "copy": say("Device"),
+    "model_load": say("Model"),
     "attention_forward": BOUND_BY_ARITHMETIC,
     "attention_backward": BOUND_BY_ARITHMETIC,
-    "train_step": "Training",
-    "decode": "Answers",
-    "prefill": "Answers",
-    "adapter_switch": "Answers",
-    "adapter_swap": "Answers",
-    "curve": "Scaling of a training step",
-    "profile": "Kernels of a training step",
-    "tuning": "Tuning",
-    "autotune": "Tuning, beside the best of all choices",
-    "autotune_total": "Tuning, beside the best of all choices",
-    "skipped": "Left out",
+    "train_step": say("Training"),
+    "decode": say("Answers"),
+    "prefill": say("Answers"),
+    "adapter_switch": say("Answers"),
+    "adapter_swap": say("Answers"),
+    "curve": say("Scaling of a training step"),
+    "profile": say("Kernels of a training step"),
+    "tuning": say("Tuning"),
+    "autotune": say("Tuning, beside the best of all choices"),
+    "autotune_total": say("Tuning, beside the best of all choices"),
+    "skipped": say("Left out"),
 }
 
+OF_MODEL = {
+    BOUND_BY_ARITHMETIC: say("{model}: operations bound by arithmetic", model=""),
+    BOUND_BY_MEMORY: say(
+        "{model}: operations bound by memory, beside a copy of as many bytes", model=""
+    ),
+    "Training": say("{model}: training", model=""),
+    "Answers": say("{model}: answers", model=""),
+    "Scaling of a training step": say("{model}: scaling of a training step", model=""),
+    "Kernels of a training step": say("{model}: kernels of a training step", model=""),
+    "Tuning": say("{model}: tuning", model=""),
+    "Tuning, beside the best of all choices": say(
+        "{model}: tuning, beside the best of all choices", model=""
+    ),
+    "Left out": say("{model}: left out", model=""),
+}
+"""The same headings of one model's figures."""
+
 NAMES = {
-    "fma_peak": "multiply-add peak, f32",
-    "copy": "copy, large",
-    "model_load": "load the model",
-    "train_step": "training step",
-    "adapter_switch": "switch Base/LoRA",
-    "adapter_swap": "replace the adapter",
+    "fma_peak": say("multiply-add peak, f32"),
+    "copy": say("copy, large"),
+    "model_load": say("load the model"),
+    "train_step": say("training step"),
+    "adapter_switch": say("switch Base/LoRA"),
+    "adapter_swap": say("replace the adapter"),
+}
+
+AXES = {
+    "tokens": say("tokens {value}", value=0),
+    "window": say("window {value}", value=0),
+    "rank": say("rank {value}", value=0),
+    "layers": say("layers {value}", value=0),
 }
 
 UNITS = (
-    ("tokens_per_second", "tokens/s"),
+    ("tokens_per_second", say("tokens/s")),
     ("gbytes_per_second", "GB/s"),
     ("gflops", "GFLOP/s"),
     ("ms", "ms"),
@@ -73,7 +99,7 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """The texts of COLUMNS."""
-        share = "" if self.share is None else f"{100 * self.share:.1f} %"
+        share = "" if self.share is None else say("{percent} %", percent=f"{100 * self.share:.1f}")
         return (self.what, self.shape, self.value, self.spread, share)
 
 
@@ -85,8 +111,8 @@ def row_of(figure: Figure) -> Row:
     if section is None:
         is_product = "gflops" in figure
         section = BOUND_BY_ARITHMETIC if is_product else BOUND_BY_MEMORY
-    if model and name != "model_load":
-        section = f"{model}: {section[0].lower()}{section[1:]}"
+    if model and section in OF_MODEL:
+        section = OF_MODEL[section].with_values(model=model)
     value, spread = _value(figure)
     return Row(
         section, _what(figure), _shape(figure), value, spread, figure.get("share"), _note(figure)
@@ -99,20 +125,21 @@ def _what(figure: Figure) -> str:
         case "device":
             return str(figure["name"])
         case "decode":
-            return f"write, {'LoRA' if figure['lora'] else 'base'}"
+            return say("write, LoRA") if figure["lora"] else say("write, base")
         case "prefill":
-            adapter = "LoRA" if figure["lora"] else "base"
-            return f"read {figure['num_tokens']} tokens, {adapter}"
+            if figure["lora"]:
+                return say("read {num_tokens} tokens, LoRA", num_tokens=figure["num_tokens"])
+            return say("read {num_tokens} tokens, base", num_tokens=figure["num_tokens"])
         case "curve":
-            return f"{figure['axis']} {figure['value']}"
+            return AXES[figure["axis"]].with_values(value=figure["value"])
         case "profile":
             return str(figure["kernel"]).split("(")[0]
         case "tuning":
-            return f"choices: {figure['source']}"
+            return say("choices: {source}", source=figure["source"])
         case "autotune":
             return str(figure["operation"])
         case "autotune_total":
-            return "tuning, all operations"
+            return say("tuning, all operations")
         case "skipped":
             return ", ".join(figure["what"])
     words = NAMES.get(name, name.replace("_", " ").replace("matmul", "product"))
@@ -128,16 +155,22 @@ def _value(figure: Figure) -> tuple[str, str]:
     """Return a figure with its unit, and the range it varied in."""
     match figure["bench"]:
         case "autotune":
-            return f"{figure['pick_over_best']:.2f} × the best", ""
+            return say("{ratio} × the best", ratio=f"{figure['pick_over_best']:.2f}"), ""
         case "tuning" | "autotune_total":
-            return (f"{figure['seconds']:.2f} s" if "seconds" in figure else ""), ""
+            if "seconds" not in figure:
+                return "", ""
+            return say("{seconds} s", seconds=f"{figure['seconds']:.2f}"), ""
     for field, unit in UNITS:
         if field not in figure or (figure["bench"] in ("profile", "curve") and field != "ms"):
             continue
         low, high = figure.get(f"{field}_low"), figure.get(f"{field}_high")
         known = [_number(value) for value in (low, high) if value is not None]
-        spread = " – ".join(known) if len(known) == 2 else f"≥ {known[0]}" if known else ""
-        return f"{_number(figure[field])} {unit}", spread
+        spread = ""
+        if len(known) == 2:
+            spread = say("{low} – {high}", low=known[0], high=known[1])
+        elif known:
+            spread = say("≥ {low}", low=known[0])
+        return say("{number} {unit}", number=_number(figure[field]), unit=unit), spread
     return "", ""
 
 
@@ -145,7 +178,8 @@ def _note(figure: Figure) -> str:
     parts: list[str] = []
     match figure["bench"]:
         case "tuning":
-            parts = [f"{name} {choice}" for name, choice in dict(figure["variants"]).items()]
+            choices = dict(figure["variants"]).items()
+            parts = ["; ".join(f"{name} {choice}" for name, choice in choices)]
         case "device":
             parts = [
                 figure["backend"],
@@ -155,33 +189,39 @@ def _note(figure: Figure) -> str:
             ]
         case "train_step":
             parts = [
-                f"{figure['dispatches']} dispatches",
-                f"host {100 * figure['host_share']:.1f} % of the time",
-                f"{figure['allocated_bytes'] / 1e6:.0f} MB allocated",
-                f"{figure['prepare_ms'] / 1e3:.2f} s to prepare",
-                f"first step {figure['first_step_ms'] / 1e3:.2f} s",
+                say("{dispatches} dispatches", dispatches=figure["dispatches"]),
+                say("host {percent} % of the time", percent=f"{100 * figure['host_share']:.1f}"),
+                say("{megabytes} MB allocated", megabytes=f"{figure['allocated_bytes'] / 1e6:.0f}"),
+                say("{seconds} s to prepare", seconds=f"{figure['prepare_ms'] / 1e3:.2f}"),
+                say("first step {seconds} s", seconds=f"{figure['first_step_ms'] / 1e3:.2f}"),
             ]
         case "adapter_switch":
-            parts = [f"and {figure['refill_ms']:.0f} ms to read the conversation again"]
+            refill_ms = f"{figure['refill_ms']:.0f}"
+            parts = [say("and {refill_ms} ms to read the conversation again", refill_ms=refill_ms)]
         case "curve":
-            parts = [f"rank {figure['rank']}, {figure['layers']} layers"]
+            rank, layers = figure["rank"], figure["layers"]
+            parts = [say("rank {rank}, {layers} layers", rank=rank, layers=layers)]
         case "profile":
             parts = [
-                f"{100 * figure['share_of_step']:.1f} % of the step",
-                f"{figure['dispatches']} of this launch",
+                say("{percent} % of the step", percent=f"{100 * figure['share_of_step']:.1f}"),
+                say("{dispatches} of this launch", dispatches=figure["dispatches"]),
                 figure["kernel"].partition("(")[2].rstrip(")"),
             ]
         case "autotune":
             parts = [
-                f"took {figure['pick']}, best {figure['best']}",
-                f"without tuning {figure['prior_over_best']:.2f} ×",
-                f"{figure['candidates']} candidates",
+                say("took {pick}, best {best}", pick=figure["pick"], best=figure["best"]),
+                say("without tuning {ratio} ×", ratio=f"{figure['prior_over_best']:.2f}"),
+                say("{candidates} candidates", candidates=figure["candidates"]),
             ]
         case "skipped":
             parts = [figure["reason"]]
     if "processor_share" in figure:
-        parts.append(f"{100 * figure['processor_share']:.1f} % by processor time")
-    return "; ".join(part for part in parts if part)
+        percent = f"{100 * figure['processor_share']:.1f}"
+        parts.append(say("{percent} % by processor time", percent=percent))
+    notes, *more = [part for part in parts if part] or [""]
+    for note in more:
+        notes = say("{notes}; {note}", notes=notes, note=note)
+    return notes
 
 
 def _number(value: float) -> str:

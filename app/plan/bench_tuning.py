@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.gpu.tuning import TuneMode
+from app.messages import say
 from app.models.loader import Model
 from app.plan.autotune import autotune_figures
 from app.plan.bench_run import BenchRun
@@ -32,7 +33,7 @@ class BenchTuning:
             model,
             self.store,
             self.mode,
-            on_progress=lambda name, share: run.stage(f"tuning {name}"),
+            on_progress=lambda name, share: run.stage(say("tuning {operation}", operation=name)),
             should_stop=lambda: run.control.stopped,
         )
         report = settled.report
@@ -43,6 +44,6 @@ class BenchTuning:
             **({} if report is None else {"seconds": round(report.seconds, 3)}),
         )
         if self.is_exhaustive:
-            run.stage("every candidate of every operation")
+            run.stage(say("every candidate of every operation"))
             async for figure in autotune_figures(model):
                 run.report(str(figure.pop("bench")), **figure)

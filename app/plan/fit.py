@@ -15,6 +15,7 @@ from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
 from app.io.huggingface_config import model_config_from_json
 from app.io.stored_tensor import StoredTensor
+from app.messages import say
 from app.models.loader import Model, check_weights_fit
 from app.models.quantization import target_format
 from app.models.random import ByteTokenizer, new_weights
@@ -62,7 +63,13 @@ class ModelShape:
         for found in (weights, tables):
             if found not in FORMAT_OF_TYPE:
                 known = ", ".join(FORMAT_OF_TYPE)
-                raise ConfigError(f"its weights are {found}; the engine computes with {known}")
+                raise ConfigError(
+                    say(
+                        "its weights are {found}; the engine computes with {known}",
+                        found=found,
+                        known=known,
+                    )
+                )
         return cls(config, weights, tables)
 
     def model(self, device: Device, quantization: Quantization) -> Model:
@@ -119,11 +126,11 @@ def fit_of(
     try:
         model = ModelShape.of(entry).model(device, quantization)
     except StudioError as error:
-        return Fit("unsupported", str(error), is_refused=True)
+        return Fit("unsupported", error.sentence, is_refused=True)
     try:
         check_weights_fit(device, model.weights)
     except StudioError as error:
-        return Fit("none", str(error), is_refused=True, weights_bytes=model.weights_bytes)
+        return Fit("none", error.sentence, is_refused=True, weights_bytes=model.weights_bytes)
     window = min(TrainConfig().max_seq_len, model.config.max_position_embeddings)
     train = TrainConfig(max_seq_len=window, steps=1, device_memory_gb=device_memory_gb)
     wanted = RunSettings(LoraConfig(), train)

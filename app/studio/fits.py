@@ -8,6 +8,7 @@ from app.config import QUANTIZATIONS
 from app.errors import ConfigError
 from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
+from app.messages import say
 from app.plan.fit import fit_of
 from app.studio.protocol import FitRequest, Message, to_message
 
@@ -20,7 +21,13 @@ async def fits_of(device: Device, request: FitRequest) -> Message:
     """
     quantize, memory_gb = request.get("quantize", "none"), request.get("device_memory_gb")
     if quantize not in QUANTIZATIONS:
-        raise ConfigError(f"quantize is {quantize!r}: choose from {', '.join(QUANTIZATIONS)}")
+        raise ConfigError(
+            say(
+                "quantize is {quantize}: choose from {quantizations}",
+                quantize=f"{quantize!r}",
+                quantizations=", ".join(QUANTIZATIONS),
+            )
+        )
     fits = []
     for entry in request["models"]:
         fits.append(to_message(fit_of(device, entry, quantize, memory_gb)))

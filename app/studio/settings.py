@@ -142,7 +142,7 @@ def labelled(problem: str) -> str:
     if isinstance(problem, Sentence) and problem.values.get("setting") in LABELS:
         return problem.with_values(setting=say(LABELS[problem.values["setting"]]))
     name, space, rest = problem.partition(" ")
-    return f"{LABELS.get(name, name)}{space}{rest}"
+    return f"{LABELS[name]}{space}{rest}" if name in LABELS else problem
 
 
 def _kind(name: str) -> str:

@@ -19,12 +19,12 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "UTF-16"),
 )
 _KNOWN_FILES = (
-    (b"%PDF-", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive or an office document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GGUF", "a GGUF model"),
+    (b"%PDF-", say("a PDF document")),
+    (b"PK\x03\x04", say("a zip archive or an office document")),
+    (b"\x1f\x8b", say("a gzip archive")),
+    (b"\x89PNG", say("a PNG image")),
+    (b"\xff\xd8\xff", say("a JPEG image")),
+    (b"GGUF", say("a GGUF model")),
 )
 _SNIFFED_BYTES = 4096
 

@@ -133,7 +133,7 @@ def _read_table(name: str, text: str) -> Iterator[Record]:
                     "{name} has the columns {value}: its first line must name a column text, or "
                     "{pairs}",
                     name=name,
-                    value=", ".join(columns) or "(none)",
+                    value=", ".join(columns) or say("(none)"),
                     pairs=_pairs(),
                 )
             )
@@ -206,9 +206,9 @@ def _read_json(name: str, text: str) -> Iterator[Record]:
 def _from_json(place: str, value: Any) -> Record | str:
     """Return the record of one JSON value, or what is wrong with it."""
     if isinstance(value, str):
-        return Record(place, value) if value.strip() else "its text is empty"
+        return Record(place, value) if value.strip() else say("its text is empty")
     if not isinstance(value, dict):
-        return f"a {_kind(value)}: an object or a text is needed"
+        return say("a {kind}: an object or a text is needed", kind=_kind(value))
     if "messages" in value:
         return _from_messages(place, value["messages"])
     return _from_fields(place, value)
@@ -216,18 +216,20 @@ def _from_json(place: str, value: Any) -> Record | str:
 
 def _from_messages(place: str, messages: Any) -> Record | str:
     if not isinstance(messages, list) or not messages:
-        return "messages must be a list that is not empty"
+        return say("messages must be a list that is not empty")
     turns = []
     for number, message in enumerate(messages, start=1):
         role = message.get("role") if isinstance(message, dict) else None
         content = message.get("content") if isinstance(message, dict) else None
         if role not in ROLES or not isinstance(content, str):
-            return (
-                f"message {number} needs a role ({', '.join(ROLES)}) and a content that is a text"
+            return say(
+                "message {number} needs a role ({roles}) and a content that is a text",
+                number=number,
+                roles=", ".join(ROLES),
             )
         turns.append((role, content))
     if not any(role == "assistant" and content.strip() for role, content in turns):
-        return "no message of the assistant: there is nothing to learn"
+        return say("no message of the assistant: there is nothing to learn")
     return Record(place, messages=tuple(turns))
 
 
@@ -235,13 +237,17 @@ def _from_fields(place: str, row: Mapping[str, Any]) -> Record | str:
     """Return the record of an object or of a table's row, or what is wrong with it."""
     columns = _columns_of(row)
     if columns is None:
-        return f"has {', '.join(row) or 'nothing'}: text, messages, or {_pairs()} is needed"
+        return say(
+            "has {columns}: text, messages, or {pairs} is needed",
+            columns=", ".join(row) or say("nothing"),
+            pairs=_pairs(),
+        )
     values = [row[column] for column in columns]
     for column, value in zip(columns, values, strict=True):
         if not isinstance(value, str):
-            return f"{column} is a {_kind(value)}: a text is needed"
+            return say("{column} is a {kind}: a text is needed", column=column, kind=_kind(value))
     if not values[-1].strip():
-        return f"{columns[-1]} is empty: there is nothing to learn"
+        return say("{column} is empty: there is nothing to learn", column=columns[-1])
     return Record(place, *values) if len(values) == 1 else Record(place, "", *values)
 
 
@@ -256,12 +262,24 @@ def _columns_of(columns: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...] |
 
 
 def _pairs() -> str:
-    return " or ".join(f"{first} and {second}" for first, second in COMPLETION_KEYS)
+    first, *more = (
+        say("{prompt} and {completion}", prompt=prompt, completion=completion)
+        for prompt, completion in COMPLETION_KEYS
+    )
+    for pair in more:
+        first = say("{pairs} or {pair}", pairs=first, pair=pair)
+    return first
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "object", list: "list", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "number")
+    names = {
+        dict: say("object"),
+        list: say("list"),
+        str: say("text"),
+        bool: say("true or false"),
+        type(None): "null",
+    }
+    return names.get(type(value), say("number"))
 
 
 class _Problems:
@@ -274,11 +292,19 @@ class _Problems:
 
     def add(self, number: int, what: str) -> None:
         self._count += 1
-        if self._count <= MAX_PROBLEMS:
-            self._found.append(f"{self._unit} {number}: {what}")
+        if self._count > MAX_PROBLEMS:
+            return
+        if self._unit == "item":
+            self._found.append(say("item {number}: {what}", number=number, what=what))
+        else:
+            self._found.append(say("line {number}: {what}", number=number, what=what))
 
     def raise_if_any(self) -> None:
         if self._count:
+            problems, *others = self._found
+            for problem in others:
+                problems = say("{problems}; {problem}", problems=problems, problem=problem)
             more = self._count - len(self._found)
-            rest = f"; and {more} more" if more else ""
-            raise CorpusError(f"{self._name}: {'; '.join(self._found)}{rest}")
+            if more:
+                problems = say("{problems}; and {more} more", problems=problems, more=more)
+            raise CorpusError(say("{name}: {problems}", name=self._name, problems=problems))

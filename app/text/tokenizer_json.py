@@ -133,23 +133,33 @@ def tokenizer_json_from_gguf(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wrong_model(model: object) -> str:
     if model is None:
-        return "the model file brings no tokenizer (tokenizer.ggml.model is missing)"
-    kind = "a SentencePiece vocabulary" if model == "llama" else "another kind of tokenizer"
-    return (
-        f"the model's tokenizer (tokenizer.ggml.model) is {model!r}, {kind}, which is not "
-        "supported yet: choose a model with a byte-level BPE vocabulary ('gpt2')"
+        return say("the model file brings no tokenizer (tokenizer.ggml.model is missing)")
+    is_llama = model == "llama"
+    kind = say("a SentencePiece vocabulary") if is_llama else say("another kind of tokenizer")
+    return say(
+        "the model's tokenizer (tokenizer.ggml.model) is {model}, {kind}, which is not "
+        "supported yet: choose a model with a byte-level BPE vocabulary ('gpt2')",
+        model=f"{model!r}",
+        kind=kind,
     )
 
 
 def _strings(metadata: Mapping[str, Any], key: str) -> list[str]:
     values = metadata.get(key)
     if not isinstance(values, list) or not values or not isinstance(values[0], str):
-        found = "missing" if values is None else f"a {type(values).__name__} without any text"
+        if values is None:
+            raise FormatError(
+                say(
+                    "{key} is missing, expected a list of strings: fetch the model again",
+                    key=key,
+                )
+            )
         raise FormatError(
             say(
-                "{key} is {found}, expected a list of strings: fetch the model again",
+                "{key} is a {type} without any text, expected a list of strings: fetch the "
+                "model again",
                 key=key,
-                found=found,
+                type=type(values).__name__,
             )
         )
     return values

@@ -49,6 +49,8 @@ def test_figures_are_events_with_their_words(page: Page, asked: list[dict[str, A
         assert (first["figure"], second["figure"]) == (PEAK, SWITCH)
         assert first["cells"][2] == "90 GFLOP/s"
         assert second["section"] == "tiny: answers"
+        told = {word["template"] for word in second["words"]}
+        assert {"{model}: answers", "replace the adapter", "{number} {unit}"} <= told
         assert second["share"] is None
         assert page.events("bench-stage")[0]["fraction"] == 0.25
 

@@ -56,6 +56,8 @@ def test_a_problem_becomes_a_sentence_with_the_name_of_the_form() -> None:
     assert isinstance(told, Sentence)
     assert told.is_whole
     assert isinstance(told.values["setting"], Sentence)
+    plain = say("{name} is empty", name="a.txt")
+    assert isinstance(whole(labelled(plain)), Sentence)  # about no setting
     inner = StudioError(say("the file is missing"))
     outer = told_in({"error": say("it cannot be read ({error})", error=inner)})
     assert outer[0]["values"]["error"]["template"] == "the file is missing"

@@ -28,6 +28,7 @@ SCRIPTS = (
     "unicode-classes.js",
     "chat-template.js",
     "template-worker.js",
+    "messages/mark.js",
 )
 
 
@@ -54,6 +55,7 @@ class Page:
         self.folder = folder
         (folder / "package.json").write_text('{"type": "module"}')
         for name in SCRIPTS:
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / "static" / name, folder / name)
         for name, source in PACKAGES.items():
             target = folder / "vendor" / name
