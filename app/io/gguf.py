@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import FormatError
+from app.io.gguf_cursor import HeaderCursor
 from app.io.gguf_model import model_config_from_gguf
 from app.io.gguf_types import (
     ARRAY,
@@ -39,10 +40,6 @@ from app.messages import say
 
 __all__ = ["GgufFile", "model_config_from_gguf", "read_gguf"]
 
-SLICE_BYTES = 4 << 20
-MAX_HEADER_BYTES = 128 << 20
-"""Far above any real vocabulary; keeps a lying header from filling Python's heap."""
-
 MAX_COUNT = 1 << 16
 MAX_STRINGS = 1 << 21
 """Tensors or metadata keys, and strings in an array: again far above any real file, so that
@@ -53,7 +50,6 @@ MAX_KEY_BYTES = 1 << 16
 _MIN_METADATA_BYTES = 8 + 1 + 4 + 1
 _MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8
 _LENGTH = struct.Struct("<Q")
-_A_KEY, _A_NUMBER = say("a metadata key"), say("a number")
 
 
 async def read_gguf(source: ByteSource) -> GgufFile:
@@ -62,11 +58,11 @@ async def read_gguf(source: ByteSource) -> GgufFile:
     Raises:
         FormatError: not GGUF, truncated, corrupted, or a lying header; says which.
     """
-    cursor = _Cursor(source)
+    cursor = HeaderCursor(source)
     version, num_tensors, num_values = await _read_preamble(cursor)
     metadata: dict[str, Any] = {}
     for _ in range(num_values):
-        key = await cursor.string(_A_KEY, MAX_KEY_BYTES)
+        key = await cursor.string(say("a metadata key"), MAX_KEY_BYTES)
         if not key:
             raise cursor.corrupted(say("metadata key '' is empty"))
         if key in metadata:
@@ -92,88 +88,7 @@ async def read_gguf(source: ByteSource) -> GgufFile:
     return GgufFile(version, metadata, tensors, alignment, data_offset, source.name)
 
 
-class _Cursor:
-    """Position in a header whose bytes are fetched slice by slice as they are needed."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self.source = source
-        self.data = b""
-        self.position = 0
-
-    @property
-    def remaining(self) -> int:
-        """Bytes of the file after the position, fetched or not."""
-        return self.source.size_bytes - self.position
-
-    def corrupted(self, what: str) -> FormatError:
-        return FormatError(
-            say(
-                "{name} is not a sound GGUF file: {what} (near byte {position}). "
-                "It is damaged or was written wrongly: fetch it again or take another file",
-                name=self.source.name,
-                what=what,
-                position=self.position,
-            )
-        )
-
-    async def need(self, size: int, what: str) -> None:
-        """Make the next `size` bytes available in `data`."""
-        end = self.position + size
-        if end <= len(self.data):
-            return
-        if end > self.source.size_bytes:
-            raise FormatError(
-                say(
-                    "{name} is truncated or damaged: {what} needs {size} bytes at byte "
-                    "{position}, but the file ends at {size_bytes}: fetch it again",
-                    name=self.source.name,
-                    what=what,
-                    size=size,
-                    position=self.position,
-                    size_bytes=self.source.size_bytes,
-                )
-            )
-        if end > MAX_HEADER_BYTES:
-            raise self.corrupted(
-                say(
-                    "its header goes beyond {limit} bytes at {what}",
-                    limit=MAX_HEADER_BYTES,
-                    what=what,
-                )
-            )
-        wanted = max(end, len(self.data) + SLICE_BYTES, 2 * len(self.data))
-        wanted = min(wanted, self.source.size_bytes, MAX_HEADER_BYTES)
-        self.data += await self.source.read(len(self.data), wanted - len(self.data))
-
-    async def take(self, size: int, what: str) -> bytes:
-        await self.need(size, what)
-        start = self.position
-        self.position += size
-        return self.data[start : self.position]
-
-    async def number(self, letter: str, what: str = _A_NUMBER) -> Any:
-        (value,) = struct.unpack("<" + letter, await self.take(struct.calcsize("<" + letter), what))
-        return value
-
-    async def string(self, what: str, limit: int = MAX_HEADER_BYTES) -> str:
-        length = await self.number("Q", what)
-        if length > limit:
-            raise self.corrupted(
-                say(
-                    "{what} claims {length} bytes, more than {limit}",
-                    what=what,
-                    length=length,
-                    limit=limit,
-                )
-            )
-        raw = await self.take(length, what)
-        try:
-            return raw.decode()
-        except UnicodeDecodeError as error:
-            raise self.corrupted(say("{what} is not UTF-8", what=what)) from error
-
-
-async def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
+async def _read_preamble(cursor: HeaderCursor) -> tuple[int, int, int]:
     magic = await cursor.take(4, say("the magic number"))
     if magic != MAGIC:
         raise FormatError(
@@ -222,7 +137,7 @@ async def _read_preamble(cursor: _Cursor) -> tuple[int, int, int]:
     return version, num_tensors, num_values
 
 
-async def _read_value(cursor: _Cursor, key: str, number: int) -> Any:
+async def _read_value(cursor: HeaderCursor, key: str, number: int) -> Any:
     if number in SCALAR_FORMATS:
         return await cursor.number(SCALAR_FORMATS[number], key)
     if number == STRING:
@@ -253,13 +168,13 @@ async def _read_value(cursor: _Cursor, key: str, number: int) -> Any:
     return np.frombuffer(await cursor.take(count * dtype.itemsize, key), dtype=dtype)
 
 
-def _check_bools(cursor: _Cursor, key: str, raw: bytes) -> list[bool]:
+def _check_bools(cursor: HeaderCursor, key: str, raw: bytes) -> list[bool]:
     if raw.strip(b"\0\1"):
         raise cursor.corrupted(say("{key} has a truth value that is neither 0 nor 1", key=key))
     return [bool(value) for value in raw]
 
 
-async def _read_strings(cursor: _Cursor, key: str, count: int) -> list[str]:
+async def _read_strings(cursor: HeaderCursor, key: str, count: int) -> list[str]:
     """Read an array of strings: the vocabulary, so this loop is the time of the whole header."""
     if count * _LENGTH.size > cursor.remaining:
         raise cursor.corrupted(
@@ -300,7 +215,7 @@ async def _read_strings(cursor: _Cursor, key: str, count: int) -> list[str]:
     return strings
 
 
-async def _read_tensor(cursor: _Cursor, index: int) -> tuple[str, tuple[int, ...], int, int]:
+async def _read_tensor(cursor: HeaderCursor, index: int) -> tuple[str, tuple[int, ...], int, int]:
     """Return name, row-major shape, type number and offset within the data."""
     name = await cursor.string(say("the name of tensor {index}", index=index), MAX_NAME_BYTES - 1)
     num_dimensions = await cursor.number("I", name)
@@ -320,7 +235,7 @@ async def _read_tensor(cursor: _Cursor, index: int) -> tuple[str, tuple[int, ...
 
 
 def _place_tensors(
-    cursor: _Cursor,
+    cursor: HeaderCursor,
     listed: list[tuple[str, tuple[int, ...], int, int]],
     data_offset: int,
     alignment: int,

@@ -18,16 +18,16 @@ MAX_CONFIG_DEPTH = 32
 
 _MUST_BE_OFF = {
     "use_dora": "DoRA",
-    "modules_to_save": "fully trained modules",
-    "lora_bias": "a LoRA bias",
-    "fan_in_fan_out": "transposed weights",
-    "trainable_token_indices": "trained token embeddings",
-    "target_parameters": "LoRA on bare parameters",
-    "layer_replication": "replicated layers",
-    "alora_invocation_tokens": "activated LoRA",
+    "modules_to_save": say("fully trained modules"),
+    "lora_bias": say("a LoRA bias"),
+    "fan_in_fan_out": say("transposed weights"),
+    "trainable_token_indices": say("trained token embeddings"),
+    "target_parameters": say("LoRA on bare parameters"),
+    "layer_replication": say("replicated layers"),
+    "alora_invocation_tokens": say("activated LoRA"),
     "use_qalora": "QALoRA",
-    "use_bdlora": "block-diagonal LoRA",
-    "arrow_config": "Arrow routing",
+    "use_bdlora": say("block-diagonal LoRA"),
+    "arrow_config": say("Arrow routing"),
     "kasa_config": "KaSA",
     "velora_config": "VeLoRA",
     "monteclora_config": "MonteCLoRA",
@@ -146,17 +146,21 @@ def parse_peft_config(config: Mapping[str, Any]) -> PeftConfig:
         raise _bad("peft_type", config.get("peft_type"), "'LORA'")
     for key, meaning in _MUST_BE_OFF.items():
         if config.get(key):
-            raise _bad(key, config[key], f"none: {meaning} cannot be used here")
+            raise _bad(
+                key, config[key], say("none: {meaning} cannot be used here", meaning=meaning)
+            )
     if config.get("bias", "none") != "none":
-        raise _bad("bias", config["bias"], "'none': trained biases cannot be used here")
+        raise _bad("bias", config["bias"], say("'none': trained biases cannot be used here"))
     start = config.get("init_lora_weights", True)
     if not isinstance(start, bool | str | None) or start not in _PLAIN_STARTS:
         raise _bad(
-            "init_lora_weights", start, "true: other ways change the base model, convert it first"
+            "init_lora_weights",
+            start,
+            say("true: other ways change the base model, convert it first"),
         )
     rslora = config.get("use_rslora") or False
     if not isinstance(rslora, bool):
-        raise _bad("use_rslora", rslora, "true or false")
+        raise _bad("use_rslora", rslora, say("true or false"))
     return PeftConfig(
         base_name=str(config.get("base_model_name_or_path") or ""),
         rank=_rank("r", config.get("r", 8)),
@@ -195,19 +199,19 @@ def _bad(key: str, found: Any, expected: str) -> AdapterError:
 
 def _rank(key: str, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= MAX_RANK:
-        raise _bad(key, value, f"a whole number from 1 to {MAX_RANK}")
+        raise _bad(key, value, say("a whole number from 1 to {limit}", limit=MAX_RANK))
     return value
 
 
 def _alpha(key: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value < 1e6 or not isfinite(value):
-        raise _bad(key, value, "a number above 0")
+        raise _bad(key, value, say("a number above 0"))
     return value if isinstance(value, float) else float(value)
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise _bad(key, value, "a list of module names")
+        raise _bad(key, value, say("a list of module names"))
     return tuple(value)
 
 
@@ -218,7 +222,7 @@ def _target_modules(value: Any) -> tuple[str, ...] | None:
     names = _names("target_modules", value)
     wrong = [name for name in names if name.rsplit(".", 1)[-1] not in TARGET_MODULES]
     if wrong or not names:
-        expected = f"some of {', '.join(TARGET_MODULES)}"
+        expected = say("some of {modules}", modules=", ".join(TARGET_MODULES))
         raise _bad("target_modules", wrong or list(names), expected)
     return names
 
@@ -228,7 +232,7 @@ def _layers(value: Any) -> frozenset[int] | None:
         return None
     layers = [value] if type(value) is int else value
     if not isinstance(layers, list) or not all(type(layer) is int for layer in layers):
-        raise _bad("layers_to_transform", value, "null, a layer number or a list of them")
+        raise _bad("layers_to_transform", value, say("null, a layer number or a list of them"))
     return frozenset(layers)
 
 
@@ -236,10 +240,10 @@ def _pattern(key: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _bad(key, value, "an object from module names to numbers")
+        raise _bad(key, value, say("an object from module names to numbers"))
     for name in value:
         if not _PLAIN_PATTERN.fullmatch(name):
-            raise _bad(f"{key} name", name, "a module name or path, not a regular expression")
+            raise _bad(f"{key} name", name, say("a module name or path, not a regular expression"))
     return value
 
 

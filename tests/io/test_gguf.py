@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.errors import FormatError
-from app.io import gguf
+from app.io import gguf, gguf_cursor
 from app.io.gguf_types import DEFAULT_ALIGNMENT, TENSOR_TYPES, padded
 from app.io.gguf_writer import TensorData, write_gguf
 from app.io.source import FileSource, MemorySource
@@ -102,12 +102,12 @@ def test_header_is_read_in_growing_slices(
 ) -> None:
     data = make_tiny_gguf()
     whole = parse_gguf(data)
-    monkeypatch.setattr(gguf, "SLICE_BYTES", slice_bytes)
+    monkeypatch.setattr(gguf_cursor, "SLICE_BYTES", slice_bytes)
     assert repr(parse_gguf(data)) == repr(whole)
 
 
 def test_weights_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gguf, "SLICE_BYTES", 1024)
+    monkeypatch.setattr(gguf_cursor, "SLICE_BYTES", 1024)
     data = make_tiny_gguf(layers=8)
     reads: list[tuple[int, int]] = []
 
@@ -200,7 +200,7 @@ def test_the_builder_of_these_tests_makes_sound_files() -> None:
 def test_a_huge_header_is_refused_before_it_fills_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gguf, "MAX_HEADER_BYTES", 1 << 16)
+    monkeypatch.setattr(gguf_cursor, "MAX_HEADER_BYTES", 1 << 16)
     path = tmp_path / "sparse.gguf"
     path.write_bytes(raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**20))]))
     os.truncate(path, 1 << 24)

@@ -9,7 +9,8 @@ import json
 import pytest
 
 from app.config import LoraConfig
-from app.errors import ConfigError, StudioError
+from app.errors import ConfigError, FormatError, StudioError
+from app.io.safetensors import read_safetensors
 from app.messages import Sentence, say, say_count, told_in, whole
 from app.studio.settings import labelled
 from tools.messages import PYTHON, ROOT, python_messages
@@ -61,6 +62,16 @@ def test_a_problem_becomes_a_sentence_with_the_name_of_the_form() -> None:
     inner = StudioError(say("the file is missing"))
     outer = told_in({"error": say("it cannot be read ({error})", error=inner)})
     assert outer[0]["values"]["error"]["template"] == "the file is missing"
+
+
+def test_what_is_wrong_with_a_file_is_known_down_to_the_last_reason() -> None:
+    header = b'{"x":' + b"[" * 9 + b"]" * 9 + b"}"
+    with pytest.raises(FormatError) as caught:
+        read_safetensors(len(header).to_bytes(8, "little") + header)
+    (told,) = told_in({"error": caught.value.sentence})
+    assert told["text"] == str(caught.value)
+    error = told["values"]["what"]["values"]["error"]
+    assert error["template"] == "brackets do not match or are nested deeper than {max_depth}"
 
 
 def test_every_message_of_python_is_known_to_the_tests_of_the_catalogues() -> None:
