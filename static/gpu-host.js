@@ -32,9 +32,7 @@ const { GPUBufferUsage: Usage, GPUMapMode: MapMode } = /** @type {any} */ (globa
 /** @param {unknown} error */
 const text = (error) => (error instanceof Error ? error.message : String(error));
 
-/**
- * @returns {Promise<GpuHost|string>} a sentence says why there is none
- */
+/** @returns {Promise<GpuHost|string>} a sentence says why there is none */
 export async function openGpu() {
   const { gpu } = /** @type {{gpu?: GPU}} */ (navigator);
   if (!gpu) return say('this browser has no WebGPU (navigator.gpu is absent)');
