@@ -20,7 +20,7 @@ from app.plan.run_input import RunInput, settings_values
 from app.runs.course import Course, Listener, Parts
 from app.runs.full import run_full
 from app.runs.identity import RunIdentity
-from app.runs.native import checkpoints_in, printing, read_resumed
+from app.runs.native import checkpoints_in, printing, read_resumed, result_values
 from app.runs.record import write_record
 from app.runs.resumed import resumed_lora
 from app.text.preview import describe_dataset, describe_repeats, repeats_of
@@ -91,14 +91,7 @@ async def train(options: argparse.Namespace) -> None:
     trainer.destroy()
     done: dict[str, Any] = {
         "done": True,
-        "steps": result.steps,
-        "loss": result.final_loss,
-        "num_tokens": result.num_tokens,
-        "seconds": result.seconds,
-        "tokens_per_second": result.num_tokens / max(result.seconds, 1e-9),
-        "skipped_steps": result.num_skipped,
-        "stopped": result.stopped,
-        "stopped_early": result.stopped_early,
+        **result_values(result),
         "out": str(options.out),
     }
     evaluation = None if control.stopped else await course.final_evaluation(control)

@@ -139,13 +139,18 @@ async def save_checkpoint(
         with suppress(OSError):
             if name not in await _listed(store):
                 await store.remove(name)
-        raise CheckpointError(
-            say(
-                "the checkpoint of step {step} could not be kept ({value})",
-                step=checkpoint.step,
-                value=error.strerror or error,
-            )
-        ) from error
+        raise not_kept(checkpoint, error) from error
+
+
+def not_kept(checkpoint: Checkpoint, error: OSError) -> CheckpointError:
+    """Return the error that says why a checkpoint could not be written."""
+    return CheckpointError(
+        say(
+            "the checkpoint of step {step} could not be kept ({error})",
+            step=checkpoint.step,
+            error=error.strerror or error,
+        )
+    )
 
 
 async def keep_named(

@@ -25,6 +25,7 @@ from app.io.checkpoint import (
     checkpoint_metadata,
     document_text,
     keep_named,
+    not_kept,
 )
 from app.io.safetensors import safetensors_header
 from app.messages import say
@@ -87,13 +88,7 @@ async def stream_checkpoint(
             raise
         await keep_named(store, checkpoint, summary)
     except OSError as error:
-        raise CheckpointError(
-            say(
-                "the checkpoint of step {step} could not be kept ({error})",
-                step=checkpoint.step,
-                error=error.strerror or error,
-            )
-        ) from error
+        raise not_kept(checkpoint, error) from error
 
 
 async def _write(file: BinaryIO, checkpoint: Checkpoint, lazy: Mapping[str, LazyArray]) -> str:

@@ -16,7 +16,7 @@ from app.plan.probe import measure_speed
 from app.plan.run_input import RunInput
 from app.runs.course import Course, Listener, Parts, check_course
 from app.runs.identity import RunIdentity
-from app.runs.native import checkpoints_in
+from app.runs.native import checkpoints_in, result_values
 from app.runs.record import write_record
 from app.runs.resumed import check_resumable
 from app.text.dataset import Dataset
@@ -93,14 +93,7 @@ async def run_full(
     done: dict[str, Any] = {
         "done": True,
         "mode": "full",
-        "steps": result.steps,
-        "loss": result.final_loss,
-        "num_tokens": result.num_tokens,
-        "seconds": result.seconds,
-        "tokens_per_second": result.num_tokens / max(result.seconds, 1e-9),
-        "skipped_steps": result.num_skipped,
-        "stopped": result.stopped,
-        "stopped_early": result.stopped_early,
+        **result_values(result),
         "bytes": plan.total_bytes,
         "out": str(out),
     }

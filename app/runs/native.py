@@ -11,7 +11,7 @@ from app.io.checkpoint import Checkpoint, DirectoryStore, load_checkpoint
 from app.messages import say
 from app.runs.course import Listener
 from app.runs.history import Evaluation, Sample
-from app.train.records import StepRecord
+from app.train.records import StepRecord, TrainResult
 
 FOLDER = "checkpoints"
 
@@ -88,3 +88,17 @@ def printing(print_result: Print, on_progress: Callable[[str], None], num_steps:
         on_checkpoint=lambda item: on_progress(f"step {item.step}: checkpoint kept"),
         on_warning=lambda sentence: on_progress(f"warning: {sentence}"),
     )
+
+
+def result_values(result: TrainResult) -> dict[str, Any]:
+    """Return how a run ended as its last JSON line tells it."""
+    return {
+        "steps": result.steps,
+        "loss": result.final_loss,
+        "num_tokens": result.num_tokens,
+        "seconds": result.seconds,
+        "tokens_per_second": result.num_tokens / max(result.seconds, 1e-9),
+        "skipped_steps": result.num_skipped,
+        "stopped": result.stopped,
+        "stopped_early": result.stopped_early,
+    }

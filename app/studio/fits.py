@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from app.config import QUANTIZATIONS
-from app.errors import ConfigError
 from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
-from app.messages import say
 from app.plan.fit import fit_of
 from app.studio.protocol import FitRequest, Message, to_message
+from app.studio.settings import quantization_of
 
 
 async def fits_of(device: Device, request: FitRequest) -> Message:
@@ -19,15 +17,7 @@ async def fits_of(device: Device, request: FitRequest) -> Message:
     Raises:
         ConfigError: a quantization that there is not.
     """
-    quantize, memory_gb = request.get("quantize", "none"), request.get("device_memory_gb")
-    if quantize not in QUANTIZATIONS:
-        raise ConfigError(
-            say(
-                "quantize is {quantize}: choose from {quantizations}",
-                quantize=f"{quantize!r}",
-                quantizations=", ".join(QUANTIZATIONS),
-            )
-        )
+    quantize, memory_gb = quantization_of(request), request.get("device_memory_gb")
     fits = []
     for entry in request["models"]:
         fits.append(to_message(fit_of(device, entry, quantize, memory_gb)))

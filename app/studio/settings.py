@@ -14,12 +14,14 @@ from app.config import (
     MODES,
     OPTIMIZERS,
     PACKINGS,
+    QUANTIZATIONS,
     RANK_SCHEDULES,
     SCHEDULES,
     TARGET_MODULES,
     WHOLE,
     GenerationConfig,
     LoraConfig,
+    Quantization,
     TrainConfig,
     tidied,
     unknown_settings,
@@ -155,3 +157,18 @@ def _kind(name: str) -> str:
     if name in WORDS:
         return "text"
     return "int" if name in WHOLE and name != "alpha" else "float"
+
+
+def quantization_of(request: Mapping[str, Any]) -> Quantization:
+    """Return what a request wants weights turned into. Raises ConfigError for what there is not."""
+    given = request.get("quantize", "none")
+    for known in QUANTIZATIONS:
+        if known == given:
+            return known
+    raise ConfigError(
+        say(
+            "quantize is {quantize}: choose from {quantizations}",
+            quantize=f"{given!r}",
+            quantizations=", ".join(QUANTIZATIONS),
+        )
+    )

@@ -55,6 +55,22 @@ class Heard:
     parameters: bytes = b""
     record: dict[str, Any] = field(default_factory=dict)
 
+    def listener(self, control: RunControl, stop_after: int = 0) -> Listener:
+        """Return what hears a run, and stops it after a step."""
+
+        def on_step(record: StepRecord) -> None:
+            self.steps.append(record)
+            if record.step == stop_after:
+                control.stop()
+
+        return Listener(
+            on_step,
+            self.evaluations.append,
+            self.samples.append,
+            self.checkpoints.append,
+            self.warnings.append,
+        )
+
     def told(self) -> list[tuple[Any, ...]]:
         """Return all of the steps that is computed."""
         return [
@@ -83,18 +99,7 @@ def follow(
     """Make a run of objects of its own, from the start or from a checkpoint."""
     heard, control = Heard(), RunControl()
 
-    def on_step(record: StepRecord) -> None:
-        heard.steps.append(record)
-        if record.step == stop_after:
-            control.stop()
-
-    listener = Listener(
-        on_step,
-        heard.evaluations.append,
-        heard.samples.append,
-        heard.checkpoints.append,
-        heard.warnings.append,
-    )
+    listener = heard.listener(control, stop_after)
     dataset = dataset or dataset_of(tiny)
     adapter = Adapter.create(tiny.config, tiny.device, LORA, seed)
     trainer = Trainer(tiny.model, adapter, dataset.train, config)

@@ -13,7 +13,7 @@ from app.config import LoraConfig, TrainConfig
 from app.errors import CheckpointError
 from app.gpu.device import Device
 from app.io.checkpoint import Checkpoint, DirectoryStore, load_checkpoint
-from app.runs.course import Course, Listener, Parts
+from app.runs.course import Course, Parts
 from app.runs.identity import RunIdentity
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
@@ -50,18 +50,7 @@ def follow(
     """Make a run of a model of its own; return what was heard, its weights and held-out loss."""
     heard, control = Heard(), RunControl()
 
-    def on_step(record: Any) -> None:
-        heard.steps.append(record)
-        if record.step == stop_after:
-            control.stop()
-
-    listener = Listener(
-        on_step,
-        heard.evaluations.append,
-        heard.samples.append,
-        heard.checkpoints.append,
-        heard.warnings.append,
-    )
+    listener = heard.listener(control, stop_after)
     tiny = load_tiny(device)
     dataset = dataset_of(tiny)
     assert dataset.evaluation is not None

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.config import QUANTIZATIONS
-from app.errors import ConfigError, StudioError
+from app.errors import StudioError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
 from app.messages import say
@@ -18,6 +17,7 @@ from app.studio.corpus import SupersededError
 from app.studio.fits import fits_of
 from app.studio.handlers import Handlers
 from app.studio.protocol import Message, ModelEvent, ModelProgressEvent, to_message
+from app.studio.settings import quantization_of
 from app.studio.tuning import TuningDesk
 from app.studio.workplace import Workplace
 
@@ -75,15 +75,7 @@ class ModelHandlers:
             raise SupersededError(say("another model was chosen meanwhile"))
 
     async def _fetch(self, device: Device, request: Message, turn: int) -> Model:
-        quantize = request.get("quantize", "none")
-        if quantize not in QUANTIZATIONS:
-            raise ConfigError(
-                say(
-                    "quantize is {quantize}: choose from {quantizations}",
-                    quantize=f"{quantize!r}",
-                    quantizations=", ".join(QUANTIZATIONS),
-                )
-            )
+        quantize = quantization_of(request)
         source = await self._open_source(request["source"])
 
         def on_progress(loaded: int, total: int) -> None:
