@@ -46,6 +46,19 @@ async function plan(studio) {
   }
 }
 
+/**
+ * Lay the run out as it is wanted now, whatever is being laid out meanwhile.
+ * @param {Studio} studio
+ */
+export async function planNow(studio) {
+  let turn;
+  do {
+    const asked = plan(studio);
+    turn = planning;
+    await asked;
+  } while (turn !== planning);
+}
+
 /** @param {Studio} studio */
 export function mountPlan(studio) {
   const dialog = byId('plan-dialog', HTMLDialogElement);

@@ -13,7 +13,7 @@ import { formatCount, formatDuration, formatEta, formatFixed, formatLoss, format
 import { isFull, mayLoseTuned, mayTrainAll } from './full-ask.js';
 import { saveModel } from './full-save.js';
 import { clearError, showFailure } from './messages.js';
-import { runRequest } from './plan.js';
+import { planNow, runRequest } from './plan.js';
 
 /** @import {Studio} from '../api.js' */
 /** @import {Run, Step} from '../types.js' */
@@ -43,6 +43,8 @@ function newRun() {
  */
 export async function train(studio, resume = false) {
   clearError();
+  // What is asked must be what is run, also where a setting was changed a moment ago.
+  if (!resume && (isFull() || state.edits['mode'] === 'full')) await planNow(studio);
   if (!resume && !(await mayTrainAll())) return;
   if (!resume && isFull() && !(await mayLoseTuned(studio, t('Another run of all weights takes its place.')))) return;
   stopping = false;

@@ -12,19 +12,23 @@ import numpy as np
 from playwright.sync_api import expect
 
 from app.io.safetensors import read_safetensors
+from tests.browser.screens import keep_screen
 from tests.browser.studio import TRAIN_MS, Studio
 from tests.browser.test_accessibility import serious
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
-SETTINGS = {"steps": 12, "max_seq_len": 64, "micro_batch_size": 4, "learning_rate": 0.005}
+STEPS = 12
+SETTINGS = {"steps": STEPS, "max_seq_len": 64, "micro_batch_size": 4, "learning_rate": 0.005}
 
 
-def begin(studio: Studio) -> None:
+def begin(studio: Studio, steps: int = STEPS) -> None:
     """Press Train and confirm what it takes."""
     studio.train()
     dialog = studio.get("full-confirm")
     expect(dialog).to_contain_text(re.compile(r"Training all [\d,]+ weights takes .* and about"))
+    expect(dialog).to_contain_text(f"for {steps} steps")
     expect(dialog).to_contain_text("TFLOP/s")
+    keep_screen(dialog.page, "full-confirm")
     dialog.get_by_role("button", name="Train all weights").click()
 
 
@@ -74,6 +78,7 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
 
     studio.get("evaluate").click()
     expect(studio.page.locator("#ppl-who")).to_have_text("Tuned")
+    keep_screen(studio.page, "full-tuned")
     expect(studio.get("verdict")).to_contain_text("Learned", timeout=90_000)
     assert studio.number("ppl-lora") < studio.number("ppl-base")
 
@@ -112,7 +117,7 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
 
     # An update later its weights are others.
     studio.change_settings(steps=2)
-    begin(studio)
+    begin(studio, steps=2)
     expect(studio.get("tuned-bar")).to_be_visible(timeout=TRAIN_MS)
     studio.wait_status("ready", TRAIN_MS)
     later = weights_in(download(studio))
