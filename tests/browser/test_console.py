@@ -10,6 +10,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
@@ -217,6 +218,7 @@ def test_a_second_run_keeps_the_first(tiny: Studio) -> None:
     expect(earlier).to_contain_text("Learning rate 0.01")
     expect(current).to_contain_text("Learning rate 0.03")
     expect(current.get_by_role("radio")).to_be_checked()
+    keep_screen(tiny.page, "console")
 
     # Its curve lies behind the current one, until it is not wanted there.
     canvas = tiny.get("loss-chart").locator("canvas")

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 from tests.browser.test_accessibility import serious
 
@@ -63,6 +64,7 @@ def test_find_look_and_use(tiny: Studio) -> None:
     rate = use.inner_text().removeprefix("Use ")
     expect(chart).to_have_attribute("aria-label", re.compile(f"falls steepest at {rate}$"))
     expect(page.locator("#rate-table tbody tr")).to_have_count(len(points))
+    keep_screen(page, "find-learning-rate")
     page.locator("#rate-figure summary").click()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]

@@ -66,7 +66,6 @@ def test_first_visit_to_a_trained_adapter(page: Page, site: Site, tiny_gguf: byt
     expect(finish.get_by_role("button")).to_have_text(
         ["Ask the trained model", "Evaluate it", "Download the adapter"]
     )
-    keep_screen(page, "finished-tiny")
     finish.get_by_role("button", name="Ask the trained model").click()
     expect(studio.get("chat-input")).to_have_value("Who founded the village of Ostrimere?")
     finish.get_by_role("button", name="Evaluate it").click()

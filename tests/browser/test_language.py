@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Site, Watched, watch
+from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 from tests.browser.test_accessibility import serious
 
@@ -85,6 +86,7 @@ def test_all_of_the_page_is_german(german: tuple[Studio, Watched], site: Site) -
     expect(studio.get("train")).to_have_text("Trainieren")
     expect(page.locator("#finish-title")).to_have_text("Fertig.")
     expect(studio.get("status")).to_have_text("bereit")
+    keep_screen(page, "german")
     assert "," in studio.text("loss")
     problems = {"main view": serious(studio)}
     for opener, words_there in (

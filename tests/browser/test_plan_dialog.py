@@ -69,6 +69,7 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     tiny.change_settings(**wanted, device_memory_gb=limit)
     dialog = open_plan(tiny)
     expect(card(tiny, "adapter")).to_contain_text("Does not fit")
+    card(tiny, "adapter").scroll_into_view_if_needed()
     keep_screen(tiny.page, "plan-does-not-fit")
     dialog.get_by_role("button", name="Make it fit").click()
     expect(card(tiny, "adapter")).to_contain_text("Fits")
