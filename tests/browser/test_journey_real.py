@@ -23,7 +23,9 @@ STEP_MS = 90_000
 FIRST_LOSS_SECONDS = 20.0
 """What the page promises, kernels still to be compiled, on any device."""
 
-STOP_SECONDS = 1.0
+STOP_SHARE = 0.75
+"""Of a step, what Stop takes at most, with keeping the adapter: it does not wait for a step's end.
+It is pressed half a second into a step of some three, so waiting would take all of one."""
 
 
 @pytest.mark.slow
@@ -50,7 +52,8 @@ def test_train_chat_download_reload_and_drop_back(page: Page, site: Site) -> Non
     clicked = time.monotonic()
     studio.get("stop").click()
     studio.wait_status("ready")
-    assert time.monotonic() - clicked < STOP_SECONDS
+    took, first_step = time.monotonic() - clicked, studio.events("step")[0]
+    assert took < STOP_SHARE * first_step["seconds"]
     num_steps = len(studio.events("step"))
     assert num_steps < 5
     studio.wait_adapter(f"Trained {num_steps} step")
