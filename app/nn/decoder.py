@@ -243,17 +243,7 @@ class Decoder:
             skip=dy,
         )
         d_attended = project_backward(graph, d_middle, projections["o"], saved.o_saved, d_hidden=g)
-        d_qkv = attention_backward(
-            graph,
-            d_attended,
-            saved.qkv,
-            saved.attended,
-            saved.logsumexp,
-            sequences.positions,
-            self._heads,
-            num_sequences=sequences.count,
-            starts=sequences.starts,
-        )
+        d_qkv = self._attention_backward(graph, d_attended, saved, sequences)
         g = rope_backward_for(
             graph,
             d_qkv,
@@ -276,7 +266,25 @@ class Decoder:
             skip=d_middle,
         )
 
-    def _rotate(self, graph: Graph, qkv: Tensor, positions: Tensor) -> None:
+    def _attention_backward(
+        self, graph: Graph, d_attended: Tensor, saved: SavedLayer, sequences: Sequences
+    ) -> Tensor:
+        """Record attention's backward; return the gradient of q|k|v as they were rotated."""
+        return attention_backward(
+            graph,
+            d_attended,
+            saved.qkv,
+            saved.attended,
+            saved.logsumexp,
+            sequences.positions,
+            self._heads,
+            num_sequences=sequences.count,
+            starts=sequences.starts,
+        )
+
+    def _rotate(
+        self, graph: Graph, qkv: Tensor, positions: Tensor, *, is_backward: bool = False
+    ) -> None:
         heads = self._heads
         rope(
             graph,
@@ -285,4 +293,5 @@ class Decoder:
             self._weights.rope_table,
             num_heads=heads.num_heads + heads.num_key_value_heads,
             head_dim=heads.head_dim,
+            is_backward=is_backward,
         )

@@ -11,11 +11,9 @@ from app.config import ModelConfig
 from app.gpu.graph import Graph, Tensor
 from app.nn.decoder import Decoder, KeyValueCache, SavedLayer, Sequences
 from app.nn.trainable import TrainableWeights
-from app.ops.attention import attention_backward
 from app.ops.gradient import embedding_backward, linear_gradient, rms_norm_gain_backward
 from app.ops.linear import linear_backward
 from app.ops.rms_norm import rms_norm_backward
-from app.ops.rope import rope
 from app.ops.swiglu import swiglu_backward
 
 
@@ -78,26 +76,8 @@ class FullDecoder(Decoder):
             graph, d_normed, saved.middle, saved.middle_rstd, 2 * index + 1, skip=dy
         )
         d_attended = self._project_backward(graph, index, "o", d_middle, saved.o_saved.x)
-        d_qkv = attention_backward(
-            graph,
-            d_attended,
-            saved.qkv,
-            saved.attended,
-            saved.logsumexp,
-            sequences.positions,
-            self._heads,
-            num_sequences=sequences.count,
-            starts=sequences.starts,
-        )
-        rope(
-            graph,
-            d_qkv,
-            sequences.positions,
-            self._weights.rope_table,
-            num_heads=self._heads.num_heads + self._heads.num_key_value_heads,
-            head_dim=self._heads.head_dim,
-            is_backward=True,
-        )
+        d_qkv = self._attention_backward(graph, d_attended, saved, sequences)
+        self._rotate(graph, d_qkv, sequences.positions, is_backward=True)
         d_normed = self._project_backward(graph, index, "qkv", d_qkv, saved.qkv_saved.x)
         return self._norm_backward(
             graph, d_normed, saved.x, saved.input_rstd, 2 * index, skip=d_middle
