@@ -4,13 +4,13 @@
 import { Studio } from './api.js';
 import { checkGpu } from './gpu-check.js';
 import { plural, t } from './messages/messages.js';
-import { mountControls } from './ui/bench-controls.js';
-import { showDevice, showGpu } from './ui/bench-device.js';
-import { addFigure, clearFigures, figures } from './ui/bench-table.js';
+import { mountControls } from './ui/bench/controls.js';
+import { showDevice, showGpu } from './ui/bench/device.js';
+import { addFigure, clearFigures, figures } from './ui/bench/table.js';
 import { element, setProgress, setText, byId } from './ui/dom.js';
 import { announce, clearError, mountMessages, showError, showFailure } from './ui/messages.js';
 
-/** @import {BenchFigure} from './ui/bench-table.js' */
+/** @import {BenchFigure} from './ui/bench/table.js' */
 /** @typedef {'booting'|'ready'|'measuring'|'stopping'|'error'} Word */
 
 const studio = new Studio();

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Thread } from '../../../static/ui/chat-thread.js';
+import { Thread } from '../../../static/ui/chat/thread.js';
 
 /** @param {Thread} thread @param {string} question @param {Record<string, string>} answers */
 function turn(thread, question, answers) {

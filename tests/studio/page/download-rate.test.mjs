@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { measureRate } from '../../../static/ui/download-rate.js';
+import { measureRate } from '../../../static/ui/model/download-rate.js';
 
 /** @param {number} now milliseconds */
 function clock(now) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { curves, decades, describeCurve, heights, rateText } from '../../../static/ui/find-rate-chart.js';
+import { curves, decades, describeCurve, heights, rateText } from '../../../static/ui/plan/find-rate-chart.js';
 
 /** @param {number[]} changes */
 const pointsOf = (changes) => changes.map((change, index) => ({

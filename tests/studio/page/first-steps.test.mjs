@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { state } from '../../../static/store.js';
-import { describeDevice, describeSteps } from '../../../static/ui/first-steps.js';
-import { settingAtFault } from '../../../static/ui/plan-problems.js';
+import { describeDevice, describeSteps } from '../../../static/ui/first/steps.js';
+import { settingAtFault } from '../../../static/ui/plan/problems.js';
 
 const model = { name: 'SmolLM2', architecture: 'llama', num_parameters: 1, num_layers: 1, vocab_size: 1, max_context: 1, weights_bytes: 1, quantization: 'none' };
 const plan = { seconds: 75, total_bytes: 4e8 };

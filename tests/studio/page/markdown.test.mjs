@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMarkdown } from '../../../static/ui/markdown.js';
-import { addressOf, parseInline } from '../../../static/ui/markdown-inline.js';
+import { parseMarkdown } from '../../../static/ui/markdown/markdown.js';
+import { addressOf, parseInline } from '../../../static/ui/markdown/inline.js';
 
 const text = (value) => ({ type: 'text', text: value });
 

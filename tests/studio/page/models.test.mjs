@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { actionFor, countParameters, describeEntry, describeFit, describeSource, isFloat } from '../../../static/ui/model-catalogue.js';
-import { describeModel, isFetching } from '../../../static/ui/model-words.js';
+import { actionFor, countParameters, describeEntry, describeFit, describeSource, isFloat } from '../../../static/ui/model/catalogue.js';
+import { describeModel, isFetching } from '../../../static/ui/model/words.js';
 import { state } from '../../../static/store.js';
 
 const CATALOGUE = JSON.parse(readFileSync(new URL('../../../static/catalogue.json', import.meta.url), 'utf8'));

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { byLayer, describe } from '../../../static/ui/run-facts.js';
+import { byLayer, describe } from '../../../static/ui/run/facts.js';
 
 test('optimizer, its state and the room of the windows are one line', () => {
   const plan = { settings: { optimizer: 'adam8bit', packing: 'best-fit' }, optimizer_state_bytes: 1_250_000, occupancy: 0.972 };

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { diffWords, wordsOf } from '../../../static/ui/word-diff.js';
+import { diffWords, wordsOf } from '../../../static/ui/chat/word-diff.js';
 
 /** Differing words in brackets. */
 function marked(a, b) {

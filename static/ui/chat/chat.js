@@ -1,0 +1,118 @@
+// @ts-check
+/** The chat panel: who answers, the box to write in, and what is said about the conversation. */
+
+import { t } from '../../messages/messages.js';
+import { isSearching, state, update, watch } from '../../store.js';
+import { mountChatSettings } from './settings.js';
+import { Talk } from './talk.js';
+import { mountVoices, other, voices } from './voices.js';
+import { button, byId, element, input, make, setText, textarea } from '../dom.js';
+
+/** @import {Studio} from '../../api.js' */
+/** @import {Answer} from '../../types.js' */
+
+/** English in every language: so is what the bundled model learnt. */
+const FIRST_QUESTIONS = ['Explain gravity in one sentence.', 'Write two lines about the sea.'];
+
+/** @param {Talk} talk */
+async function send(talk) {
+  const box = textarea('chat-input');
+  const question = box.value.trim();
+  if (!question || !talk.canSend()) return;
+  box.value = '';
+  // Nothing that was typed is lost: without an answer the question goes back into the box.
+  if (!(await talk.ask(question)) && !box.value) box.value = question;
+}
+
+/** @param {Answer} answer */
+function showContext({ num_prompt_tokens, num_tokens, max_context }) {
+  const place = element('chat-context');
+  place.hidden = false;
+  place.dataset['value'] = String(num_prompt_tokens + num_tokens);
+  setText(place, t('Prompt {prompt} + answer {answer} = {both} of {most} tokens of context', {
+    prompt: num_prompt_tokens, answer: num_tokens, both: num_prompt_tokens + num_tokens, most: max_context,
+  }));
+}
+
+function placeholder() {
+  if (state.model === null && state.supported && state.status === 'error') return t('Load a model first; you can type already');
+  if (state.model === null) return state.supported ? t('The model is still loading; you can type already') : t('Ask the model something');
+  if (isSearching()) return t('A learning rate is being looked for: stop it to talk');
+  if (state.status === 'training') return t('Training is on: pause it to talk');
+  const [voice, second] = voices();
+  if (second) return t('Ask both something');
+  return voice?.key === 'base' ? t('Ask the base model something') : t('Ask the trained model something');
+}
+
+/** @param {Talk} talk */
+function render(talk) {
+  const canSend = talk.canSend();
+  button('chat-send').disabled = !canSend;
+  button('chat-send').hidden = talk.isAnswering;
+  button('chat-stop').hidden = !talk.isAnswering;
+  button('chat-clear').disabled = talk.thread.turns.length === 0 || talk.isAnswering;
+  for (const node of talk.log.querySelectorAll('.user .msg-actions button')) {
+    if (node instanceof HTMLButtonElement) node.disabled = !canSend;
+  }
+  const chosen = other();
+  const noAdapter = chosen === null;
+  setText(element('switch-lora'), chosen?.isTuned ? t('Tuned') : 'LoRA');
+  const why = noAdapter ? t('Train an adapter or load one first') : '';
+  const box = input('use-lora');
+  box.disabled = noAdapter || state.compare;
+  box.checked = state.useLora && !noAdapter;
+  box.setAttribute('aria-label', chosen?.isTuned ? t('Use the trained model') : t('Use the LoRA adapter'));
+  box.title = why || (state.compare ? t('Both answer, side by side') : '');
+  const compare = button('chat-compare');
+  compare.disabled = noAdapter;
+  compare.setAttribute('aria-pressed', String(state.compare && !noAdapter));
+  compare.title = why;
+  textarea('chat-input').placeholder = placeholder();
+  renderSuggestions(talk);
+}
+
+/** @param {Talk} talk */
+function renderSuggestions(talk) {
+  const questions = state.question ? [state.question] : talk.thread.turns.length === 0 ? FIRST_QUESTIONS : [];
+  const place = element('chat-suggest');
+  if (place.dataset['for'] === questions.join('|')) return;
+  place.dataset['for'] = questions.join('|');
+  place.replaceChildren(...questions.map((question) => {
+    const chip = make('button', { type: 'button', text: question, translate: 'no' });
+    chip.addEventListener('click', () => {
+      textarea('chat-input').value = question;
+      if (talk.canSend()) byId('chat-form', HTMLFormElement).requestSubmit();
+      else textarea('chat-input').focus();
+    });
+    return chip;
+  }));
+}
+
+/** @param {Studio} studio */
+export function mountChat(studio) {
+  const talk = new Talk(studio, element('chat-log'), (answer) => {
+    if (answer) showContext(answer);
+    render(talk);
+  });
+  studio.on('token', (token) => talk.receive(token));
+  byId('chat-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    void send(talk);
+  });
+  textarea('chat-input').addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    void send(talk);
+  });
+  button('chat-stop').addEventListener('click', () => talk.stop());
+  button('chat-clear').addEventListener('click', () => {
+    talk.clear();
+    element('chat-context').hidden = true;
+    render(talk);
+  });
+  input('use-lora').addEventListener('change', () => update({ useLora: input('use-lora').checked }));
+  button('chat-compare').addEventListener('click', () => update({ compare: !state.compare }));
+  mountChatSettings();
+  mountVoices(studio);
+  watch(['status', 'model', 'adapter', 'shelf', 'tuned', 'useTuned', 'useLora', 'compare', 'supported', 'question'], () => render(talk));
+}

@@ -1,0 +1,170 @@
+// @ts-check
+/** Choosing and loading a model, and what is known of it. */
+
+import { t } from '../../messages/messages.js';
+import { state, update, watch } from '../../store.js';
+import { button, byId, element, input, setProgress, setText } from '../dom.js';
+import { measureRate } from './download-rate.js';
+import { folderName, modelParts } from '../folders.js';
+import { formatBytes } from '../format.js';
+import { mayLoseTuned } from '../full/ask.js';
+import { clearError, showError, showFailure } from '../messages.js';
+import { addOption, sourceOf, withdraw } from './list.js';
+import { describeModel, isFetching } from './words.js';
+
+/** @import {Studio} from '../../api.js' */
+/** @import {ModelSource} from '../../types.js' */
+
+const BUNDLED = { kind: /** @type {const} */ ('bundled') };
+
+let latest = 0;
+let isCancelled = false;
+let loadedOption = '';
+let loadedQuantization = 'none';
+
+/**
+ * Load a model from a source that a person chose elsewhere than in the list.
+ * @param {Studio} studio @param {string} value @param {string} label @param {ModelSource} source
+ */
+export function loadFrom(studio, value, label, source) {
+  addOption(value, label, source);
+  return load(studio, value);
+}
+
+/** What is in use now, as the list calls it; '' before the first. */
+export const loadedValue = () => loadedOption;
+
+/**
+ * Take what could not be loaded off the list, and show again what is in use.
+ * @param {string} value
+ */
+function dropOption(value) {
+  const select = byId('model-select', HTMLSelectElement);
+  if (value !== 'bundled') withdraw(value);
+  if (loadedOption) select.value = loadedOption;
+}
+
+/** @param {Studio} studio @param {string} option */
+async function load(studio, option) {
+  const source = sourceOf(option);
+  if (!source) return;
+  if (!(await mayLoseTuned(studio, t('Another model takes its place.')))) {
+    if (loadedOption) byId('model-select', HTMLSelectElement).value = loadedOption;
+    byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
+    return;
+  }
+  const turn = ++latest;
+  isCancelled = false;
+  const quantize = byId('model-quantize', HTMLSelectElement).value;
+  clearError();
+  try {
+    await studio.request('load-model', { source, quantize, drop_tuned: true });
+    loadedOption = option;
+    loadedQuantization = quantize;
+  } catch (error) {
+    if (turn !== latest) return;
+    update({ modelProgress: null });
+    showFailure(error);
+    byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
+    if (!isCancelled) {
+      if (option !== loadedOption) dropOption(option);
+    } else if (state.model) {
+      byId('model-select', HTMLSelectElement).value = loadedOption; // what was cancelled stays on the list
+    }
+  }
+}
+
+/** @param {Studio} studio @param {File} file */
+export function loadModelFile(studio, file) {
+  const value = `file:${file.name}:${file.size}`;
+  addOption(value, t('{name} ({size}, this computer)', { name: file.name, size: formatBytes(file.size) }), { kind: 'file', file });
+  void load(studio, value);
+}
+
+/** @param {Studio} studio @param {File[]} chosen @param {string} name */
+export function loadModelFolder(studio, chosen, name) {
+  const files = modelParts(chosen);
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  addOption(`folder:${name}:${size}`, t('{name} ({size}, this computer)', { name, size: formatBytes(size) }), { kind: 'folder', files, name });
+  void load(studio, `folder:${name}:${size}`);
+}
+
+/** @param {Studio} studio @param {File[]} files */
+function loadChosen(studio, files) {
+  const single = files.find((file) => /\.gguf$/i.test(file.name)) ?? files[0];
+  if (modelParts(files).length) loadModelFolder(studio, files, folderName(files));
+  else if (single) loadModelFile(studio, single);
+}
+
+/** @param {Studio} studio @param {string} address */
+function loadModelUrl(studio, address) {
+  let url;
+  try {
+    url = new URL(address, location.href);
+  } catch {
+    showError(t('“{address}” is not an address: give one that begins with https:// and ends in .gguf.', { address }));
+    return;
+  }
+  addOption(`url:${url.href}`, url.pathname.split('/').at(-1) || url.host, { kind: 'url', url: url.href });
+  void load(studio, `url:${url.href}`);
+}
+
+/** @param {Studio} studio */
+export function mountModel(studio) {
+  studio.on('model-progress', (progress) => update({ modelProgress: progress }));
+  studio.on('model', (model) => {
+    update({ model, modelProgress: null });
+  });
+
+  studio.on('model-lost', () => {
+    loadedOption = '';
+    update({ model: null, modelProgress: null });
+  });
+
+  addOption('bundled', 'SmolLM2-135M-Instruct (Q4_1)', BUNDLED, 'bundled');
+  const select = byId('model-select', HTMLSelectElement);
+  select.addEventListener('change', () => void load(studio, select.value));
+  button('model-cancel').addEventListener('click', () => {
+    isCancelled = true;
+    studio.request('cancel-download').then(() => update({ modelProgress: null }), showFailure);
+    select.focus();
+  });
+  button('model-retry').addEventListener('click', () => void load(studio, select.value));
+
+  byId('model-url-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const address = input('model-url').value.trim();
+    if (address) loadModelUrl(studio, address);
+    else showError(t('There is no address to load from: paste one that ends in .gguf.'));
+  });
+  for (const id of ['model-file', 'model-folder']) {
+    input(id).addEventListener('change', () => {
+      loadChosen(studio, [...(input(id).files ?? [])]);
+      input(id).value = '';
+    });
+  }
+  byId('model-quantize', HTMLSelectElement).addEventListener('change', () => void load(studio, select.value));
+  watch(['boot', 'model', 'modelProgress', 'status', 'supported', 'gpu'], () => {
+    const progress = state.modelProgress;
+    const rate = progress?.stage === 'download' ? measureRate(progress.loaded_bytes, progress.total_bytes) : null;
+    const { text, fraction } = describeModel(state, rate, latest > 0);
+    setText(element('model-text'), text);
+    button('model-retry').hidden = !(state.supported && state.model === null && state.status === 'error');
+    button('model-cancel').hidden = !isFetching(progress);
+    const bar = byId('model-progress', HTMLProgressElement);
+    bar.hidden = fraction === undefined;
+    if (fraction !== undefined) setProgress(bar, fraction);
+  });
+}
+
+/**
+ * Load what the page opens with: the bundled model, or the one of this site that the
+ * address names after #model=; #model=none loads nothing.
+ * @param {Studio} studio
+ */
+export function loadFirstModel(studio) {
+  const wanted = new URLSearchParams(location.hash.slice(1)).get('model');
+  if (wanted === 'none') return;
+  if (wanted && new URL(wanted, location.href).origin === location.origin) loadModelUrl(studio, wanted);
+  else void load(studio, 'bundled');
+}

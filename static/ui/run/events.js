@@ -1,0 +1,81 @@
+// @ts-check
+/** What accompanies a run: held-out loss, samples of what it writes, checkpoints, warnings. */
+
+import { t } from '../../messages/messages.js';
+import { state, update, watch } from '../../store.js';
+import { element, make, setText } from '../dom.js';
+import { formatLoss, formatPerplexity } from '../format.js';
+import { announce } from '../messages.js';
+
+/** @import {Studio} from '../../api.js' */
+/** @import {EvalPoint, Run, Sample} from '../../types.js' */
+
+const SHOWN_SAMPLES = 20;
+
+/** @param {Run} run */
+export function describeEvaluations({ evaluations }) {
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  if (!first || !last) return '';
+  const values = { loss: formatLoss(last.loss), step: last.step, perplexity: formatPerplexity(last.perplexity), before: formatPerplexity(first.perplexity) };
+  return first.step === 0 && last !== first
+    ? t('Held-out loss {loss} after step {step}, perplexity {perplexity} (before: {before})', values)
+    : t('Held-out loss {loss} after step {step}, perplexity {perplexity}', values);
+}
+
+/** @param {(run: Run) => void} change */
+function withRun(change) {
+  if (!state.run) return;
+  change(state.run);
+  update({ run: state.run });
+}
+
+/**
+ * A run that goes on after a stop is the one that was stopped, and not another.
+ * @param {Run} run
+ */
+function joinEarlier(run) {
+  const [first] = run.steps;
+  const same = state.pastRuns.find(({ steps }) => first && steps.length && steps.length <= run.steps.length && steps[0].loss === first.loss && steps[0].seconds === first.seconds);
+  if (!same) return;
+  Object.assign(run, { number: same.number, startedAt: same.startedAt });
+  update({ pastRuns: state.pastRuns.filter((other) => other !== same) });
+}
+
+/** @param {Run|null} run */
+function render(run) {
+  element('run-evaluation').hidden = !run?.evaluations.length;
+  if (run) setText(element('run-evaluation'), describeEvaluations(run));
+  element('run-kept').hidden = !run?.keptAt;
+  if (run?.keptAt) setText(element('run-kept'), t('Kept after step {step}: a reload does not lose it', { step: run.keptAt }));
+  element('run-warning').hidden = !run?.warning;
+  setText(element('run-warning'), t(run?.warning ?? ''));
+  const place = element('samples-written');
+  place.hidden = !run?.samples.length;
+  const list = element('sample-list');
+  const shown = run?.samples.slice(-SHOWN_SAMPLES).reverse() ?? [];
+  const key = shown.map((sample) => sample.step).join();
+  if (list.dataset['steps'] === key) return;
+  list.dataset['steps'] = key;
+  list.replaceChildren(...shown.map((sample) => make(
+    'li', {}, make('span', { class: 'sample-step', text: sample.step ? t('Step {step}', { step: sample.step }) : t('Before') }), ' ',
+    make('q', { class: 'sample-prompt', text: sample.prompt, translate: 'no' }), make('span', { text: sample.text, translate: 'no' }),
+  )));
+}
+
+/** @param {Studio} studio */
+export function mountRunEvents(studio) {
+  studio.on('evaluation', (/** @type {EvalPoint} */ point) => {
+    withRun((run) => run.evaluations.push(point));
+    announce(t('Held-out loss {loss} after step {step}', { loss: formatLoss(point.loss), step: point.step }));
+  });
+  studio.on('sample', (/** @type {Sample} */ sample) => withRun((run) => run.samples.push(sample)));
+  studio.on('checkpoint', ({ step }) => withRun((run) => { run.keptAt = step; }));
+  studio.on('run-warning', ({ message }) => withRun((run) => { run.warning = message; }));
+  studio.on('run-history', ({ steps, evaluations, samples }) => withRun((run) => {
+    run.steps = [...steps];
+    run.evaluations = [...evaluations];
+    run.samples = [...samples];
+    joinEarlier(run);
+  }));
+  watch(['run'], () => render(state.run));
+}

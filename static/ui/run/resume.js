@@ -1,0 +1,45 @@
+// @ts-check
+/** The offer to go on with a run that a reload, a crash or a stop interrupted. */
+
+import { locale, t } from '../../messages/messages.js';
+import { isRunning, state, update, watch } from '../../store.js';
+import { button, element, setText } from '../dom.js';
+import { clearError, showError, showFailure } from '../messages.js';
+import { train } from './run.js';
+
+/** @import {Studio} from '../../api.js' */
+/** @import {Resumable} from '../../types.js' */
+
+/** @param {Resumable} run */
+export function describe(run) {
+  const when = new Date(run.saved_at);
+  const values = { model: run.base_name, step: run.step, total: run.num_steps, when: when.toLocaleString(locale()) };
+  const what = Number.isNaN(when.getTime())
+    ? t('A run of {model} was interrupted after step {step} of {total}.', values)
+    : t('A run of {model} was interrupted after step {step} of {total}, kept {when}.', values);
+  return run.is_this_model
+    ? t('{sentence} It goes on with its own settings and the same text ({number} characters).', { sentence: what, number: run.num_characters })
+    : t('{sentence} To go on, choose that model.', { sentence: what });
+}
+
+/** @param {Studio} studio */
+export function mountResume(studio) {
+  studio.on('resumable', ({ run }) => update({ resumable: run }));
+  watch(['resumable', 'run', 'status', 'model'], () => {
+    const { resumable, status } = state;
+    const idle = status === 'ready' || status === 'error';
+    element('resume-offer').hidden = !resumable || isRunning() || state.model === null;
+    if (!resumable) return;
+    setText(element('resume-text'), describe(resumable));
+    button('resume-run').disabled = !idle || !resumable.is_this_model;
+    button('resume-discard').disabled = !idle;
+  });
+  button('resume-run').addEventListener('click', () => {
+    clearError();
+    if (state.hasCorpus) void train(studio, true);
+    else showError(t('Put the text back first: the run learnt from {number} characters, and texts are not stored.', { number: state.resumable?.num_characters ?? 0 }));
+  });
+  button('resume-discard').addEventListener('click', () => {
+    studio.request('discard-checkpoint').catch(showFailure);
+  });
+}

@@ -1,0 +1,196 @@
+// @ts-check
+/** Train, pause, stop; the figures of the run; its summary. */
+
+import { plural, t } from '../../messages/messages.js';
+import { isRunning, isSearching, state, update, watch } from '../../store.js';
+import { saveAdapter } from '../adapter/adapter.js';
+import { epochsOf } from '../console/columns.js';
+import { Pace } from '../console/pace.js';
+import { allRuns } from '../console/runs.js';
+import { trackOf } from '../console/track.js';
+import { button, byId, element, setNumber, setProgress, setText, textarea } from '../dom.js';
+import { formatCount, formatDuration, formatEta, formatFixed, formatLoss, formatRate } from '../format.js';
+import { isFull, mayLoseTuned, mayTrainAll } from '../full/ask.js';
+import { saveModel } from '../full/save.js';
+import { clearError, showFailure } from '../messages.js';
+import { planNow, runRequest } from '../plan/plan.js';
+
+/** @import {Studio} from '../../api.js' */
+/** @import {Run, Step} from '../../types.js' */
+
+let stopping = false;
+/** Of this run since it was begun or gone on with: what an earlier page measured says little. */
+let pace = new Pace();
+
+/** @param {Partial<Run>} patch */
+function change(patch) {
+  if (state.run) update({ run: { ...state.run, ...patch } });
+}
+
+/** @returns {Run} */
+function newRun() {
+  const number = 1 + Math.max(0, ...allRuns().map((run) => run.number));
+  return {
+    numSteps: 0, plan: null, steps: [], phase: t('Getting ready'), fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '',
+    number, startedAt: Date.now(), model: state.model?.name ?? '',
+  };
+}
+
+/**
+ * Make a run, or go on with the one that was interrupted.
+ * @param {Studio} studio
+ * @param {boolean} [resume]
+ */
+export async function train(studio, resume = false) {
+  clearError();
+  // What is asked must be what is run, also where a setting was changed a moment ago.
+  if (!resume && (isFull() || state.edits['mode'] === 'full')) await planNow(studio);
+  if (!resume && !(await mayTrainAll())) return;
+  if (!resume && isFull() && !(await mayLoseTuned(studio, t('Another run of all weights takes its place.')))) return;
+  stopping = false;
+  pace = new Pace();
+  const { run: before, pastRuns } = state;
+  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  element('console').scrollIntoView({ block: 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+  update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
+  try {
+    const done = await studio.request('train', { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() });
+    if (done.steps === 0) {
+      update({ run: before, pastRuns });
+      return;
+    }
+    change({ done, phase: '' });
+    const useTuned = state.tuned !== null && state.run?.plan?.settings['mode'] === 'full';
+    if (state.adapter || useTuned) update({ useLora: true, useTuned });
+  } catch (error) {
+    if (state.run?.steps.length) change({ failed: true, phase: t('The run ended early') });
+    else update({ run: before, pastRuns });
+    showFailure(error);
+  }
+}
+
+/** @param {Run} run @returns {number|null} seconds still to go */
+function timeLeft({ steps, numSteps, plan, done }) {
+  const last = steps.at(-1);
+  if (!last || done || !isRunning()) return null;
+  return pace.left(numSteps - last.step, plan?.num_steps ? plan.seconds / plan.num_steps : null);
+}
+
+/** @param {Run|null} run */
+function renderBusy(run) {
+  const busy = run ? trackOf(run).lastBusy : null;
+  element('figure-busy').hidden = busy === null;
+  setNumber(element('gpu-busy'), busy, (share) => `${formatCount(100 * share)} %`);
+  const isTimed = state.gpu?.features.includes('timestamp-query');
+  element('figure-busy').title = isTimed
+    ? t('Share of the time in which the GPU computed, by its own clock')
+    : t('Share of the time in which the GPU had work, from each submit until the browser said that it was done; the wait for that answer counts as work');
+}
+
+function hint() {
+  if (!state.supported) return t('Training needs a GPU: see above.');
+  if (isRunning()) return '';
+  if (isSearching()) return t('A learning rate is being looked for: see Plan & settings.');
+  if (!state.model) return t('The model has to load first.');
+  if (!state.hasCorpus) return t('Add some text, or try a sample.');
+  if (state.planProblems.length > 1) return t('{count} settings need a look: see Plan & settings.', { count: state.planProblems.length });
+  return t(state.planProblem);
+}
+
+function renderButtons() {
+  const { status } = state;
+  const running = isRunning();
+  const idle = state.model !== null && !running && (status === 'ready' || status === 'error');
+  button('train').disabled = !idle;
+  button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
+  setText(button('pause'), status === 'paused' ? t('Resume') : t('Pause'));
+  button('stop').disabled = !running || stopping;
+  setText(button('stop'), stopping && running ? t('Stopping…') : t('Stop'));
+  setText(element('train-hint'), hint());
+}
+
+/** @param {Run|null} run */
+function renderFigures(run) {
+  const last = run?.steps.at(-1);
+  setNumber(element('step'), last?.step, formatCount);
+  setText(element('step-total'), last && run?.numSteps ? `/ ${formatCount(run.numSteps)}` : '');
+  setNumber(element('loss'), last?.loss, formatLoss);
+  setNumber(element('tokens'), last?.num_tokens, formatCount);
+  setNumber(element('epochs'), run && last ? epochsOf(run, last.num_tokens) : null, (value) => formatFixed(value, 2));
+  setNumber(element('throughput'), last?.tokens_per_second, formatRate);
+  const left = run ? timeLeft(run) : null;
+  setNumber(element('eta'), left, formatEta);
+  setNumber(element('foot-eta'), left, formatEta);
+  const bar = byId('run-progress', HTMLProgressElement);
+  if (run && !last && isRunning()) setProgress(bar, run.fraction);
+  else setProgress(bar, last && run?.numSteps ? last.step / run.numSteps : 0);
+  const phase = run && !run.done && last && !run.failed ? (state.status === 'paused' ? t('Paused: you can chat meanwhile') : '') : (run?.phase ?? '');
+  setText(element('phase'), phase);
+  const skipped = run ? trackOf(run).numSkipped : 0;
+  renderBusy(run);
+  element('skipped').hidden = skipped === 0;
+  setText(element('skipped'), plural(skipped, { one: '{count} step skipped: the loss was not a number', other: '{count} steps skipped: the loss was not a number' }));
+}
+
+/** @param {Run|null} run */
+function renderFinish(run) {
+  const done = run?.done;
+  const wasFull = run?.plan?.settings['mode'] === 'full';
+  element('finish').hidden = !done || !(wasFull ? state.tuned : state.adapter);
+  if (!run || !done) return;
+  setText(button('finish-download'), wasFull ? t('Download the model') : t('Download the adapter'));
+  setText(element('finish-title'), done.stopped ? t('Stopped.') : done.stopped_early ? t('Finished early: the held-out loss no longer fell.') : t('Finished.'));
+  const first = run.steps.find((step) => !step.skipped);
+  const values = {
+    before: first && run.steps.length > 1 ? `${formatLoss(first.loss)} → ` : '', loss: formatLoss(done.final_loss), time: formatDuration(done.seconds),
+  };
+  setText(element('finish-text'), plural(done.steps, { one: 'Loss {before}{loss} in {count} step, {time}.', other: 'Loss {before}{loss} in {count} steps, {time}.' }, values));
+}
+
+/** @param {Studio} studio */
+export function mountRun(studio) {
+  studio.on('preparing', ({ stage, fraction }) => {
+    const values = { stage: stage === 'compiling' ? t('Compiling kernels') : t(stage), percent: Math.floor(fraction * 100) };
+    change({ phase: t('{stage} · {percent} %', values), fraction });
+  });
+  studio.on('plan', (plan) => {
+    update({ plan });
+    change({ numSteps: plan.num_steps, plan });
+  });
+  studio.on('step', (/** @type {Step} */ step) => {
+    if (!state.run) return;
+    state.run.steps.push(step);
+    pace.step(step.seconds, performance.now());
+    update({ run: state.run });
+  });
+
+  studio.on('status', ({ status }) => {
+    if (status !== 'training') pace.interrupt();
+  });
+
+  button('train').addEventListener('click', () => void train(studio));
+  button('pause').addEventListener('click', () => {
+    studio.request(state.status === 'paused' ? 'resume' : 'pause').catch(showFailure);
+  });
+  button('stop').addEventListener('click', () => {
+    stopping = true;
+    renderButtons();
+    studio.request('stop').catch(showFailure);
+  });
+  button('finish-chat').addEventListener('click', () => {
+    update({ useLora: true, useTuned: state.run?.plan?.settings['mode'] === 'full' });
+    const box = textarea('chat-input');
+    if (!box.value && state.question) box.value = state.question;
+    box.focus();
+  });
+  button('finish-evaluate').addEventListener('click', () => {
+    element('ppl-title').scrollIntoView({ block: 'center', behavior: 'smooth' });
+    button('evaluate').click();
+    button('evaluate').focus({ preventScroll: true });
+  });
+  button('finish-download').addEventListener('click', () => void (state.run?.plan?.settings['mode'] === 'full' ? saveModel(studio) : saveAdapter(studio)));
+
+  watch(['status', 'model', 'run', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
+  watch(['run', 'status'], () => renderFigures(state.run));
+  watch(['run', 'adapter', 'tuned'], () => renderFinish(state.run));
+}
