@@ -2,7 +2,7 @@
 /** The benchmark's page: start the worker, ask it to measure, show each figure as it comes. */
 
 import { Studio } from './api.js';
-import { checkGpu } from './gpu-check.js';
+import { checkGpu } from './gpu/check.js';
 import { plural, t } from './messages/messages.js';
 import { mountControls } from './ui/bench/controls.js';
 import { showDevice, showGpu } from './ui/bench/device.js';

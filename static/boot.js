@@ -6,15 +6,15 @@ import { mark } from './messages/mark.js';
 import { restoring } from './python-snapshot.js';
 import createModule from './vendor/pyodide/pyodide.asm.mjs';
 import { loadPyodide } from './vendor/pyodide/pyodide.mjs';
-import { createTokenizer } from './tokenizer.js';
+import { createTokenizer } from './text/tokenizer.js';
 // These two put what Python calls under globalThis.loraLab themselves.
-import './chat-template.js';
-import './replay.js';
+import './text/chat-template.js';
+import './gpu/replay.js';
 
 /** @import {Snapshot} from './python-snapshot.js' */
 /** @typedef {{text: string, loaded_bytes: number, total_bytes: number}} Boot */
 
-const PYODIDE = new URL('./vendor/pyodide/', import.meta.url).href;
+const PYODIDE = new URL('./vendor/pyodide', import.meta.url).href;
 const HOME = '/home/pyodide';
 /** Large parts of both ways to start. */
 const RESTORED = /(pyodide\.asm\.wasm|python_stdlib\.zip|python\/[^/]+)$/;

@@ -4,7 +4,7 @@
  * addresses (tools/headers.py); it is told addresses and never sees a text.
  */
 
-import { download } from './download.js';
+import { download } from './download/download.js';
 
 /** @type {Map<number, AbortController>} downloads under way */
 const running = new Map();

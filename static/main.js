@@ -2,7 +2,7 @@
 /** Put the page together: mount the parts, look for a GPU, start the worker. */
 
 import { Studio } from './api.js';
-import { checkGpu } from './gpu-check.js';
+import { checkGpu } from './gpu/check.js';
 import { t } from './messages/messages.js';
 import { isolate } from './offline/register.js';
 import { isRunning, update } from './store.js';

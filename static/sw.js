@@ -2,7 +2,7 @@
 /**
  * The service worker: keeps every file of one build, so that the page opens without a network,
  * and puts the isolation and security headers on all of them, so that a host without headers of
- * its own will do. Models are not its business: model-store.js keeps them.
+ * its own will do. Models are not its business: download/model-store.js keeps them.
  *
  * The first build is kept after the page has started, since fetching it twice would hold the page
  * up: until all of it is there, the network comes first. A later build is fetched whole before

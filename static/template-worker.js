@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Renders chat templates. A template comes with a model, so it is a stranger's program: here
- * it can reach nothing, and chat-template.js ends this worker if it runs too long.
+ * it can reach nothing, and text/chat-template.js ends this worker if it runs too long.
  */
 
 import { Environment, Template } from './vendor/jinja/jinja.mjs';

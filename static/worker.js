@@ -6,11 +6,11 @@
  */
 
 import { bootPython } from './boot.js';
-import { checkpointStore } from './checkpoint-store.js';
+import { checkpointStore } from './kept/checkpoint-store.js';
 import { say } from './messages/mark.js';
-import { allowModel, cancelModel, openModel } from './model-store.js';
+import { allowModel, cancelModel, openModel } from './download/model-store.js';
 import { tryToConnect } from './policy.js';
-import { tuningStore } from './tuning-store.js';
+import { tuningStore } from './kept/tuning-store.js';
 
 /** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any, checkpoints: any) => Promise<(message: any) => void>}} StudioModule */
 

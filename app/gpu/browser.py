@@ -1,4 +1,4 @@
-"""The browser host: WebGPU through pyodide.ffi, with the loops in static/replay.js."""
+"""The browser host: WebGPU through pyodide.ffi, with the loops in static/gpu/replay.js."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ERRORS: dict[str, type[GpuError]] = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BrowserBuffer:
-    """A GPU buffer by its number in static/gpu-host.js."""
+    """A GPU buffer by its number in static/gpu/host.js."""
 
     index: int
     size_bytes: int
@@ -80,7 +80,7 @@ class BrowserDevice:
     """A WebGPU device behind `app.gpu.device.Device`."""
 
     def __init__(self, host: Any, gpu: Any) -> None:
-        """Wrap a GpuHost (static/gpu-host.js) and the functions of static/replay.js."""
+        """Wrap a GpuHost (static/gpu/host.js) and the functions of static/gpu/replay.js."""
         self._host, self._gpu = host, gpu
         info, limits = host.info, host.device.limits
         self.features = frozenset(str(name) for name in host.features)

@@ -25,7 +25,7 @@ PACKED_DOT = "packed_4x8_integer_dot_product"
 instruction for it computes it otherwise."""
 
 DEVICE_FEATURES = (SHADER_F16, SUBGROUPS, TIMESTAMPS, SUBGROUP_MATRIX)
-"""Asked for where the adapter has them (static/gpu-host.js names the same)."""
+"""Asked for where the adapter has them (static/gpu/host.js names the same)."""
 
 LANGUAGE_FEATURES = (PACKED_DOT,)
 

@@ -21,7 +21,7 @@ _tasks: set[asyncio.Future[None]] = set()
 
 
 class BrowserStore:
-    """Keeps tunings in the browser's private file system: static/tuning-store.js."""
+    """Keeps tunings in the browser's private file system: static/kept/tuning-store.js."""
 
     def __init__(self, store: Any) -> None:
         """Wrap the JavaScript object, whose functions never reject."""
@@ -37,7 +37,7 @@ class BrowserStore:
 
 
 class BrowserCheckpoints:
-    """A folder of the browser's private file system: static/checkpoint-store.js."""
+    """A folder of the browser's private file system: static/kept/checkpoint-store.js."""
 
     def __init__(self, store: Any) -> None:
         """Wrap the JavaScript object, whose functions reject where something fails."""

@@ -2,7 +2,7 @@
 
 A template is a program that comes with a model, so it runs where it can do no harm and can
 be ended: natively in a child process (jinja2's immutable sandbox, limits on time and memory),
-in the browser in a worker of its own (`static/chat-template.js`, @huggingface/jinja). The
+in the browser in a worker of its own (`static/text/chat-template.js`, @huggingface/jinja). The
 rules are those of transformers: trim_blocks, lstrip_blocks, raise_exception, plain tojson.
 """
 

@@ -1,6 +1,6 @@
 """Text to token ids and back, on both hosts, from one tokenizer.json.
 
-Natively the `tokenizers` wheel does the work, in the browser `static/tokenizer.js` through
+Natively the `tokenizers` wheel does the work, in the browser `static/text/tokenizer.js` through
 `globalThis.loraLab.createTokenizer`; a parity test keeps the two equal. No special tokens are
 added around a text; special tokens written in it ("<|im_end|>") are recognised, as
 HuggingFace tokenizers do.
@@ -183,7 +183,7 @@ class _NativeTokenizer:
 
 
 class _BrowserTokenizer:
-    """`static/tokenizer.js`; ids cross over as typed arrays."""
+    """`static/text/tokenizer.js`; ids cross over as typed arrays."""
 
     def __init__(
         self, text: str, settings: Mapping[str, Any], bos: int | None, eos: int | None

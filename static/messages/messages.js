@@ -11,7 +11,7 @@
  * another language can be chosen while the page is in use (`switchLanguage`).
  */
 
-import { keep, kept } from '../kept.js';
+import { keep, kept } from '../kept/kept.js';
 
 /** @typedef {string|number} Value */
 /** @typedef {Record<string, any>} Values */

@@ -18,7 +18,7 @@ from app.gpu.features import (
 )
 from tests.conftest import run
 
-GPU_HOST = Path(__file__).parents[2] / "static" / "gpu-host.js"
+GPU_HOST = Path(__file__).parents[2] / "static" / "gpu" / "host.js"
 
 USES = {
     PACKED_DOT: "x[0] = u32(dot4I8Packed(x[0], x[1]));",

@@ -23,10 +23,10 @@ PACKAGES = {
     "jinja/jinja.mjs": "@huggingface/jinja/dist/index.js",
 }
 SCRIPTS = (
-    "tokenizer.js",
-    "pre-tokenizer.js",
-    "unicode-classes.js",
-    "chat-template.js",
+    "text/tokenizer.js",
+    "text/pre-tokenizer.js",
+    "text/unicode-classes.js",
+    "text/chat-template.js",
     "template-worker.js",
     "messages/mark.js",
 )

@@ -1,6 +1,6 @@
 // Encode and decode with the browser's tokenizer.
 //   node encode_with_js.mjs DIRECTORY < request > answer
-// DIRECTORY holds tokenizer.js and vendor/ as the page serves them. The request is one JSON
+// DIRECTORY holds text/tokenizer.js and vendor/ as the page serves them. The request is one JSON
 // object {tokenizer: the text of a tokenizer.json, texts: [...], ids: [[...], ...]}; the answer
 // {ids: one list a text, texts: one pair [whole, without special tokens] a list of ids}.
 
@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const module = pathToFileURL(join(resolve(process.argv[2]), "tokenizer.js")).href;
+const module = pathToFileURL(join(resolve(process.argv[2]), "text/tokenizer.js")).href;
 const { createTokenizer } = await import(module);
 const request = JSON.parse(readFileSync(0, "utf8"));
 const tokenizer = createTokenizer(request.tokenizer);

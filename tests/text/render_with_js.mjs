@@ -1,4 +1,4 @@
-// Render chat templates with the page's chat-template.js and its worker.
+// Render chat templates with the page's text/chat-template.js and its worker.
 //   node render_with_js.mjs DIRECTORY < request > answer
 // The request is a list of {template, context, limit}; the answer a list of
 // {text} or {error}, each with the milliseconds it took.
@@ -30,7 +30,7 @@ globalThis.Worker = class {
   }
 };
 
-await import(pathToFileURL(join(resolve(process.argv[2]), "chat-template.js")).href);
+await import(pathToFileURL(join(resolve(process.argv[2]), "text/chat-template.js")).href);
 const answers = [];
 for (const { template, context, limit } of JSON.parse(readFileSync(0, "utf8"))) {
   const start = performance.now();

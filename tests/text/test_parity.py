@@ -89,7 +89,7 @@ def test_decoding(page: Page, tokenizer: Tokenizer, tokenizer_json: dict[str, An
 
 
 def test_class_table_is_that_of_the_wheel() -> None:
-    assert (ROOT / "static/unicode-classes.js").read_text() == javascript()
+    assert (ROOT / "static/text/unicode-classes.js").read_text() == javascript()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Classes of characters as the `tokenizers` wheel knows them, and the JavaScript table of them.
 
-    python -m tests.text.unicode_classes > static/unicode-classes.js
+    python -m tests.text.unicode_classes > static/text/unicode-classes.js
 
 A browser's own \\p{L} and \\p{N} follow its Unicode version, and so does the wheel's regex
 engine; its normalizer (NFC) knows no character newer than Unicode 9. Pinning the wheel's
@@ -94,7 +94,7 @@ def packed(ranges: list[tuple[int, int]]) -> str:
 
 
 def javascript() -> str:
-    """The contents of static/unicode-classes.js."""
+    """The contents of static/text/unicode-classes.js."""
     lines = [
         "// What the native tokenizer counts as letters and numbers, and what its NFC touches:",
         "// with these, every browser splits text alike. Made by tests/text/unicode_classes.py.",

@@ -1,13 +1,13 @@
 // @ts-check
 /** Adapters that stay in this browser: written when asked for, read back with their model. */
 
-import { describeKept, forget, keep, keptFor } from '../../adapter-store.js';
+import { describeKept, forget, keep, keptFor } from '../../kept/adapter-store.js';
 import { t } from '../../messages/messages.js';
 import { isRunning, state, watch } from '../../store.js';
 import { announce, showError, showFailure } from '../messages.js';
 
 /** @import {Studio} from '../../api.js' */
-/** @import {Kept} from '../../adapter-store.js' */
+/** @import {Kept} from '../../kept/adapter-store.js' */
 /** @import {Adapter} from '../../types.js' */
 
 /** What is kept of the adapters on the shelf, by their ids. */

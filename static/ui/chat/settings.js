@@ -1,7 +1,7 @@
 // @ts-check
 /** How the model answers: a form built from the settings that Python describes. */
 
-import { keep, kept } from '../../kept.js';
+import { keep, kept } from '../../kept/kept.js';
 import { t } from '../../messages/messages.js';
 import { state, watch } from '../../store.js';
 import { button, byId, element, make } from '../dom.js';

@@ -64,14 +64,14 @@ function useText(text) {
   removeFiles();
 }
 
-/** The text as files, to be kept. @returns {import('../../kept.js').KeptText} */
+/** The text as files, to be kept. @returns {import('../../kept/kept.js').KeptText} */
 export function typedOrChosen() {
   const typed = textarea('corpus-text').value;
   if (files.length) return { isTyped: false, files };
   return { isTyped: true, files: typed ? [new File([typed], 'text')] : [] };
 }
 
-/** @param {import('../../kept.js').KeptText} text */
+/** @param {import('../../kept/kept.js').KeptText} text */
 export async function restoreCorpus({ isTyped, files: restored }) {
   if (!isTyped) useCorpusFiles(restored);
   else if (restored[0]) useText(await restored[0].text());

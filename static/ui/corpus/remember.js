@@ -1,7 +1,7 @@
 // @ts-check
 /** Settings last from visit to visit; the text does where the person asks for it. */
 
-import { forgetText, keep, keepText, kept, keptText } from '../../kept.js';
+import { forgetText, keep, keepText, kept, keptText } from '../../kept/kept.js';
 import { t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
 import { restoreCorpus, typedOrChosen } from './corpus.js';

@@ -2,7 +2,7 @@
 /** The dialog of the device: what it is, what it measures, whether it computes rightly. */
 
 import { StudioError } from '../../api.js';
-import { checkGpu } from '../../gpu-check.js';
+import { checkGpu } from '../../gpu/check.js';
 import { onLanguage, t } from '../../messages/messages.js';
 import { state, watch } from '../../store.js';
 import { isSelfChecking, mountCheck, stopCheck } from './check.js';

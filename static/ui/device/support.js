@@ -6,7 +6,7 @@ import { update } from '../../store.js';
 import { element, make } from '../dom.js';
 import { showError } from '../messages.js';
 
-/** @import {Support} from '../../gpu-check.js' */
+/** @import {Support} from '../../gpu/check.js' */
 
 /** @param {Support} support */
 export function showNoGpu(support) {

@@ -1,7 +1,7 @@
 // @ts-check
 /** The introduction: three steps and how far they are. It goes when a run begins, and comes back when asked. */
 
-import { keep, kept } from '../../kept.js';
+import { keep, kept } from '../../kept/kept.js';
 import { onLanguage, t } from '../../messages/messages.js';
 import { isRunning, state, watch } from '../../store.js';
 import { button, element, make, setText } from '../dom.js';

@@ -1,9 +1,9 @@
 // @ts-check
 /** Models that were fetched before and lie on the device. */
 
-import { storedName } from '../../download.js';
-import { BUNDLED } from '../../model-store.js';
-import { modelFolder, readMarker, readStored } from '../../sinks.js';
+import { storedName } from '../../download/download.js';
+import { BUNDLED } from '../../download/model-store.js';
+import { modelFolder, readMarker, readStored } from '../../download/sinks.js';
 
 /** @import {ModelSource} from '../../types.js' */
 
@@ -22,7 +22,7 @@ import { modelFolder, readMarker, readStored } from '../../sinks.js';
 export async function listKept() {
   const folder = await modelFolder();
   if (!folder) return [];
-  const base = new URL('../../', import.meta.url);
+  const base = new URL('../..', import.meta.url);
   const bundled = await storedName({ url: new URL(BUNDLED, base), name: BUNDLED.split('/').at(-1) ?? '' });
   /** @type {Kept[]} */
   const found = [];

@@ -2,7 +2,7 @@
 /** The plan of the next run: settings, exact memory, estimated time. */
 
 import { StudioError } from '../../api.js';
-import { keep, kept } from '../../kept.js';
+import { keep, kept } from '../../kept/kept.js';
 import { t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { currentCorpus } from '../corpus/corpus.js';

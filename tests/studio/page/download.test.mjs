@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { download } from '../../../static/download.js';
+import { download } from '../../../static/download/download.js';
 import { Folder, Server, sha256, useFolder } from './opfs.mjs';
 
 const BYTES = Buffer.from(Array.from({ length: 10_000 }, (_, index) => (index * 31 + (index >> 8)) & 255));

@@ -8,7 +8,7 @@ import * as format from '../../../static/ui/format.js';
 import { LANGUAGES, learn, plural, sayAgain, switchLanguage, t, useCatalogue } from '../../../static/messages/messages.js';
 import { HOLE, htmlTexts, literals, messageKind, placeholders } from './messages.mjs';
 
-const ROOT = new URL('../../../', import.meta.url);
+const ROOT = new URL('../../..', import.meta.url);
 /** @param {string} path */
 const read = (path) => readFileSync(new URL(path, ROOT), 'utf8');
 /** @param {string} folder @param {string} end */

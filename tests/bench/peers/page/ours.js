@@ -21,7 +21,7 @@ const LIMITS = /** @type {const} */ ([
 /** @type {GPUDevice|undefined} */
 let opened;
 
-/** The device as static/gpu-host.js asks for it. @returns {Promise<GPUDevice>} */
+/** The device as static/gpu/host.js asks for it. @returns {Promise<GPUDevice>} */
 export async function openDevice() {
   if (opened) return opened;
   const adapter = await /** @type {any} */ (navigator).gpu.requestAdapter({ powerPreference: 'high-performance' });

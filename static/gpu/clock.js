@@ -1,7 +1,7 @@
 // @ts-check
 /** When compute passes began and ended on the GPU's own clock, read a few times a second. */
 
-/** @typedef {import('./gpu-host.js').Program} Program */
+/** @typedef {import('./host.js').Program} Program */
 /** @typedef {{queries: GPUQuerySet, resolved: GPUBuffer, staging: GPUBuffer, passes: {program: Program, number: number}[], since: number}} Sheet */
 
 const PASSES = 64;

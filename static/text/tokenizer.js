@@ -4,7 +4,7 @@
 // are in pre-tokenizer.js; decoding is here, because added tokens pass through the byte
 // alphabet too.
 
-import { Tokenizer as PackageTokenizer } from "./vendor/tokenizers/tokenizers.mjs";
+import { Tokenizer as PackageTokenizer } from "../vendor/tokenizers/tokenizers.mjs";
 import { BYTE_TO_CHAR, normalizeNfc, stepsOf } from "./pre-tokenizer.js";
 
 /** Character of a vocabulary to the byte it stands for. */

@@ -1,7 +1,7 @@
 // @ts-check
 /** Fetch one large file: kept for the next visit, continued where it broke off, checked. */
 
-import { say } from './messages/mark.js';
+import { say } from '../messages/mark.js';
 import { FileSink, MemorySink, modelFolder, readMarker, readStored, writeMarker } from './sinks.js';
 
 /** @import {Marker} from './sinks.js' */

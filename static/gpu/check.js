@@ -1,7 +1,7 @@
 // @ts-check
 /** Find out whether this browser gives the page a GPU, and what to do where it does not. */
 
-import { t } from './messages/messages.js';
+import { t } from '../messages/messages.js';
 
 /**
  * @typedef {object} Support

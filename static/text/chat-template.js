@@ -4,7 +4,7 @@
  * is done in a worker of its own, which is ended when the limit has passed.
  */
 
-import { say } from './messages/mark.js';
+import { say } from '../messages/mark.js';
 
 /** @typedef {{text?: string, error?: string, ready?: boolean}} Answer */
 
@@ -39,7 +39,7 @@ function end() {
 /** @returns {Promise<Worker|Answer>} a worker that is up, or why there is none */
 async function start() {
   if (worker) return worker;
-  worker = new Worker(new URL('./template-worker.js', import.meta.url), { type: 'module' });
+  worker = new Worker(new URL('../template-worker.js', import.meta.url), { type: 'module' });
   const first = await answer(worker, START_LIMIT_MS);
   if (first.ready) return worker;
   end();

@@ -5,8 +5,8 @@
  * Nothing that Python reads is null: that would be jsnull there, not None.
  */
 
-import { GpuClock } from './gpu-clock.js';
-import { say } from './messages/mark.js';
+import { GpuClock } from './clock.js';
+import { say } from '../messages/mark.js';
 
 const LIMITS = /** @type {const} */ ([
   'maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage',

@@ -1,7 +1,7 @@
 // @ts-check
 /** The other end of download-worker.js: the worker that holds the text has no way to the net itself. */
 
-import { say } from './messages/mark.js';
+import { say } from '../messages/mark.js';
 
 /** @import {OpenedModel, Progress, Wanted} from './model-store.js' */
 /** @typedef {{onProgress: (progress: Progress) => void, resolve: (opened: OpenedModel) => void, reject: (error: Error) => void}} Waiting */
@@ -13,7 +13,7 @@ let nextId = 1;
 const waiting = new Map();
 
 function start() {
-  const started = new Worker(new URL('./download-worker.js', import.meta.url), { type: 'module', name: 'lora-lab-download' });
+  const started = new Worker(new URL('../download-worker.js', import.meta.url), { type: 'module', name: 'lora-lab-download' });
   started.onmessage = ({ data }) => {
     if (data.words) {
       globalThis.postMessage(data); // the page translates

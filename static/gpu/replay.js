@@ -1,11 +1,11 @@
 // @ts-check
 /** Compile kernels, bind them into a program, and replay it: what runs at every training step. */
 
-import { noteSpan } from './gpu-clock.js';
-import './gpu-host.js';
+import { noteSpan } from './clock.js';
+import './host.js';
 
-/** @typedef {import('./gpu-host.js').GpuHost} GpuHost */
-/** @typedef {import('./gpu-host.js').Program} Program */
+/** @typedef {import('./host.js').GpuHost} GpuHost */
+/** @typedef {import('./host.js').Program} Program */
 /** @typedef {{label: string, code: string, entry_point: string, constants: Record<string, number>}} Kernel */
 
 const MAX_IN_FLIGHT = 2;

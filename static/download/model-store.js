@@ -5,12 +5,12 @@
  * half is continued.
  */
 
-import { manifest } from './manifest.js';
+import { manifest } from '../manifest.js';
 import { downloadElsewhere } from './downloader.js';
-import { say } from './messages/mark.js';
+import { say } from '../messages/mark.js';
 import { modelFolder, readMarker, readStored } from './sinks.js';
 
-/** @import {ModelSource} from './types.js' */
+/** @import {ModelSource} from '../types.js' */
 /** @typedef {{name: string, loaded: number, total: number}} Progress */
 /** @typedef {{name: string, blob?: Blob, files?: File[]}} OpenedModel one of the two */
 /** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
@@ -38,7 +38,7 @@ export function allowModel() {
 /** @param {ModelSource} source @returns {Promise<Wanted>} */
 async function locate(source) {
   if (source.kind !== 'bundled' && source.kind !== 'url') throw new Error('a chosen file is not fetched');
-  const base = new URL('./', import.meta.url);
+  const base = new URL('../', import.meta.url);
   const url = source.kind === 'bundled' ? new URL(BUNDLED, base) : new URL(source.url, base);
   const { files } = await manifest();
   const known = url.href.startsWith(base.href) ? files[url.href.slice(base.href.length)] : undefined;
