@@ -49,7 +49,7 @@ def test_first_visit_to_a_trained_adapter(page: Page, site: Site, tiny_gguf: byt
     expect(studio.get("first-sample")).to_be_hidden()
     keep_screen(page, "first-minute")
     studio.wait_for_event("gpu", BOOT_MS / 1e3)
-    expect(studio.get("device-word")).to_contain_text("No GPU is in use")
+    expect(studio.get("device-word")).to_contain_text("No GPU here")
     studio.load_model(tiny_gguf)
     studio.wait_counted()
     expect_steps(studio, "done", "done", "current", "waiting")

@@ -119,14 +119,19 @@ def test_closing_the_tab_in_mid_run_asks_first(open_tiny: Callable[[], Studio]) 
 
 def test_main_thread_stays_free_while_training(tiny: Studio) -> None:
     start_long_run(tiny)
-    since = tiny.page.evaluate("performance.now()")
-    tiny.page.wait_for_timeout(4000)
-    tasks = tiny.page.evaluate("since => lab.longTasks.filter(t => t.startTime > since)", since)
-    steps = [step for step in tiny.events("step") if step["at"] > since]
+    # A page that blocks does so in every stretch; a busy machine stretches tasks in some.
+    blocked = []
+    for _ in range(3):
+        first = len(tiny.events("step"))
+        since = tiny.page.evaluate("performance.now()")
+        tiny.wait_steps(first + 8)
+        tasks = tiny.page.evaluate("since => lab.longTasks.filter(t => t.startTime > since)", since)
+        blocked.append([task for task in tasks if task["duration"] > MAX_BLOCKED_MS])
+        if not blocked[-1]:
+            break
     tiny.get("stop").click()
     tiny.wait_status("ready")
-    assert len(steps) >= 5
-    assert not [task for task in tasks if task["duration"] > MAX_BLOCKED_MS], tasks
+    assert not all(blocked), blocked
 
 
 def test_second_visit_does_not_fetch_the_model_again(

@@ -64,10 +64,10 @@ export function describeSteps(state) {
  */
 export function describeDevice(gpu) {
   if (gpu?.is_software) {
-    return t('No GPU is in use here: the browser computes in software, which works and gives the same result, many times slower. The time above counts with it.');
+    return t('No GPU here: the browser computes in software. The same results, many times slower.');
   }
   if (gpu && !gpu.features.includes('shader-f16')) {
-    return t('This GPU has no 16-bit floats (shader-f16): it counts in 32 bits, which takes more memory and time. Results are as good.');
+    return t('This GPU has no 16-bit floats (shader-f16): more memory and time, results as good.');
   }
   return '';
 }
