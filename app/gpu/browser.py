@@ -9,18 +9,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
+from app.gpu.adapter import Limits
 from app.gpu.browser_adapter import adapter_info, with_extensions
 from app.gpu.budget import GIB, software_share
-from app.gpu.device import (
-    Buffer,
-    Control,
-    Dispatch,
-    KernelSource,
-    Limits,
-    Pipeline,
-    Program,
-)
+from app.gpu.device import Buffer, Control, Dispatch, Pipeline, Program
 from app.gpu.features import SUBGROUPS
+from app.gpu.kernels import KernelSource
 from app.gpu.pacing import PacedProgram
 from app.gpu.tuning import default_tuning
 from app.messages import say

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from app.gpu.device import AdapterInfo
+from app.gpu.adapter import AdapterInfo
 from app.gpu.features import SUBGROUPS
 
 SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "basic render")

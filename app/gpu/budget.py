@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from app.messages import say
 
 if TYPE_CHECKING:
-    from app.gpu.device import AdapterInfo, Device
+    from app.gpu.adapter import AdapterInfo
+    from app.gpu.device import Device
     from app.gpu.memory import MemoryPlan
 
 GIB = 1 << 30

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from app.gpu.tuning import Tuning
+from app.gpu.adapter import AdapterInfo, Limits
+from app.gpu.kernels import KernelSource
+from app.gpu.tuning import Tuning
 
 Buffer = Any
 """A host's GPU buffer; only the device that made it looks inside."""
@@ -28,52 +29,6 @@ MAX_SUBMIT_DISPATCHES = 256
 
 UNIFORM_SLOT_BYTES = 256
 """WebGPU's default minUniformBufferOffsetAlignment."""
-
-
-@dataclass(frozen=True)
-class AdapterInfo:
-    """Who the GPU is.
-
-    Attributes:
-        subgroup_size: Invocations of a subgroup where subgroups may be used and the size is
-            known, else 0.
-        version: Of the driver or of the browser, as they name it: another may be as different
-            as another GPU.
-    """
-
-    name: str
-    vendor: str
-    backend: str
-    is_software: bool
-    subgroup_size: int = 0
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of WebGPU that the engine has to respect.
-
-    Attributes:
-        memory_bytes: Of all buffers together, where it is known, else 0: WebGPU does not tell.
-    """
-
-    max_buffer_bytes: int
-    max_binding_bytes: int
-    max_storage_buffers: int
-    max_workgroup_storage_bytes: int
-    max_invocations: int
-    max_workgroups: int
-    memory_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class KernelSource:
-    """One shader, specialised: its label, its WGSL and its override constants."""
-
-    label: str
-    code: str
-    entry_point: str
-    constants: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

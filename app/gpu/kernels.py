@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from app.gpu.device import KernelSource
-
 WGSL_DIR = Path(__file__).resolve().parents[2] / "wgsl"
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """One shader, specialised: its label, its WGSL and its override constants."""
+
+    label: str
+    code: str
+    entry_point: str
+    constants: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,11 @@ from functools import cache
 from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
+from app.gpu.adapter import AdapterInfo, Limits
 from app.gpu.budget import software_share
-from app.gpu.device import (
-    AdapterInfo,
-    Binding,
-    Buffer,
-    Control,
-    Dispatch,
-    KernelSource,
-    Limits,
-    Pipeline,
-    Program,
-)
+from app.gpu.device import Binding, Buffer, Control, Dispatch, Pipeline, Program
 from app.gpu.features import NAGA_LANGUAGE_FEATURES, SUBGROUPS, TIMESTAMPS, native_features
+from app.gpu.kernels import KernelSource
 from app.gpu.native_clock import PassClock
 from app.gpu.pacing import PacedProgram, SubmitQueue
 from app.gpu.tuning import default_tuning

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
-from app.gpu.device import AdapterInfo
+from app.gpu.adapter import AdapterInfo
 from app.gpu.kernels import Kernel
 
 TuneMode = Literal["auto", "always", "never"]

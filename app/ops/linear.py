@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.errors import ShapeError
-from app.gpu.device import AdapterInfo, Limits
+from app.gpu.adapter import AdapterInfo, Limits
 from app.gpu.graph import Graph, Tensor, ceil_div
 from app.gpu.kernels import Kernel
 from app.gpu.tuning import Choice, choose

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import ShapeError
-from app.gpu.device import AdapterInfo, Limits
+from app.gpu.adapter import AdapterInfo, Limits
 from app.gpu.features import PACKED_DOT
 from app.gpu.graph import Graph, Tensor, ceil_div, grid_1d
 from app.gpu.kernels import Kernel

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.messages import Sentence, listed, say, say_count, whole
-
-if TYPE_CHECKING:
-    from app.plan.planner import ModePlan
+from app.plan.mode_plan import Advice, ModePlan
 
 SLOW_SECONDS = 1800.0
 """A run longer than this is warned of."""
@@ -29,21 +26,6 @@ FREE_SETTINGS = (
 
 ADVISED_SETTINGS = (*FREE_SETTINGS, "full_weights", "optimizer")
 """What a remedy may change."""
-
-
-@dataclass(frozen=True)
-class Advice:
-    """A sentence, and the settings that remedy it where some do.
-
-    Attributes:
-        text: What is the matter.
-        remedy: What the button says; '' where no setting helps.
-        settings: Name → value, to be put over the person's own.
-    """
-
-    text: str
-    remedy: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def format_duration(seconds: float) -> str:

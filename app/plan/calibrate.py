@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.io.adapter import AdapterTensors
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.plan.planner import ModePlan
+from app.plan.mode_plan import ModePlan
 from app.plan.speed import CALIBRATION_STEPS, Speed
 from app.train.records import StepRecord
 from app.train.trainer import Trainer

@@ -9,8 +9,8 @@ from app.gpu.device import Device
 from app.messages import listed, say, say_count
 from app.models.loader import Model
 from app.plan.advice import format_duration
+from app.plan.mode_plan import ModePlan
 from app.plan.modes import KeptOutlines, Outline, RunSettings
-from app.plan.planner import ModePlan
 from app.plan.work import ModeName, training_flops_per_token
 from app.text.windows import Windows
 from app.train.full.record import FullGraphs, record_full_training

@@ -9,8 +9,9 @@ from app.models.loader import Model
 from app.plan.advice import FREE_SETTINGS
 from app.plan.calibrate import calibrate
 from app.plan.full import ADVISED_GFLOPS, FullMode
+from app.plan.mode_plan import ModePlan
 from app.plan.modes import AdapterMode, RunSettings
-from app.plan.planner import ModePlan, Planner, preferred
+from app.plan.planner import Planner, preferred
 from app.plan.probe import measure_speed
 from app.plan.report import UnavailableMode, report_of
 from app.plan.run_input import RunInput

@@ -11,13 +11,13 @@ from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
 from app.plan.advice import (
     FREE_SETTINGS,
-    Advice,
     describe_change,
     memory_advice,
     slow_advice,
 )
-from app.plan.modes import Mode, Outline, RunSettings
-from app.plan.speed import RunShape, RunWork, Speed, TimeEstimate
+from app.plan.mode_plan import Advice, ModePlan
+from app.plan.modes import Mode, RunSettings
+from app.plan.speed import RunShape, RunWork, Speed
 from app.plan.work import ModeName
 from app.text.dataset import Dataset
 from app.train.schedule import count_steps
@@ -46,58 +46,6 @@ LEANER: dict[ModeName, tuple[dict[str, str], ...]] = {
     ),
 }
 """What takes less memory and makes another run of it: looked at where no remedy is enough."""
-
-
-@dataclass(frozen=True)
-class ModePlan:
-    """A run laid out, and what to think of it.
-
-    Attributes:
-        mode: What is trained.
-        settings: Those it would run with.
-        dataset: What it would learn from.
-        outline: A recorded step.
-        misfit: Why it does not fit the device, '' where it does.
-        is_refused: A buffer is larger than the device allows: the run cannot be made at all.
-        num_steps: Updates.
-        work: What decides the time.
-        time: How long it takes.
-        notes: What was changed to make it fit or faster, a sentence each.
-        warnings: What the person should know, each with its remedy.
-    """
-
-    mode: ModeName
-    settings: RunSettings
-    dataset: Dataset
-    outline: Outline
-    misfit: str
-    is_refused: bool
-    num_steps: int
-    work: RunWork
-    time: TimeEstimate
-    notes: tuple[str, ...] = ()
-    warnings: tuple[Advice, ...] = ()
-
-    @property
-    def is_feasible(self) -> bool:
-        """Whether every buffer, and all together, fit what is known of the device."""
-        return not self.misfit
-
-    @property
-    def total_bytes(self) -> int:
-        """Bytes in use during the run."""
-        return self.outline.memory.total_bytes
-
-    @property
-    def step_seconds(self) -> float:
-        """How long a step takes."""
-        return self.time.seconds / self.num_steps
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Room of a full step, padding included."""
-        shape = self.work.shape
-        return shape.seq_len * shape.micro_batch_size * shape.gradient_accumulation_steps
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
 from app.messages import say
 from app.plan.advice import format_duration
-from app.plan.planner import ModePlan
+from app.plan.mode_plan import ModePlan
 from app.plan.run_input import settings_values
 from app.plan.speed import CALIBRATION_STEPS, Basis, Speed
 from app.plan.work import ModeName

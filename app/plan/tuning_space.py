@@ -19,7 +19,7 @@ from app.checks.low_rank import (
     swiglu_hidden_case,
 )
 from app.checks.products import linear_backward_case, linear_case, lora_case
-from app.gpu.device import Limits
+from app.gpu.adapter import Limits
 from app.gpu.tuning import Choice, Tuning
 from app.models.loader import Model
 from app.nn.weights import heads_of

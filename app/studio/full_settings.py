@@ -11,7 +11,7 @@ from app.gpu.device import Device
 from app.messages import say, whole
 from app.models.loader import Model
 from app.plan.full import check_full_settings, is_slow, slowness, what_it_takes
-from app.plan.planner import ModePlan
+from app.plan.mode_plan import ModePlan
 
 LEARNING_RATE = 1e-4
 """An adapter begins at nothing and takes ten times as much; whole weights lose what they know."""

@@ -12,8 +12,9 @@ from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.plan.defaults import suggest_config
+from app.plan.mode_plan import ModePlan
 from app.plan.modes import Mode, RunSettings
-from app.plan.planner import ModePlan, Planner
+from app.plan.planner import Planner
 from app.plan.presets import PRESETS, PresetName
 from app.plan.report import UnavailableMode, report_of
 from app.plan.run_input import dataset_of, merge_settings, settings_values

@@ -9,8 +9,9 @@ import pytest
 
 from app.gpu import busy
 from app.gpu.busy import BusyMeter
-from app.gpu.device import Binding, Device, Dispatch, KernelSource
+from app.gpu.device import Binding, Device, Dispatch
 from app.gpu.features import TIMESTAMPS
+from app.gpu.kernels import KernelSource
 from app.gpu.pacing import PacedProgram
 from tests.conftest import run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.gpu.device import Device, KernelSource
+from app.gpu.device import Device
 from app.gpu.features import (
     DEVICE_FEATURES,
     LANGUAGE_FEATURES,
@@ -16,6 +16,7 @@ from app.gpu.features import (
     SUBGROUPS,
     native_features,
 )
+from app.gpu.kernels import KernelSource
 from tests.conftest import run
 
 GPU_HOST = Path(__file__).parents[2] / "static" / "gpu" / "host.js"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from app.errors import GpuError, OutOfGpuMemoryError
-from app.gpu.device import Binding, Device, Dispatch, KernelSource, Program
+from app.gpu.device import Binding, Device, Dispatch, Program
 from app.gpu.graph import Graph, persistent
+from app.gpu.kernels import KernelSource
 from app.gpu.memory import Allocation, build_programs, plan_memory
 from app.ops.cross_entropy import accumulate_loss
 from tests.conftest import run

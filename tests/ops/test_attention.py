@@ -8,7 +8,8 @@ import pytest
 
 from app.checks.layers import attention_case, cached_attention_case
 from app.errors import ShapeError
-from app.gpu.device import AdapterInfo, Device, Limits
+from app.gpu.adapter import AdapterInfo, Limits
+from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.gpu.tuning import GPU
 from app.ops.attention import (

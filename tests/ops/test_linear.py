@@ -10,7 +10,8 @@ import pytest
 from app.checks.bench import Case, record, run_bench
 from app.checks.products import linear_backward_case, linear_case
 from app.errors import ShapeError
-from app.gpu.device import AdapterInfo, Device, Limits
+from app.gpu.adapter import AdapterInfo, Limits
+from app.gpu.device import Device
 from app.gpu.graph import Graph, persistent
 from app.gpu.tuning import SOFTWARE, Choice, Tuning
 from app.ops.linear import (

@@ -10,7 +10,8 @@ import pytest
 from app.checks.bench import record, run_bench
 from app.checks.dot8 import linear_dot8_case, quantize_rows_case
 from app.errors import ShapeError
-from app.gpu.device import AdapterInfo, Device, Limits
+from app.gpu.adapter import AdapterInfo, Limits
+from app.gpu.device import Device
 from app.gpu.features import PACKED_DOT
 from app.gpu.graph import Graph, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory

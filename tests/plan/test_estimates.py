@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from app.config import LoraConfig, TrainConfig
+from app.gpu.adapter import AdapterInfo
 from app.gpu.budget import ASSUMED_BYTES, MemoryBudget, software_share
-from app.gpu.device import AdapterInfo
 from app.models.random import NAMED_SHAPES
 from app.plan.advice import format_duration
 from app.plan.speed import CALIBRATION_STEPS, RunShape, RunWork, Speed

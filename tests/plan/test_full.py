@@ -9,8 +9,9 @@ from app.config import LoraConfig, TrainConfig
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.device import Device
 from app.plan.full import ADVISED_GFLOPS, FullMode, check_full_run, check_full_settings
+from app.plan.mode_plan import ModePlan
 from app.plan.modes import RunSettings
-from app.plan.planner import ModePlan, Planner
+from app.plan.planner import Planner
 from app.plan.speed import Speed
 from app.text.dataset import Dataset, make_dataset
 from app.text.documents import Documents

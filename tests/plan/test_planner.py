@@ -19,8 +19,9 @@ from app.gpu.tuning import GPU, SOFTWARE, SOFTWARE_SUBGROUPS
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.plan.full import FullMode
+from app.plan.mode_plan import ModePlan
 from app.plan.modes import AdapterMode, RunSettings
-from app.plan.planner import ModePlan, Planner
+from app.plan.planner import Planner
 from app.plan.speed import Speed
 from app.plan.work import ModeName
 from app.text.dataset import Dataset, make_dataset

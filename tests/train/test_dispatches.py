@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from app.config import LoraConfig
-from app.gpu.device import Device, Limits
+from app.gpu.adapter import Limits
+from app.gpu.device import Device
 from app.gpu.tuning import GPU, SOFTWARE, Tuning
 from app.models.loader import Model
 from app.models.random import named_shape, random_model

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.config import LoraConfig, ModelConfig
 from app.generate.passes import record_pass
-from app.gpu.device import AdapterInfo, Limits
+from app.gpu.adapter import AdapterInfo, Limits
 from app.gpu.graph import Storage, persistent
 from app.gpu.tuning import Tuning, default_tuning
 from app.models.loader import Model

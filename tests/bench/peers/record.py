@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.gpu.device import AdapterInfo, Limits
+from app.gpu.adapter import AdapterInfo, Limits
 from app.gpu.graph import Graph, Storage, Tensor, persistent
 from app.gpu.tuning import Choice, Tuning, default_tuning
 from app.nn.projection import Projection, project, project_backward
