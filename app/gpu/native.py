@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
-from app.gpu.adapter import AdapterInfo, Limits
-from app.gpu.budget import software_share
 from app.gpu.device import Binding, Buffer, Control, Dispatch, Pipeline, Program
-from app.gpu.features import NAGA_LANGUAGE_FEATURES, SUBGROUPS, TIMESTAMPS, native_features
+from app.gpu.features import NAGA_LANGUAGE_FEATURES, TIMESTAMPS, native_features
 from app.gpu.kernels import KernelSource
+from app.gpu.native_adapter import WANTED_LIMITS, adapter_info, adapter_limits
 from app.gpu.native_clock import PassClock
 from app.gpu.pacing import PacedProgram, SubmitQueue
 from app.gpu.tuning import default_tuning
@@ -90,53 +88,19 @@ class translated:  # noqa: N801 - reads as a clause: `with translated("label"):`
             raise (DeviceLostError if lost else GpuError)(f"{self._label}: {text}") from error
 
 
-def _computer_bytes() -> int:
-    """Return how much memory the computer has, 0 where it is not told."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 0
-
-
 class NativeDevice:
     """A wgpu-py device behind `app.gpu.device.Device`."""
 
     def __init__(self, adapter: Any) -> None:
         info, limits = adapter.info, adapter.limits
-        is_software = info["adapter_type"] == "CPU"
         wanted_features = native_features(adapter.features)
         self.features = NAGA_LANGUAGE_FEATURES | wanted_features.keys()
-        self.info = AdapterInfo(
-            info["device"],
-            info["vendor"],
-            info["backend_type"],
-            is_software,
-            _subgroup_size(info["device"]) if SUBGROUPS in self.features else 0,
-            f"wgpu {wgpu.__version__}, {info['description']}",
-        )
-        wanted = {
-            name: limits[name]
-            for name in (
-                "max-buffer-size",
-                "max-storage-buffer-binding-size",
-                "max-storage-buffers-per-shader-stage",
-                "max-compute-workgroup-storage-size",
-                "max-compute-invocations-per-workgroup",
-                "max-compute-workgroup-size-x",
-            )
-        }
-        self.limits = Limits(
-            max_buffer_bytes=limits["max-buffer-size"],
-            max_binding_bytes=limits["max-storage-buffer-binding-size"],
-            max_storage_buffers=limits["max-storage-buffers-per-shader-stage"],
-            max_workgroup_storage_bytes=limits["max-compute-workgroup-storage-size"],
-            max_invocations=limits["max-compute-invocations-per-workgroup"],
-            max_workgroups=limits["max-compute-workgroups-per-dimension"],
-            memory_bytes=software_share(self.info, _computer_bytes()),
-        )
+        self.info = adapter_info(info, self.features, wgpu.__version__)
+        self.limits = adapter_limits(limits, self.info)
         with translated("device"):
             self._device = adapter.request_device_sync(
-                required_features=list(wanted_features.values()), required_limits=wanted
+                required_features=list(wanted_features.values()),
+                required_limits={name: limits[name] for name in WANTED_LIMITS},
             )
         self._queue = self._device.queue
         self._pipelines: dict[KernelSource, Pipeline] = {}
@@ -146,7 +110,7 @@ class NativeDevice:
         self._in_flight = SubmitQueue()
         self.allocated_bytes = 0
         self.tuning = default_tuning(self.info)
-        self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[is_software]
+        self.flops_per_ms = FIRST_GUESS_FLOPS_PER_MS[self.info.is_software]
         self._fence_buffer = self._device.create_buffer(size=4, usage=_STORAGE, label="fence")
         self._clock = PassClock(self._device) if TIMESTAMPS in self.features else None
 
@@ -314,16 +278,6 @@ class NativeDevice:
     def destroy(self) -> None:
         """Give the device and all its buffers back."""
         self._device.destroy()
-
-
-def _subgroup_size(name: str) -> int:
-    """Return lavapipe's subgroup size, which its name tells; 0 for other adapters.
-
-    wgpu reports a range of sizes only, 4 to 128 for lavapipe, whose subgroups are exactly as wide
-    as its vectors of f32.
-    """
-    found = re.fullmatch(r"llvmpipe \(.*\b(\d+) bits\)", name)
-    return int(found.group(1)) // 32 if found else 0
 
 
 async def open_native_device() -> NativeDevice:
