@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.config import is_number
 from app.errors import AdapterError
-from app.io.adapter import (
-    PACKED_NAME,
-    adapter_config_json,
-    adapter_from_bytes,
-    adapter_to_safetensors,
-    model_card,
-    packed_adapter_bytes,
-    parse_config_bytes,
-)
-from app.io.adapter_zip import CONFIG_NAME, WEIGHTS_NAME, unzip_adapter, zip_folder
+from app.io.adapter import adapter_to_safetensors
 from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.runs.record import FILE_NAME as RECORD_NAME
+from app.studio.adapter_files import FILENAME, adapter_bytes, adapter_files, read_adapter
 from app.studio.protocol import (
     AdapterEvent,
     AdapterInfo,
@@ -35,10 +24,6 @@ from app.studio.protocol import (
     Message,
 )
 
-FILENAME = WEIGHTS_NAME
-"""What PEFT and everything after it look for in a folder."""
-
-MAX_ADAPTER_BYTES = 1_000_000_000
 MAX_ON_SHELF = 8
 """Each takes room on the GPU; the oldest leaves when another comes, handed out if unsaved."""
 
@@ -155,25 +140,7 @@ class AdapterDesk:
         """
         model = self._model
         assert model is not None
-        file, name = request["file"], request["name"]
-        if file.size_bytes > MAX_ADAPTER_BYTES:
-            raise AdapterError(
-                say(
-                    "{name} has {size_bytes} GB, which no LoRA adapter of this model needs: "
-                    "choose the adapter's .safetensors file",
-                    name=name,
-                    size_bytes=f"{file.size_bytes / 1e9:.1f}",
-                )
-            )
-        config_file = request.get("config")
-        config = None
-        if config_file is not None:
-            config = parse_config_bytes(await config_file.read(0, config_file.size_bytes))
-        data = await file.read(0, file.size_bytes)
-        if name.lower().endswith(".zip"):
-            data, zipped = unzip_adapter(data)
-            config = parse_config_bytes(zipped) if zipped is not None else config
-        tensors, lora = adapter_from_bytes(data, config, model.config)
+        tensors, lora = await read_adapter(request, model.config)
         strength = _strength(request.get("strength", 1.0))
         adapter = Adapter(model.config, model.device, lora)
         try:
@@ -182,7 +149,7 @@ class AdapterDesk:
             adapter.destroy()
             raise
         self._make_room()
-        info = self._info(adapter, origin="loaded", name=_name(name))
+        info = self._info(adapter, origin="loaded", name=_name(request["name"]))
         item = _Shelved(adapter, replace(info, strength=strength), is_saved=True)
         item.snapshot = adapter_to_safetensors(tensors, lora, model.config, model.base_name)
         item.snapshot_version = adapter.version
@@ -229,32 +196,16 @@ class AdapterDesk:
         """
         item = self._item(request.get("adapter"))
         assert self._model is not None
-        data = await self._export_bytes(item)
-        lora, base_name = item.adapter.lora, self._model.base_name
-        config = json.dumps(adapter_config_json(lora, base_name), indent=2) + "\n"
+        message = await adapter_files(
+            item.adapter,
+            self._model,
+            name=item.info.name,
+            facts=item.facts,
+            record=item.record,
+            as_folder=request.get("form") == "folder",
+        )
         item.is_saved = True
-        card = model_card(lora, base_name, item.facts, name=item.info.name)
-        packed = None
-        if lora.adapter_bits < 32:
-            packed = packed_adapter_bytes(
-                await item.adapter.effective_tensors(), lora, self._model.config, base_name
-            )
-        if request.get("form") != "folder":
-            message: Message = {"bytes": data, "filename": FILENAME, "config": config}
-            message["record"] = item.record
-            if packed is not None:
-                message |= {"packed": packed, "packed_filename": PACKED_NAME}
-            return message
-        files = {WEIGHTS_NAME: data, CONFIG_NAME: config.encode(), "README.md": card.encode()}
-        if packed is not None:
-            files[PACKED_NAME] = packed
-        if item.record:
-            files[RECORD_NAME] = item.record.encode()
-        return {
-            "bytes": zip_folder(files),
-            "filename": f"{_file_stem(item.info.name)}.zip",
-            "config": config,
-        }
+        return message
 
     async def take_snapshot(self) -> None:
         """Keep a copy of each adapter off the GPU, for the day the device goes away."""
@@ -288,9 +239,7 @@ class AdapterDesk:
 
     async def _export_bytes(self, item: _Shelved) -> bytes:
         assert self._model is not None
-        tensors = await item.adapter.effective_tensors()
-        model = self._model
-        return adapter_to_safetensors(tensors, item.adapter.lora, model.config, model.base_name)
+        return await adapter_bytes(item.adapter, self._model)
 
     def _tell(self) -> None:
         chosen = None if self._chosen is None else self._chosen.info
@@ -350,9 +299,3 @@ def _strength(value: Any) -> float:
             )
         )
     return float(value)
-
-
-def _file_stem(name: str) -> str:
-    """Return a name that every file system takes."""
-    stem = re.sub(r"\.(safetensors|zip)$", "", name, flags=re.IGNORECASE)
-    return re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-._") or "adapter"
