@@ -9,8 +9,10 @@ import { isRunning, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter/adapter.js';
 import { mountAwake } from './ui/run/awake.js';
 import { mountCharts } from './ui/console/charts.js';
+import { mountCompare } from './ui/console/compare.js';
 import { mountExport } from './ui/console/export.js';
-import { mountRuns } from './ui/console/runs.js';
+import { loadHistory, mountHistory } from './ui/console/history.js';
+import { mountRuns } from './ui/console/run-list.js';
 import { mountTable } from './ui/console/table.js';
 import { mountChat } from './ui/chat/chat.js';
 import { mountCorpus, useCorpusFiles } from './ui/corpus/corpus.js';
@@ -55,6 +57,8 @@ mountPreview(studio);
 mountRun(studio);
 mountRunFacts();
 mountRuns();
+mountCompare();
+mountHistory();
 mountTable();
 mountExport();
 mountRemember();
@@ -87,9 +91,11 @@ addEventListener('beforeunload', (event) => {
 const support = await checkGpu();
 if (support.ok) {
   await waitForTurn();
+  void loadHistory();
   update({ gpuText: support.isFallback ? t('software adapter (slow)') : t('looking…') });
   studio.start();
   loadFirstModel(studio);
 } else {
   showNoGpu(support);
+  void loadHistory();
 }

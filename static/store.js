@@ -6,7 +6,7 @@
 
 import { t } from './messages/messages.js';
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, Field, Preset, Plan, Run, RateSearch, Resumable, Setting, Adapter, Tuned, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, DamagedRecord, Field, Preset, Plan, Run, RateSearch, Resumable, Setting, Adapter, Tuned, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -28,9 +28,12 @@ import { t } from './messages/messages.js';
  * @property {string} planProblem why no run can be planned, '' where one can
  * @property {string[]} planProblems the same, each for itself
  * @property {Run|null} run
- * @property {Run[]} pastRuns earlier ones of this visit
+ * @property {Run[]} pastRuns earlier ones, of this visit and of those before
+ * @property {DamagedRecord[]} damagedRecords of runs that cannot be shown
+ * @property {number} numRunsGone how many were deleted in this visit to make room
  * @property {number|null} shownRun number of the run whose charts are shown, null for the current
  * @property {number[]} hiddenRuns numbers of runs that are not drawn behind it
+ * @property {number|null} comparedRun number of the run that it is compared with
  * @property {RateSearch|null} search the last search for a learning rate
  * @property {Resumable|null} resumable a run that was interrupted
  * @property {Adapter|null} adapter
@@ -51,7 +54,7 @@ import { t } from './messages/messages.js';
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, search: null, resumable: null,
-  pastRuns: [], shownRun: null, hiddenRuns: [],
+  pastRuns: [], damagedRecords: [], numRunsGone: 0, shownRun: null, hiddenRuns: [], comparedRun: null,
   adapter: null, shelf: [], useLora: false, tuned: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 

@@ -46,7 +46,9 @@
  *   is_this_model: boolean, num_characters: number}} Resumable
  * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
  *   done: TrainDone|null, failed: boolean, evaluations: EvalPoint[], samples: Sample[],
- *   keptAt: number, warning: string, number: number, startedAt: number, model: string}} Run
+ *   keptAt: number, warning: string, number: number, startedAt: number, model: string,
+ *   key: string, name: string, numLost?: number}} Run `key`: of its record, '' where none is kept
+ * @typedef {{key: string, kind: 'newer'|'damaged', at: number, bytes: number}} DamagedRecord
  *
  * @typedef {{step: number, learning_rate: number, loss: number, loss_before: number, num_tokens: number,
  *   seconds: number, change: number, num_steps: number}} RatePoint

@@ -23,7 +23,13 @@ const FOLDERS = new Map(Object.entries({
   checkpoints: { kind: mark('Checkpoints of runs'), note: mark('a run cannot be resumed without') },
   runs: { kind: mark('Checkpoints of runs'), note: mark('a run cannot be resumed without') },
   adapters: { kind: mark('Adapters'), note: '' },
+  history: { kind: mark('History of runs'), note: mark('charts of the newest 100 runs, 20 MB at most: the oldest go first') },
 }));
+
+/** Those who keep a folder delete it themselves: they know of it what lies in memory. @type {Map<string, () => Promise<void>>} */
+const deleters = new Map();
+/** @param {string} folder @param {() => Promise<void>} remove */
+export const onDeleted = (folder, remove) => void deleters.set(folder, remove);
 
 /** @param {FileSystemHandle} handle @returns {Promise<number>} bytes of a file, or of all below a folder */
 async function sizeOf(handle) {
@@ -67,7 +73,7 @@ async function files() {
     }
     const bytes = await sizeOf(handle);
     const { kind, note } = FOLDERS.get(name) ?? { kind: mark('Other files'), note: '' };
-    if (bytes) found.push({ kind, name: FOLDERS.has(name) ? '' : name, bytes, note, remove: () => root.removeEntry(name, { recursive: true }) });
+    if (bytes) found.push({ kind, name: FOLDERS.has(name) ? '' : name, bytes, note, remove: deleters.get(name) ?? (() => root.removeEntry(name, { recursive: true })) });
   }
   return found;
 }

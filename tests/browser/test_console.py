@@ -214,7 +214,7 @@ def test_a_second_run_keeps_the_first(tiny: Studio) -> None:
     second = train(tiny)
     expect(tiny.get("runs")).to_be_visible()
     runs = page.locator("#run-table tbody tr")
-    earlier, current = runs.nth(runs.count() - 2), runs.last
+    current, earlier = runs.nth(0), runs.nth(1)  # the newest first
     expect(earlier).to_contain_text("Learning rate 0.01")
     expect(current).to_contain_text("Learning rate 0.03")
     expect(current.get_by_role("radio")).to_be_checked()

@@ -66,9 +66,11 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     second.page.goto(f"{host.url}#model=models/tiny.gguf")
     expect(second.get("notice-tabs")).to_contain_text("already open", timeout=30_000)
     expect(second.get("train")).to_be_disabled()
+    expect(second.get("runs")).to_be_hidden()
     keep_screen(second.page, "second-tab")
     assert not second.page.workers
     page.close(run_before_unload=False)
     second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
     second.wait_status("ready")
     expect(second.get("notice-tabs")).to_have_count(0)
+    expect(second.get("runs")).to_contain_text("stopped at step")  # what the first one trained

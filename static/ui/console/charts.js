@@ -4,53 +4,19 @@
 import { onLanguage, plural, t } from '../../messages/messages.js';
 import { watch } from '../../store.js';
 import { button, element, make, setText } from '../dom.js';
-import { formatFixed, formatLoss } from '../format.js';
 import { announce } from '../messages.js';
-import { epochsOf } from './columns.js';
 import { Plot } from './plot.js';
-import { comparedRuns, shownRun } from './runs.js';
-import { LOSS, markOf, SMALL } from './specs.js';
+import { comparedRun, shownRun } from './runs.js';
+import { LOSS, SMALL } from './specs.js';
 import { openTable } from './table.js';
-import { Track, trackOf } from './track.js';
+import { trackOf } from './track.js';
+import { readoutOf, viewOf } from './view.js';
 
 /** @import {Run} from '../../types.js' */
-/** @import {View} from './plot.js' */
 /** @import {Spec} from './specs.js' */
+/** @import {Track} from './track.js' */
 
 /** @typedef {{spec: Spec, place: HTMLElement, figure: HTMLElement, value: HTMLElement|null, plot: Plot|null}} Chart */
-
-/** @param {Run|null} run @param {[number, number]|null} [zoom] @returns {View} */
-export function viewOf(run, zoom = null) {
-  const track = run ? trackOf(run) : new Track(0);
-  const others = comparedRuns().filter((other) => other !== run)
-    .map((other) => ({ track: trackOf(other), ...markOf(other.number) }));
-  const evaluations = run?.evaluations ?? [];
-  const starts = [track, ...others.map((other) => other.track)].filter((one) => one.length).map((one) => one.x[0]);
-  const ends = [track, ...others.map((other) => other.track)].map((one) => one.x.at(-1) ?? 0);
-  const first = Math.min(...starts, ...(evaluations.length ? [evaluations[0].step] : []));
-  const last = Math.max(...ends);
-  const low = Number.isFinite(first) ? first : 0;
-  return { track, evaluations, others, range: zoom ?? [low, Math.max(last, low + 1)] };
-}
-
-/**
- * What is known of a step, in words.
- * @param {Run} run @param {number} x a place on the charts
- */
-export function readoutOf(run, x) {
-  const track = trackOf(run);
-  const index = track.nearest(x);
-  if (index < 0) return '';
-  const { step, loss, skipped, num_tokens: numTokens } = run.steps[index];
-  const judged = run.evaluations.findLast((point) => point.step === step);
-  const epochs = epochsOf(run, numTokens);
-  return [
-    skipped ? t('Step {step}: skipped', { step })
-      : t('Step {step}: loss {loss}, smoothed {smooth}', { step, loss: formatLoss(loss), smooth: formatLoss(track.columns.smooth[index]) }),
-    ...(judged ? [t('held-out {loss}', { loss: formatLoss(judged.loss) })] : []),
-    ...(epochs === null ? [] : [t('{number} epochs', { number: formatFixed(epochs, 2) })]),
-  ].join(', ');
-}
 
 /** @param {number} value */
 const isKnown = (value) => !Number.isNaN(value);
@@ -69,7 +35,7 @@ function describe({ title, column, format }, track) {
 function smallChart(spec) {
   const value = make('span', { class: 'chart-value' });
   const table = make('button', { type: 'button', class: 'link', 'aria-label': t('{what} as a table', { what: t(spec.title) }), text: t('Table'), 'data-testid': `table-${spec.id}` });
-  table.addEventListener('click', () => openTable(shownRun(), spec));
+  table.addEventListener('click', () => openTable(shownRun(), comparedRun(), spec));
   const place = make('div', { class: 'chart', role: 'img', 'data-testid': `chart-${spec.id}` });
   const figure = make('figure', { class: 'small-chart', hidden: '' }, make('figcaption', {}, make('span', { class: 'chart-title', text: t(spec.title) }), value, table), place);
   element('small-charts').append(figure);
@@ -107,7 +73,7 @@ export async function mountCharts() {
     const track = run ? trackOf(run) : null;
     const index = track && x !== null ? track.nearest(x) : -1;
     readout.hidden = index < 0;
-    if (run && x !== null && index >= 0) setText(readout, readoutOf(run, x));
+    if (run && x !== null && index >= 0) setText(readout, readoutOf(run, x, comparedRun()));
     for (const { spec, value } of charts) {
       const shown = track?.columns[spec.column][index < 0 ? track.length - 1 : index];
       if (value) setText(value, shown === undefined || Number.isNaN(shown) ? '–' : spec.format(shown));
@@ -150,10 +116,10 @@ export async function mountCharts() {
   };
   // What nobody sees is drawn when it is looked at: a hidden tab leaves its time to the run.
   const drawIfSeen = () => document.hidden || draw();
-  watch(['run', 'pastRuns', 'shownRun', 'hiddenRuns'], drawIfSeen);
+  watch(['run', 'pastRuns', 'shownRun', 'hiddenRuns', 'comparedRun'], drawIfSeen);
   document.addEventListener('visibilitychange', drawIfSeen);
   button('zoom-out').addEventListener('click', () => zoomTo(null));
-  button('table-open').addEventListener('click', () => openTable(shownRun()));
+  button('table-open').addEventListener('click', () => openTable(shownRun(), comparedRun()));
   place.addEventListener('dblclick', () => zoomTo(null));
   place.addEventListener('blur', () => charts[0].plot?.point(null));
   place.addEventListener('keydown', (event) => {
@@ -167,7 +133,7 @@ export async function mountCharts() {
     const { step } = run.steps[Math.min(last, Math.max(0, from + move))];
     charts[0].plot?.point(step);
     hover(step);
-    announce(readoutOf(run, step));
+    announce(readoutOf(run, step, comparedRun()));
   });
   const observer = new ResizeObserver(() => charts.forEach(({ plot, place: box }) => {
     const { width, height } = sizeOf(box);

@@ -3,10 +3,11 @@
 
 import { button, saveFile } from '../dom.js';
 import { showFailure } from '../messages.js';
-import { fetchUPlot, viewOf } from './charts.js';
+import { fetchUPlot } from './charts.js';
 import { csvOf, fileName } from './csv.js';
 import { pictureOf } from './picture.js';
 import { shownRun } from './runs.js';
+import { viewOf } from './view.js';
 
 export function mountExport() {
   button('export-csv').addEventListener('click', () => {

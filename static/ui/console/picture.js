@@ -2,10 +2,10 @@
 /** The charts of a run as one picture: titles, axes, legend, on a solid ground. */
 
 import { plural, t } from '../../messages/messages.js';
-import { inWords, differences, allRuns } from './runs.js';
+import { differencesInWords, titleOf } from './runs.js';
 import { dateOf } from './csv.js';
 import { colour, Plot } from './plot.js';
-import { LOSS, markOf, SMALL } from './specs.js';
+import { LOSS, SMALL } from './specs.js';
 
 /** @import {Run} from '../../types.js' */
 /** @import {View} from './plot.js' */
@@ -22,16 +22,19 @@ const TITLE = 26;
 
 /** @param {View} view @param {Run} run @returns {Key[]} */
 function legend({ evaluations, others }, run) {
-  const differing = differences(allRuns());
+  const runs = [run, ...others.map((other) => other.run)];
+  const differing = differencesInWords(runs);
   return [
     { text: t('each step'), colour: '--curve-raw', dash: [], width: 1.5 },
     { text: t('smoothed'), colour: '--accent', dash: [], width: 2.5 },
     ...(evaluations.length ? [{ text: t('held-out'), colour: '--ink', dash: [4, 4], width: 1.5 }] : []),
-    ...allRuns().flatMap((other, index) => {
-      const mark = markOf(other.number);
-      if (other === run || !others.some((shown) => shown.colour === mark.colour)) return [];
-      const words = inWords(differing[index]);
-      return [{ text: words ? t('run {number}, smoothed ({settings})', { number: other.number, settings: words }) : t('run {number}, smoothed', { number: other.number }), colour: mark.colour, dash: mark.dash, width: 1.5 }];
+    ...others.flatMap(({ run: other, evaluations: judged, colour: name, dash }) => {
+      const words = differing[runs.indexOf(other)];
+      const values = { run: titleOf(other), settings: words };
+      return [
+        { text: words ? t('{run}, smoothed ({settings})', values) : t('{run}, smoothed', values), colour: name, dash, width: 1.5 },
+        ...(judged.length ? [{ text: t('{run}, held-out', values), colour: name, dash: [6, 22], width: 6 }] : []),
+      ];
     }),
   ];
 }
@@ -63,7 +66,7 @@ export async function pictureOf(UPlot, run, view) {
     ctx.fillText(text, x, y, WIDTH - x - MARGIN);
   };
   write(t('Training loss of {model}', { model: run.model }), MARGIN, 40, '640 21px');
-  write(plural(run.steps.length, { one: 'Run {number}, {date}, {count} step', other: 'Run {number}, {date}, {count} steps' }, { number: run.number, date: dateOf(run.startedAt) }), MARGIN, 62, '400 14px', '--muted');
+  write(plural(run.steps.length, { one: '{run}, {date}, {count} step', other: '{run}, {date}, {count} steps' }, { run: titleOf(run), date: dateOf(run.startedAt) }), MARGIN, 62, '400 14px', '--muted');
   let x = MARGIN, y = 84;
   keys.forEach(({ text, colour: name, dash, width }, index) => {
     if (index >= 3) [x, y] = [MARGIN, 84 + 20 * (index - 2)];

@@ -5,15 +5,17 @@ import { t } from '../../messages/messages.js';
 import { pick, within } from './decimate.js';
 import { formatTick } from './specs.js';
 
-/** @import {EvalPoint} from '../../types.js' */
+/** @import {EvalPoint, Run} from '../../types.js' */
 /** @import {Spec} from './specs.js' */
 /** @import {Track} from './track.js' */
 
 /** Stretches of which the least and the greatest value are drawn: finer than a screen shows. */
 const STRETCHES = 800;
 const FEW_POINTS = 40;
+/** Of a held-out point of another run. */
+const POINT_SIZE = 6;
 
-/** @typedef {{track: Track, colour: string, dash: number[]}} Other */
+/** @typedef {{run: Run, track: Track, evaluations: EvalPoint[], colour: string, dash: number[]}} Other evaluations: those that are drawn */
 /** @typedef {{track: Track, evaluations: EvalPoint[], others: Other[], range: [number, number]}} View */
 /**
  * @typedef {object} Options
@@ -107,13 +109,20 @@ export class Plot {
       greatest = Math.max(greatest, value);
     };
     aligned(this.spec, this.view).slice(1).forEach((values) => values.forEach(see));
-    for (const { track } of this.view.others) {
-      const values = track.columns[this.spec.compared];
-      for (const index of pick(values, ...within(track.x, this.view.range), STRETCHES)) see(values[index]);
+    for (const other of this.view.others) {
+      const values = other.track.columns[this.spec.compared];
+      for (const index of pick(values, ...within(other.track.x, this.view.range), STRETCHES)) see(values[index]);
+      for (const { loss } of this.judged(other)) see(loss);
     }
     if (least > greatest) return [0, 1];
     const [low, high] = this.UPlot.rangeNum(this.spec.fromZero ? Math.min(0, least) : least, greatest, 0.1, true);
     return [this.spec.fromZero && least >= 0 ? 0 : low, high];
+  }
+
+  /** @param {Other} other @returns {EvalPoint[]} its held-out points that lie on this chart */
+  judged({ evaluations }) {
+    const [low, high] = this.view.range;
+    return this.spec.id === 'loss' ? evaluations.filter(({ step, loss }) => Number.isFinite(loss) && step >= low && step <= high) : [];
   }
 
   /** @param {any} u the curves of other runs, on its canvas */
@@ -124,7 +133,8 @@ export class Plot {
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     ctx.lineWidth = 1.5 * devicePixelRatio;
-    for (const { track, colour: name, dash } of this.view.others) {
+    for (const other of this.view.others) {
+      const { track, colour: name, dash } = other;
       const values = track.columns[this.spec.compared];
       ctx.strokeStyle = colour(name);
       ctx.setLineDash(dash.map((length) => length * devicePixelRatio));
@@ -136,6 +146,9 @@ export class Plot {
         isDown = !isGap;
       }
       ctx.stroke();
+      ctx.fillStyle = ctx.strokeStyle;
+      const size = POINT_SIZE * devicePixelRatio;
+      for (const { step, loss } of this.judged(other)) ctx.fillRect(u.valToPos(step, 'x', true) - size / 2, u.valToPos(loss, 'y', true) - size / 2, size, size);
     }
     ctx.restore();
   }
@@ -184,6 +197,4 @@ export class Plot {
 const isMove = (type) => type !== 'mousedown' && type !== 'mouseup';
 
 /** @param {unknown} _u @param {number[]} values */
-function ticks(_u, values) {
-  return values.map(formatTick);
-}
+const ticks = (_u, values) => values.map(formatTick);

@@ -1,33 +1,53 @@
 // @ts-check
-/** The runs of this visit: none is thrown away, any can be shown again and compared. */
+/** Which runs there are, of this visit and of earlier ones, which are shown, and their words. */
 
-import { locale, t } from '../../messages/messages.js';
-import { state, update, watch } from '../../store.js';
-import { button, byId, element, make, setText } from '../dom.js';
-import { formatCount, formatLoss, formatRate } from '../format.js';
-import { markOf } from './specs.js';
-import { trackOf } from './track.js';
+import { locale, plural, t } from '../../messages/messages.js';
+import { isRunning, state } from '../../store.js';
 
 /** @import {Run, Setting} from '../../types.js' */
 
-/** All runs of this visit that made a step, in order. */
+/** All runs that made a step, in order. */
 export const allRuns = () => [...state.pastRuns, ...(state.run ? [state.run] : [])].filter((run) => run.steps.length > 0);
 
-/** The run whose charts are shown: the current one, unless another was chosen. @returns {Run|null} */
-export const shownRun = () => state.pastRuns.find(({ number }) => number === state.shownRun) ?? state.run;
+/** The run whose charts are shown: the chosen one, else the current, else the last that was kept. @returns {Run|null} */
+export const shownRun = () => state.pastRuns.find(({ number }) => number === state.shownRun) ?? state.run ?? state.pastRuns.at(-1) ?? null;
+
+/** The run that the shown one is compared with. @returns {Run|null} */
+export const comparedRun = () => allRuns().find((run) => run.number === state.comparedRun && run !== shownRun()) ?? null;
 
 /** Runs whose curves are drawn behind. */
-export const comparedRuns = () => allRuns().filter(({ number }) => !state.hiddenRuns.includes(number));
+export const runsBehind = () => allRuns().filter((run) => run === comparedRun() || !state.hiddenRuns.includes(run.number));
+
+/** @param {Run} run */
+export const titleOf = ({ name, number }) => name || t('Run {number}', { number });
+
+/** When a run began. @param {Run} run */
+export function whenOf({ startedAt }) {
+  const date = new Date(startedAt);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? date.toLocaleTimeString(locale(), { timeStyle: 'short' }) : date.toLocaleString(locale(), { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+/** How a run ended. @param {Run} run */
+export function endOf(run) {
+  const { done, failed, steps } = run;
+  const step = steps.at(-1)?.step ?? 0;
+  if (done?.stopped) return t('stopped at step {step}', { step });
+  if (done) return t('finished');
+  if (failed) return t('ended early at step {step}', { step });
+  return run === state.run && isRunning() ? t('going on') : t('interrupted at step {step}', { step });
+}
 
 /**
- * Settings in which runs differ, of each run.
- * @param {Run[]} runs
+ * Settings in which runs differ, of each run; of a run of which a setting is not known, without it.
+ * @param {Pick<Run, 'plan'>[]} runs
  * @returns {Record<string, Setting>[]}
  */
 export function differences(runs) {
-  const names = [...new Set(runs.flatMap(({ plan }) => Object.keys(plan?.settings ?? {})))];
-  const differing = names.filter((name) => new Set(runs.map(({ plan }) => JSON.stringify(plan?.settings[name] ?? null))).size > 1);
-  return runs.map(({ plan }) => Object.fromEntries(differing.map((name) => [name, plan?.settings[name] ?? null])));
+  const known = runs.map(({ plan }) => plan?.settings ?? {});
+  const names = [...new Set(known.flatMap((settings) => Object.keys(settings)))];
+  const differing = names.filter((name) => new Set(known.filter((settings) => name in settings).map((settings) => JSON.stringify(settings[name]))).size > 1);
+  return known.map((settings) => Object.fromEntries(differing.filter((name) => name in settings).map((name) => [name, settings[name] ?? null])));
 }
 
 /** @param {string} name */
@@ -39,87 +59,25 @@ const labelOf = (name) => {
 /** @param {Record<string, Setting>} settings */
 export const inWords = (settings) => Object.entries(settings).map(([name, value]) => `${labelOf(name)} ${value === null ? t('not set') : Array.isArray(value) ? value.join(' ') : value}`).join(', ');
 
-/** @typedef {{row: HTMLTableRowElement, show: HTMLInputElement, behind: HTMLInputElement, cells: HTMLElement[], all: HTMLElement}} RunRow */
-
-/** @param {Run} run @returns {RunRow} */
-function rowOf({ number }) {
-  const show = make('input', { type: 'radio', name: 'shown-run', value: String(number), 'aria-label': t('Show run {number}', { number }) });
-  show.addEventListener('change', () => update({ shownRun: number === state.run?.number ? null : number }));
-  const behind = make('input', { type: 'checkbox', 'aria-label': t('Draw run {number} behind the shown one', { number }) });
-  behind.addEventListener('change', () => update({
-    hiddenRuns: behind.checked ? state.hiddenRuns.filter((other) => other !== number) : [...state.hiddenRuns, number],
-  }));
-  const line = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  line.setAttribute('viewBox', '0 0 34 8');
-  line.setAttribute('aria-hidden', 'true');
-  line.setAttribute('class', 'run-mark');
-  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
-  const mark = markOf(number);
-  path.setAttribute('d', 'M1 4h32');
-  path.setAttribute('stroke', `var(${mark.colour})`);
-  path.setAttribute('stroke-dasharray', mark.dash.join(' '));
-  line.append(path);
-  const cells = Array.from({ length: 5 }, () => make('td'));
-  const all = make('p');
-  const head = make('th', { scope: 'row' }, make('details', {}, make('summary', { text: t('Run {number}', { number }) }), all));
-  const row = make('tr', {}, make('td', {}, show), make('td', { class: 'run-behind' }, behind, line), head, ...cells);
-  return { row, show, behind, cells, all };
+/** In what a run differs from the others, the model first. @param {Run[]} runs @returns {string[]} */
+export function differencesInWords(runs) {
+  const hasModels = new Set(runs.map(({ model }) => model)).size > 1;
+  return differences(runs).map((settings, index) => [hasModels ? runs[index].model : '', inWords(settings)].filter(Boolean).join(', '));
 }
 
-/** @param {Run} run @param {Record<string, Setting>} differing */
-function cellsOf(run, differing) {
-  const { columns } = trackOf(run);
-  const [first, last] = [columns.loss.find((value) => value > -Infinity), columns.smooth.findLast((value) => value > -Infinity)];
-  const judged = run.evaluations.at(-1);
-  return [
-    inWords(differing) || t('same settings'),
-    formatCount(run.steps.at(-1)?.step ?? 0),
-    first === undefined || last === undefined ? '–' : `${formatLoss(first)} → ${formatLoss(last)}`,
-    judged ? formatLoss(judged.loss) : '–',
-    formatRate(tokensPerSecond(run)),
-  ];
-}
+/** @type {WeakMap<Run['steps'], {count: number, rate: number}>} */
+const rates = new WeakMap();
 
 /** @param {Run} run @returns {number} over all of its steps */
 export function tokensPerSecond({ steps }) {
+  const measured = rates.get(steps);
+  if (measured?.count === steps.length) return measured.rate;
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
   const last = steps.at(-1);
-  return last && seconds > 0 ? last.num_tokens / seconds : 0;
+  const rate = last && seconds > 0 ? last.num_tokens / seconds : 0;
+  rates.set(steps, { count: steps.length, rate });
+  return rate;
 }
 
-export function mountRuns() {
-  /** @type {Map<number, RunRow>} */
-  const rows = new Map();
-  const body = byId('run-table', HTMLTableElement).tBodies[0];
-  const render = () => {
-    const runs = allRuns();
-    element('runs').hidden = runs.length < 2;
-    const shown = shownRun();
-    const isEarlier = shown !== null && shown !== state.run;
-    element('shown-run').hidden = !isEarlier;
-    if (isEarlier) setText(element('shown-run-text'), t('The charts show run {number} of this visit.', { number: shown.number }));
-    if (runs.length < 2) return;
-    setText(element('runs-sum'), t('Runs of this visit: {count}', { count: runs.length }));
-    const differing = differences(runs);
-    runs.forEach((run, index) => {
-      let row = rows.get(run.number);
-      if (!row) {
-        rows.set(run.number, row = rowOf(run));
-        body.append(row.row);
-      }
-      row.show.checked = run === shown;
-      row.behind.checked = !state.hiddenRuns.includes(run.number);
-      row.behind.disabled = run === shown;
-      cellsOf(run, differing[index]).forEach((text, cell) => setText(row.cells[cell], text));
-      const time = new Date(run.startedAt).toLocaleTimeString(locale());
-      setText(row.all, `${t('{model}, begun {time}.', { model: run.model, time })} ${inWords(run.plan?.settings ?? {})}`);
-    });
-    for (const [number, { row }] of rows) {
-      if (runs.some((run) => run.number === number)) continue;
-      row.remove();
-      rows.delete(number);
-    }
-  };
-  watch(['run', 'pastRuns', 'shownRun', 'hiddenRuns', 'fields'], render);
-  button('shown-run-back').addEventListener('click', () => update({ shownRun: null }));
-}
+/** What could not be read of a run's record, in words; '' where all could. @param {Run} run */
+export const lostOf = ({ numLost = 0 }) => (numLost ? plural(numLost, { one: '{count} line of its record was damaged and is left out.', other: '{count} lines of its record were damaged and are left out.' }) : '');

@@ -4,6 +4,7 @@
 import { plural, t } from '../../messages/messages.js';
 import { button, byId, element, make, setText } from '../dom.js';
 import { COLUMNS, rowsOf } from './columns.js';
+import { titleOf } from './runs.js';
 
 /** @import {Run} from '../../types.js' */
 /** @import {Row, TableColumn} from './columns.js' */
@@ -11,7 +12,11 @@ import { COLUMNS, rowsOf } from './columns.js';
 
 const PAGE_ROWS = 500;
 
-/** @type {{rows: Row[], columns: TableColumn[], page: number}} */
+/** Columns of the run that is compared with, beside all of the shown one's. */
+const COMPARED = ['loss', 'smooth', 'heldOut'];
+
+/** @typedef {{label: string, textOf: (row: Row) => string}} Shown a column, of either run */
+/** @type {{rows: Row[], columns: Shown[], page: number}} */
 let open = { rows: [], columns: [], page: 0 };
 
 /** @param {TableColumn} column @param {Row} row */
@@ -26,9 +31,9 @@ function render() {
   const first = page * PAGE_ROWS;
   const shown = rows.slice(first, first + PAGE_ROWS);
   const table = byId('step-table', HTMLTableElement);
-  table.tHead?.replaceChildren(make('tr', {}, ...columns.map(({ label }) => make('th', { scope: 'col', text: t(label) }))));
+  table.tHead?.replaceChildren(make('tr', {}, ...columns.map(({ label }) => make('th', { scope: 'col', text: label }))));
   table.tBodies[0]?.replaceChildren(...shown.map((row) => make(
-    'tr', {}, ...columns.map((column) => make('td', { text: textOf(column, row) })),
+    'tr', {}, ...columns.map(({ textOf: text }) => make('td', { text: text(row) })),
   )));
   setText(element('table-range'), rows.length > PAGE_ROWS
     ? t('Rows {first} to {last} of {total}', { first: first + 1, last: first + shown.length, total: rows.length })
@@ -38,17 +43,38 @@ function render() {
   button('table-older').disabled = first + PAGE_ROWS >= rows.length;
 }
 
+/** @param {Row} row @returns {Row} of a step of which the run itself reported nothing */
+const emptyRow = ({ step }) => ({ step, record: null, smooth: NaN, ranks: NaN, epochs: null, evaluation: null, samples: [] });
+
 /**
- * Show a run as a table: the columns of one chart, or all that it reported.
+ * Show a run as a table: the columns of one chart, or all that it reported; beside them what the
+ * run that it is compared with reported at the same steps.
  * @param {Run|null} run
+ * @param {Run|null} other
  * @param {Spec} [spec]
  */
-export function openTable(run, spec) {
+export function openTable(run, other, spec) {
   if (!run) return;
-  const rows = rowsOf(run).reverse();
-  const columns = COLUMNS.filter(({ key, format, of }) => format && (!spec || spec.table.includes(key)) && (key === 'heldOut' || rows.some((row) => of(row) !== null)));
-  open = { rows: spec ? rows.filter((row) => columns.some(({ key, of }) => key !== 'step' && of(row) !== null)) : rows, columns, page: 0 };
-  setText(element('table-title'), spec ? t('{what} of run {number}', { what: t(spec.title), number: run.number }) : t('Steps of run {number}', { number: run.number }));
+  const own = rowsOf(run);
+  const others = new Map(other ? rowsOf(other).map((row) => [row.step, row]) : []);
+  const told = COLUMNS.filter(({ key, format, of }) => format && (!spec || spec.table.includes(key)) && (key === 'heldOut' || own.some((row) => of(row) !== null)));
+  const compared = COLUMNS.filter(({ key }) => other && (spec ? spec.table : COMPARED).includes(key) && key !== 'step')
+    .filter(({ of }) => [...others.values()].some((row) => of(row) !== null));
+  /** @param {Row} row */
+  const holds = (row) => !spec || told.some(({ key, of }) => key !== 'step' && of(row) !== null) || compared.some(({ of }) => of(others.get(row.step) ?? emptyRow(row)) !== null);
+  const steps = new Set(own.map(({ step }) => step));
+  const all = [...own, ...[...others.values()].filter(({ step }) => compared.length && !steps.has(step)).map(emptyRow)];
+  open = {
+    rows: all.sort((a, b) => b.step - a.step).filter(holds),
+    columns: [
+      ...told.map((column) => ({ label: t(column.label), textOf: (/** @type {Row} */ row) => textOf(column, row) })),
+      ...compared.map((column) => ({
+        label: t('{run}: {what}', { run: other ? titleOf(other) : '', what: t(column.label) }), textOf: (/** @type {Row} */ row) => textOf(column, others.get(row.step) ?? emptyRow(row)),
+      })),
+    ],
+    page: 0,
+  };
+  setText(element('table-title'), spec ? t('{what} of {run}', { what: t(spec.title), run: titleOf(run) }) : t('Steps of {run}', { run: titleOf(run) }));
   render();
   byId('table-dialog', HTMLDialogElement).showModal();
 }

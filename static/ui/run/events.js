@@ -30,15 +30,21 @@ function withRun(change) {
 }
 
 /**
- * A run that goes on after a stop is the one that was stopped, and not another.
+ * A run that goes on after a stop, a reload or a crash is the one that was interrupted, and not
+ * another: when its first step was done, and how long that took, tells them apart. What the
+ * interrupted one did after its last checkpoint is done again.
  * @param {Run} run
  */
 function joinEarlier(run) {
   const [first] = run.steps;
-  const same = state.pastRuns.find(({ steps }) => first && steps.length && steps.length <= run.steps.length && steps[0].loss === first.loss && steps[0].seconds === first.seconds);
+  const same = state.pastRuns.find(({ steps, done }) => first && steps.length && (!done || done.stopped) && Object.is(steps[0].loss, first.loss) && steps[0].seconds === first.seconds);
   if (!same) return;
-  Object.assign(run, { number: same.number, startedAt: same.startedAt });
-  update({ pastRuns: state.pastRuns.filter((other) => other !== same) });
+  const { key, name, number, startedAt } = same;
+  Object.assign(run, { key, name, number, startedAt });
+  update({
+    pastRuns: state.pastRuns.filter((other) => other !== same), hiddenRuns: state.hiddenRuns.filter((other) => other !== number),
+    comparedRun: state.comparedRun === number ? null : state.comparedRun,
+  });
 }
 
 /** @param {Run|null} run */

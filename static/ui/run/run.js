@@ -1,6 +1,7 @@
 // @ts-check
 /** Train, pause, stop; the figures of the run; its summary. */
 
+import { newKey } from '../../kept/run-store.js';
 import { plural, t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { saveAdapter } from '../adapter/adapter.js';
@@ -30,9 +31,10 @@ function change(patch) {
 /** @returns {Run} */
 function newRun() {
   const number = 1 + Math.max(0, ...allRuns().map((run) => run.number));
+  const startedAt = Date.now();
   return {
     numSteps: 0, plan: null, steps: [], phase: t('Getting ready'), fraction: null, done: null, failed: false, evaluations: [], samples: [], keptAt: 0, warning: '',
-    number, startedAt: Date.now(), model: state.model?.name ?? '',
+    number, startedAt, key: newKey(startedAt), name: '', model: state.model?.name ?? '',
   };
 }
 
