@@ -83,7 +83,8 @@ def points(studio: Studio, count: int) -> None:
 def numbers_of(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """A file's rows without what a model wrote."""
     words = ("sample prompt", "sample text")
-    return [{name: row[name] for name in row if name not in words} for row in rows]
+    kept = [{name: row[name] for name in row if name not in words} for row in rows]
+    return [row for row in kept if any(value for name, value in row.items() if name != "step")]
 
 
 def wait_written(studio: Studio, step: int) -> None:
