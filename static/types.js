@@ -8,7 +8,7 @@
  * @typedef {{text: string, loaded_bytes: number, total_bytes: number}} Boot
  * @typedef {{name: string, backend: string, is_software: boolean, features: string[],
  *   variants: Record<string, string>}} Gpu
- * @typedef {{name: string, stage: 'download'|'gpu'|'tuning', loaded_bytes: number, total_bytes: number}} ModelProgress
+ * @typedef {{name: string, stage: 'download'|'check'|'offline'|'gpu'|'tuning', loaded_bytes: number, total_bytes: number}} ModelProgress
  * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
  *   vocab_size: number, max_context: number, weights_bytes: number, quantization: string}} ModelInfo
  *
@@ -76,6 +76,8 @@
  *   prefill_seconds: number, num_dropped: number}} Answer
  *
  * @typedef {{kind: 'bundled'}|{kind: 'url', url: string, size?: number, sha256?: string}|
+ *   {kind: 'url-folder', url: string, name: string, asked?: string,
+ *    files: {name: string, size: number, sha256: string}[]}|
  *   {kind: 'file', file: File}|{kind: 'folder', files: File[], name: string}|
  *   {kind: 'stored', stored: string, name: string}} ModelSource
  * @typedef {{verdict: 'fits'|'tight'|'none'|'unsupported', reason: string, is_refused: boolean,

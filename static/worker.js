@@ -41,9 +41,9 @@ onmessage = ({ data }) => {
   }
 };
 
-/** @param {{name: string, loaded: number, total: number}} progress */
-function postProgress({ name, loaded, total }) {
-  post({ type: 'model-progress', name, stage: 'download', loaded_bytes: loaded, total_bytes: total });
+/** @param {{name: string, loaded: number, total: number, stage?: string}} progress */
+function postProgress({ name, loaded, total, stage = 'download' }) {
+  post({ type: 'model-progress', name, stage, loaded_bytes: loaded, total_bytes: total });
 }
 
 try {

@@ -48,6 +48,8 @@ NPM_FILES = {
     "vendor/tokenizers/LICENSE": "@huggingface/tokenizers/LICENSE",
     "vendor/jinja/jinja.mjs": "@huggingface/jinja/dist/index.js",
     "vendor/jinja/LICENSE": "@huggingface/jinja/LICENSE",
+    "vendor/hash-wasm/sha256.js": "hash-wasm/dist/sha256.umd.min.js",
+    "vendor/hash-wasm/LICENSE": "hash-wasm/LICENSE",
     "vendor/uplot/uplot.mjs": "uplot/dist/uPlot.esm.js",
     "vendor/uplot/uplot.css": "uplot/dist/uPlot.min.css",
     "vendor/uplot/LICENSE": "uplot/LICENSE",

@@ -3,7 +3,7 @@
 
 import { say } from '../messages/mark.js';
 
-/** @import {OpenedModel, Progress, Wanted} from './model-store.js' */
+/** @import {OpenedModel, Order, Progress} from './model-store.js' */
 /** @typedef {{onProgress: (progress: Progress) => void, resolve: (opened: OpenedModel) => void, reject: (error: Error) => void}} Waiting */
 
 /** @type {Worker|null} */
@@ -40,8 +40,8 @@ function start() {
 }
 
 /**
- * As `download` of download.js, in a worker of its own.
- * @param {Wanted} wanted
+ * As `fetchModel` of fetch-model.js, in a worker of its own.
+ * @param {Order} wanted
  * @param {AbortSignal} signal
  * @param {(progress: Progress) => void} onProgress
  * @returns {Promise<OpenedModel>}
@@ -51,7 +51,7 @@ export function downloadElsewhere(wanted, signal, onProgress) {
   const [line, id] = [worker, nextId++];
   return new Promise((resolve, reject) => {
     waiting.set(id, { onProgress, resolve, reject });
-    line.postMessage({ id, wanted: { ...wanted, url: wanted.url.href } });
+    line.postMessage({ id, wanted });
     signal.addEventListener('abort', () => {
       const { reason } = signal;
       line.postMessage({ id, reason: reason instanceof DOMException ? undefined : String(reason?.message ?? reason) });

@@ -6,17 +6,27 @@
  */
 
 import { manifest } from '../manifest.js';
+import { isFileAddress } from './address.js';
 import { downloadElsewhere } from './downloader.js';
 import { say } from '../messages/mark.js';
-import { modelFolder, readMarker, readStored } from './sinks.js';
+import { modelFolder } from './sinks.js';
+import { BUNDLED, openStoredModel } from './stored-models.js';
 
 /** @import {ModelSource} from '../types.js' */
-/** @typedef {{name: string, loaded: number, total: number}} Progress */
+/** @typedef {{name: string, size: number, sha256: string}} Part one file of several; 0 and '' where it is not known */
+/** @typedef {{name: string, loaded: number, total: number, stage?: 'check'|'offline'}} Progress `check`: what is stored is being hashed */
+/** @typedef {{name: string, blob: Blob}} OpenedFile */
 /** @typedef {{name: string, blob?: Blob, files?: File[]}} OpenedModel one of the two */
-/** @typedef {{url: URL, name: string, size: number, sha256: string}} Wanted */
+/** @typedef {Part & {url: URL, isText?: boolean}} Wanted `isText`: small, fetched whole, and may come packed */
+/** @typedef {{base: URL, name: string, files: Part[], asked?: string}} WantedFolder `asked`: the address that a person gave */
+
+/**
+ * What the worker is asked for; `address`: it finds out what is there.
+ * @typedef {{kind: 'file', url: string, name: string, size: number, sha256: string}|
+ *   {kind: 'folder', url: string, name: string, files: Part[], asked?: string}|{kind: 'address', url: string}} Order
+ */
 
 const cancelled = () => new Error(say('The download was cancelled. What has arrived is kept: loading the model again goes on from there.'));
-export const BUNDLED = 'models/smollm2-135m-instruct-q4_1.gguf';
 const gone = () => new Error(say('This model is no longer stored on this device: fetch it again.'));
 
 /** @type {{key: string, abort: AbortController, opened: Promise<OpenedModel>}|null} */
@@ -35,29 +45,32 @@ export function allowModel() {
   isCancelled = false;
 }
 
-/** @param {ModelSource} source @returns {Promise<Wanted>} */
-async function locate(source) {
-  if (source.kind !== 'bundled' && source.kind !== 'url') throw new Error('a chosen file is not fetched');
+/** @param {ModelSource} source @returns {Promise<Order>} */
+async function orderOf(source) {
   const base = new URL('../', import.meta.url);
+  if (source.kind === 'url-folder') return { kind: 'folder', url: source.url, name: source.name, files: source.files, asked: source.asked };
+  if (source.kind !== 'bundled' && source.kind !== 'url') throw new Error('a chosen file is not fetched');
   const url = source.kind === 'bundled' ? new URL(BUNDLED, base) : new URL(source.url, base);
   const { files } = await manifest();
   const known = url.href.startsWith(base.href) ? files[url.href.slice(base.href.length)] : undefined;
   const name = decodeURIComponent(url.pathname.split('/').at(-1) ?? '') || url.host;
   // A catalogue tells what the file must be; of a typed address nothing is known.
   const told = source.kind === 'url' ? source : undefined;
-  return { url, name, size: known?.size ?? told?.size ?? 0, sha256: known?.sha256 ?? told?.sha256 ?? '' };
+  const sha256 = known?.sha256 ?? told?.sha256 ?? '';
+  if (!sha256 && !isFileAddress(url)) return { kind: 'address', url: url.href };
+  return { kind: 'file', url: url.href, name, size: known?.size ?? told?.size ?? 0, sha256 };
 }
 
 /** @param {string} stored @param {string} name @returns {Promise<OpenedModel>} a model that lies on the device, whole */
 async function openStored(stored, name) {
   const folder = await modelFolder();
-  const [marker, file] = folder ? await Promise.all([readMarker(folder, stored), readStored(folder, stored)]) : [null, null];
-  if (!file || !marker?.complete || file.size !== marker.size) throw gone();
-  return { blob: file, name };
+  const opened = folder && (await openStoredModel(folder, stored, name));
+  if (!opened) throw gone();
+  return opened;
 }
 
 /**
- * Open a model as a Blob, fetching it where needed. Asking for another one gives up the one
+ * Open a model as a Blob, or as several, fetching it where needed. Asking for another one gives up the one
  * being fetched (what has arrived is kept); asking for the same one again shares it.
  *
  * @param {ModelSource} source
@@ -65,7 +78,7 @@ async function openStored(stored, name) {
  * @returns {Promise<OpenedModel>}
  */
 export function openModel(source, onProgress) {
-  if (source.kind !== 'bundled' && source.kind !== 'url') {
+  if (source.kind !== 'bundled' && source.kind !== 'url' && source.kind !== 'url-folder') {
     current?.abort.abort();
     current = null;
     if (source.kind === 'stored') return openStored(source.stored, source.name);
@@ -73,11 +86,11 @@ export function openModel(source, onProgress) {
     return Promise.resolve({ blob: source.file, name: source.file.name });
   }
   if (isCancelled) return Promise.reject(cancelled());
-  const key = source.kind === 'url' ? source.url : 'bundled';
+  const key = source.kind === 'bundled' ? 'bundled' : source.url;
   if (current?.key === key) return current.opened;
   current?.abort.abort();
   const abort = new AbortController();
-  const opened = locate(source).then((wanted) => downloadElsewhere(wanted, abort.signal, onProgress));
+  const opened = orderOf(source).then((order) => downloadElsewhere(order, abort.signal, onProgress));
   const mine = { key, abort, opened };
   current = mine;
   const forget = () => {

@@ -1,7 +1,20 @@
 // @ts-check
 /** Where a fetched file grows: in the browser's private file system, or in memory. */
 
-/** @typedef {{size: number, sha256: string, validator: string, complete: boolean, url?: string}} Marker `url`: where it came from; files kept by older versions do not tell */
+/** @import {Part} from './model-store.js' */
+
+/**
+ * What is known of a stored file, or of a model of several; what older versions kept tells less.
+ * @typedef {object} Marker
+ * @property {number} size bytes when it was written
+ * @property {string} sha256 what it has to be, '' where that is not known
+ * @property {string} validator what the server calls this version of the file
+ * @property {boolean} complete
+ * @property {string} [url] where it came from
+ * @property {number} [total] bytes of all of it, 0 where that is not known
+ * @property {string} [asked] the address that a person gave, where it was another one
+ * @property {Part[]} [files] of a model of several
+ */
 
 const FOLDER = 'models';
 
@@ -71,6 +84,13 @@ export class FileSink {
     const written = /** @type {number} */ (this.access.write(chunk, { at: this.size }));
     if (written !== chunk.byteLength) throw new DOMException('the disk is full', 'QuotaExceededError');
     this.size += written;
+  }
+
+  /** @param {number} at @param {number} size */
+  read(at, size) {
+    const bytes = new Uint8Array(size);
+    this.access.read(bytes, { at });
+    return bytes;
   }
 
   clear() {

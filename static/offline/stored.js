@@ -1,6 +1,7 @@
 // @ts-check
 /** Everything that this page keeps on the device, with its size, and how to delete it. */
 
+import { listModels } from '../download/stored-models.js';
 import { manifest } from '../manifest.js';
 import { mark } from '../messages/mark.js';
 
@@ -41,24 +42,10 @@ async function sizeOf(handle) {
 
 /** @param {FileSystemDirectoryHandle} folder @returns {Promise<Stored[]>} */
 async function models(folder) {
-  /** @type {Stored[]} */
-  const found = [];
-  for await (const name of /** @type {any} */ (folder).keys()) {
-    if (name.endsWith('.json')) continue;
-    const bytes = await sizeOf(await folder.getFileHandle(name));
-    const marker = await folder.getFileHandle(`${name}.json`).then((handle) => handle.getFile()).then((file) => file.text()).then(JSON.parse).catch(() => null);
-    found.push({
-      kind: mark('Model'),
-      name: name.replace(/^[0-9a-f]{16}-/, ''),
-      bytes,
-      note: marker?.complete ? '' : mark('fetched in part: loading it again goes on from there'),
-      async remove() {
-        await folder.removeEntry(name);
-        await folder.removeEntry(`${name}.json`).catch(() => {});
-      },
-    });
-  }
-  return found;
+  return (await listModels(folder)).map(({ name, bytes, isComplete, remove }) => ({
+    kind: mark('Model'), name, bytes, remove,
+    note: isComplete ? '' : mark('fetched in part: loading it again goes on from there'),
+  }));
 }
 
 /** @returns {Promise<Stored[]>} what lies in the private file system */

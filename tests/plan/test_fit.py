@@ -8,11 +8,11 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from app.config import LoraConfig, ModelConfig, TrainConfig
+from app.config import LoraConfig, ModelConfig, Quantization, TrainConfig
 from app.gpu.device import Device
 from app.io.gguf_types import TENSOR_TYPES
 from app.io.source import MemorySource
@@ -22,12 +22,14 @@ from app.plan.modes import AdapterMode, RunSettings
 from app.plan.planner import Planner
 from app.plan.speed import Speed
 from tests.plan.limited import LimitedDevice
+from tests.tiny_folder import as_folder, make_tiny_folder
 from tests.tiny_model import make_tiny_gguf
 
 CATALOGUE: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "static/catalogue.json").read_text(encoding="utf-8")
 )
 MIB = 1 << 20
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 
 
 def entry_of(config: ModelConfig, **changes: Any) -> dict[str, Any]:
@@ -55,6 +57,24 @@ def test_bytes_are_those_of_the_model_once_it_is_loaded(device: Device, tables: 
         assert found.verdict == "fits"
         assert found.weights_bytes == model.weights_bytes
         assert found.total_bytes == plan.total_bytes
+    finally:
+        model.destroy()
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_a_folder_takes_what_was_said_however_it_is_quantized(
+    device: Device, quantization: Quantization
+) -> None:
+    """The catalogue's entries that are folders are of BF16: what it says must then be so."""
+    plain = {"projection": "F16", "embedding": "F16"}
+    files = make_tiny_folder(make_tiny_gguf(types=plain), dtype="BF16")
+    folder = as_folder(files)
+    model = asyncio.run(load_model(device, folder, lambda *_: None, quantization))
+    try:
+        entry = {"name": "tiny", "weights": "BF16", "config": json.loads(files["config.json"])}
+        found = fit_of(device, entry, quantization)
+        assert found.verdict == "fits"
+        assert found.weights_bytes == model.weights_bytes
     finally:
         model.destroy()
 
@@ -116,7 +136,9 @@ def test_a_files_size_is_that_of_its_weights_and_a_header(entry: dict[str, Any])
     head_rows = config.vocab_size * config.hidden_size
     projections = config.num_matmul_parameters - head_rows
     size += projections * per_weight[shape.weights] + tables * per_weight[shape.tables]
-    assert 0 < entry["bytes"] - size < (4 * MIB if is_gguf else MIB)
+    parts = {part["name"]: part["size"] for part in entry["source"].get("files", ())}
+    of_weights = parts.get(entry["file"], entry["bytes"])
+    assert 0 < of_weights - size < (4 * MIB if is_gguf else MIB)
 
 
 LAYOUTS = list(TENSOR_TYPES.values())
@@ -131,8 +153,13 @@ def test_the_catalogue_is_whole() -> None:
         if source["kind"] == "url":
             assert re.fullmatch(r"https://\S+/resolve/[0-9a-f]{40}/" + entry["file"], source["url"])
             assert re.fullmatch(r"[0-9a-f]{64}", source["sha256"])
-        elif source["kind"] == "by-hand":
-            assert {"config.json", "tokenizer.json", entry["file"]} <= set(source["files"])
+        elif source["kind"] == "url-folder":
+            assert re.fullmatch(r"https://\S+/resolve/[0-9a-f]{40}/", source["url"])
+            files = {part["name"]: part for part in source["files"]}
+            assert {"config.json", "tokenizer.json", entry["file"]} <= set(files)
+            assert entry["bytes"] == sum(part["size"] for part in files.values())
+            for part in files.values():
+                assert re.fullmatch(r"[0-9a-f]{64}", part["sha256"])
         else:
             assert source == {"kind": "bundled"}
     config = ModelShape.of(CATALOGUE[0]).config

@@ -22,6 +22,7 @@ function modelStep({ supported, model, modelProgress: progress, status, boot }) 
   if (progress?.stage === 'download' && progress.total_bytes) {
     return step('model', 'working', t('fetching, {share} %', { share: Math.floor((100 * progress.loaded_bytes) / progress.total_bytes) }));
   }
+  if (progress?.stage === 'download' || progress?.stage === 'check' || progress?.stage === 'offline') return step('model', 'working', t('being fetched'));
   if (progress) return step('model', 'working', t('on its way to the GPU'));
   if (model) return step('model', 'done', t('{name} is loaded', { name: model.name.split('/').at(-1) ?? model.name }));
   if (status === 'error') return step('model', 'failed', t('not loaded: choose it again, or another'));

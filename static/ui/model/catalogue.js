@@ -1,18 +1,19 @@
 // @ts-check
 /** The catalogue of small open models: what is known of each, and what is said of it. Needs no document. */
 
-import { t } from '../../messages/messages.js';
+import { plural, t } from '../../messages/messages.js';
 import { formatBytes, formatCount, formatParameters } from '../format.js';
 
-/** @import {Fit, Fits} from '../../types.js' */
+/** @import {Fit, Fits, ModelSource} from '../../types.js' */
 
 /**
  * @typedef {object} Entry of catalogue.json; `config` has the keys of the model's config.json
  * @property {string} id
  * @property {string} name
- * @property {{kind: 'bundled'}|{kind: 'url', url: string, sha256: string}|{kind: 'by-hand', files: string[]}} source
+ * @property {{kind: 'bundled'}|{kind: 'url', url: string, sha256: string}|
+ *   {kind: 'url-folder', url: string, name: string, files: {name: string, size: number, sha256: string}[]}} source
  * @property {string} file
- * @property {number} bytes
+ * @property {number} bytes to fetch, of all files
  * @property {string} licence
  * @property {string} page where the model is described
  * @property {string} weights type of its projections
@@ -22,7 +23,7 @@ import { formatBytes, formatCount, formatParameters } from '../format.js';
 
 /** @returns {Promise<Entry[]>} */
 export async function fetchCatalogue() {
-  const response = await fetch(new URL('../../catalogue.json', import.meta.url));
+  const response = await fetch(new URL('../../catalogue.json', import.meta.url)).catch((error) => ({ ok: false, status: error.message, json: () => [] }));
   if (!response.ok) throw new Error(t('The catalogue could not be fetched ({status}): check the connection and try again.', { status: response.status }));
   return response.json();
 }
@@ -46,11 +47,24 @@ export function describeEntry({ bytes, weights, licence, config }) {
   });
 }
 
-/** @param {Entry} entry where loading it takes its bytes from */
-export function describeSource({ source, page }) {
+/** What the list of models calls it. @param {Entry} entry */
+export const valueOf = ({ source }) => (source.kind === 'bundled' ? 'bundled' : `url:${source.url}`);
+
+/** What loading it asks for. @param {Entry} entry @returns {ModelSource} */
+export const sourceOfEntry = ({ source, bytes }) => (source.kind === 'url' ? { ...source, size: bytes } : source);
+
+/**
+ * Where loading it takes its bytes from.
+ * @param {Entry} entry
+ * @param {{bytes: number, isComplete: boolean}} [kept] what lies on the device of it
+ */
+export function describeSource({ source, bytes }, kept) {
   if (source.kind === 'bundled') return t('Comes with the page.');
-  if (source.kind === 'url') return t('Fetched from {host}.', { host: new URL(source.url).host });
-  return t('Fetch {files} from {host}, put them in one folder, and choose it with “Folder…”.', { files: source.files.join(', '), host: new URL(page).host });
+  const values = { host: new URL(source.url).host, loaded: formatBytes(kept?.bytes ?? 0), total: formatBytes(bytes) };
+  if (kept?.isComplete) return t('Lies on this device.');
+  if (kept?.bytes) return t('{loaded} of {total} have arrived from {host}; the download goes on from there.', values);
+  if (source.kind === 'url') return t('Fetched from {host}.', values);
+  return plural(source.files.length, { one: 'Fetched from {host}, {count} file.', other: 'Fetched from {host}, {count} files.' }, values);
 }
 
 /**
@@ -70,12 +84,10 @@ export function describeFit(fit, { budget_bytes, is_assumed }) {
 /**
  * What the button may do: nothing is offered that a limit of the device rules out; memory that is
  * only assumed rules nothing out.
- * @param {Entry} entry
  * @param {Fit|null} fit null: not known yet
- * @returns {'load'|'try'|'refuse'|'none'}
+ * @returns {'load'|'try'|'refuse'}
  */
-export function actionFor({ source }, fit) {
-  if (source.kind === 'by-hand') return 'none';
+export function actionFor(fit) {
   if (fit?.is_refused) return 'refuse';
   return fit?.verdict === 'none' ? 'try' : 'load';
 }

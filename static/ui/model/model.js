@@ -65,7 +65,7 @@ async function load(studio, option) {
     if (turn !== latest) return;
     update({ modelProgress: null });
     showFailure(error);
-    byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
+    if (loadedOption) byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
     if (!isCancelled) {
       if (option !== loadedOption) dropOption(option);
     } else if (state.model) {
@@ -102,10 +102,11 @@ function loadModelUrl(studio, address) {
   try {
     url = new URL(address, location.href);
   } catch {
-    showError(t('“{address}” is not an address: give one that begins with https:// and ends in .gguf.', { address }));
+    showError(t('“{address}” is not an address: give one that begins with https://, of a .gguf file or of a model’s folder.', { address }));
     return;
   }
-  addOption(`url:${url.href}`, url.pathname.split('/').at(-1) || url.host, { kind: 'url', url: url.href });
+  const name = url.pathname.split('/').filter(Boolean).at(-1) ?? url.host;
+  addOption(`url:${url.href}`, name, { kind: 'url', url: url.href });
   void load(studio, `url:${url.href}`);
 }
 
@@ -135,7 +136,7 @@ export function mountModel(studio) {
     event.preventDefault();
     const address = input('model-url').value.trim();
     if (address) loadModelUrl(studio, address);
-    else showError(t('There is no address to load from: paste one that ends in .gguf.'));
+    else showError(t('There is no address to load from: paste that of a .gguf file or of a model’s folder.'));
   });
   for (const id of ['model-file', 'model-folder']) {
     input(id).addEventListener('change', () => {
@@ -143,7 +144,9 @@ export function mountModel(studio) {
       input(id).value = '';
     });
   }
-  byId('model-quantize', HTMLSelectElement).addEventListener('change', () => void load(studio, select.value));
+  byId('model-quantize', HTMLSelectElement).addEventListener('change', () => {
+    if (latest) void load(studio, select.value); // before the first, it is a choice for that one
+  });
   watch(['boot', 'model', 'modelProgress', 'status', 'supported', 'gpu'], () => {
     const progress = state.modelProgress;
     const rate = progress?.stage === 'download' ? measureRate(progress.loaded_bytes, progress.total_bytes) : null;

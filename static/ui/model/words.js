@@ -11,7 +11,8 @@ import { formatBytes, formatCount, formatEta, formatParameters } from '../format
 /** `fraction`: null moves without claiming a share, undefined shows no bar. @typedef {{text: string, fraction: number|null|undefined}} Words */
 
 /** @param {ModelProgress|null} progress */
-export const isFetching = (progress) => progress?.stage === 'download' && (!progress.total_bytes || progress.loaded_bytes < progress.total_bytes);
+export const isFetching = (progress) => progress?.stage === 'check' || progress?.stage === 'offline'
+  || (progress?.stage === 'download' && (!progress.total_bytes || progress.loaded_bytes < progress.total_bytes));
 
 /** @param {ModelProgress} progress @param {Rate|null} rate */
 function fetching({ loaded_bytes, total_bytes }, rate) {
@@ -48,8 +49,11 @@ export function describeModel({ boot, model, modelProgress: progress, status, su
   if (progress?.stage === 'tuning') return { text: t('Choosing the fastest kernels for this GPU'), fraction: share };
   if (progress && !(fetched && status === 'booting')) {
     if (fetched) return { text: t('Checking what was fetched'), fraction: null };
+    const values = { loaded: formatBytes(progress.loaded_bytes), total: formatBytes(progress.total_bytes) };
+    if (progress.stage === 'check') return { text: t('Checking what has arrived before: {loaded} of {total}', values), fraction: share };
+    if (progress.stage === 'offline') return { text: t('No network: {loaded} have arrived, the download goes on when it is back', values), fraction: null };
     if (progress.stage === 'download') return { text: fetching(progress, rate), fraction: share };
-    return { text: t('To the GPU: {loaded} of {total}', { loaded: formatBytes(progress.loaded_bytes), total: formatBytes(progress.total_bytes) }), fraction: share };
+    return { text: t('To the GPU: {loaded} of {total}', values), fraction: share };
   }
   if (model) return { text: facts(model), fraction: undefined };
   if (status === 'booting' && gpu && !wasAsked) return { text: t('Choose a model.'), fraction: undefined };

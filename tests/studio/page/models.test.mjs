@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { actionFor, countParameters, describeEntry, describeFit, describeSource, isFloat } from '../../../static/ui/model/catalogue.js';
+import { actionFor, countParameters, describeEntry, describeFit, describeSource, isFloat, sourceOfEntry, valueOf } from '../../../static/ui/model/catalogue.js';
 import { describeModel, isFetching } from '../../../static/ui/model/words.js';
 import { state } from '../../../static/store.js';
 
@@ -17,11 +17,17 @@ test('parameters follow from the shape', () => {
 });
 
 test('an entry tells its size, type, licence, context and host', () => {
-  const [bundled, small, , byHand] = CATALOGUE;
+  const [bundled, small, , folder] = CATALOGUE;
   assert.equal(describeEntry(small), '362 M parameters · 386 MB, Q8_0 · Apache-2.0 · context 8,192');
   assert.equal(describeSource(bundled), 'Comes with the page.');
   assert.match(describeSource(small), /^Fetched from \S+\.$/);
-  assert.match(describeSource(byHand), /^Fetch config\.json, .*model\.safetensors from \S+, put them/);
+  assert.match(describeSource(folder), /^Fetched from \S+, 4 files\.$/);
+  assert.equal(describeEntry(folder), '135 M parameters · 271 MB, BF16 · Apache-2.0 · context 8,192');
+  assert.match(describeSource(folder, { bytes: 120e6, isComplete: false }), /^120 MB of 271 MB have arrived from \S+; the download goes on from there\.$/);
+  assert.equal(describeSource(folder, { bytes: folder.bytes, isComplete: true }), 'Lies on this device.');
+  assert.equal(valueOf(bundled), 'bundled');
+  assert.equal(valueOf(folder), `url:${folder.source.url}`);
+  assert.deepEqual(sourceOfEntry(small), { ...small.source, size: small.bytes });
   assert.deepEqual(CATALOGUE.map(isFloat), [false, false, false, true, true]);
 });
 
@@ -33,13 +39,11 @@ test('the verdict comes with its figures, and assumed memory is called so', () =
 });
 
 test('only a limit that the device told refuses a model', () => {
-  const [, small, , byHand] = CATALOGUE;
-  assert.equal(actionFor(small, null), 'load');
-  assert.equal(actionFor(small, fit()), 'load');
-  assert.equal(actionFor(small, fit({ verdict: 'none' })), 'try');
-  assert.equal(actionFor(small, fit({ verdict: 'none', is_refused: true })), 'refuse');
-  assert.equal(actionFor(small, fit({ verdict: 'unsupported', is_refused: true })), 'refuse');
-  assert.equal(actionFor(byHand, fit()), 'none');
+  assert.equal(actionFor(null), 'load');
+  assert.equal(actionFor(fit()), 'load');
+  assert.equal(actionFor(fit({ verdict: 'none' })), 'try');
+  assert.equal(actionFor(fit({ verdict: 'none', is_refused: true })), 'refuse');
+  assert.equal(actionFor(fit({ verdict: 'unsupported', is_refused: true })), 'refuse');
 });
 
 test('a download tells its bytes, speed and time left, as far as they are known', () => {
@@ -49,6 +53,9 @@ test('a download tells its bytes, speed and time left, as far as they are known'
   assert.deepEqual(said(5e6, 20e6, null), { text: 'Fetching 5.0 MB of 20 MB', fraction: 0.25 });
   assert.equal(said(5e6, 20e6, { bytesPerSecond: 400.4, secondsLeft: 75 }).text, 'Fetching 5.0 MB of 20 MB, 400 B/s, 1 min 15 s left');
   assert.equal(isFetching({ name: 'a', stage: 'download', loaded_bytes: 20, total_bytes: 20 }), false);
+  const staged = (stage) => describeModel({ ...state, modelProgress: { name: 'a', stage, loaded_bytes: 5e6, total_bytes: 20e6 } }, null, true);
+  assert.deepEqual(staged('check'), { text: 'Checking what has arrived before: 5.0 MB of 20 MB', fraction: 0.25 });
+  assert.deepEqual(staged('offline'), { text: 'No network: 5.0 MB have arrived, the download goes on when it is back', fraction: null });
 });
 
 test('each state of the model has its words', () => {
