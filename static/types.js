@@ -3,14 +3,15 @@
  * Shapes of what passes between the page and its worker; `app/studio/protocol/` is the
  * other half. Nothing here runs.
  *
- * @typedef {'booting'|'loading'|'ready'|'training'|'paused'|'generating'|'error'} Status
+ * @typedef {'booting'|'loading'|'ready'|'training'|'paused'|'generating'|'checking'|'error'} Status
  *
  * @typedef {{text: string, loaded_bytes: number, total_bytes: number}} Boot
  * @typedef {{name: string, backend: string, is_software: boolean, features: string[],
  *   variants: Record<string, string>}} Gpu
  * @typedef {{name: string, stage: 'download'|'check'|'offline'|'gpu'|'tuning', loaded_bytes: number, total_bytes: number}} ModelProgress
  * @typedef {{name: string, architecture: string, num_parameters: number, num_layers: number,
- *   vocab_size: number, max_context: number, weights_bytes: number, quantization: string}} ModelInfo
+ *   vocab_size: number, max_context: number, weights_bytes: number, quantization: string, made_room: boolean}} ModelInfo
+ * @typedef {{message: string, job: 'training'|'loading'|'checking'|'generating'|'', gone: string[]}} DeviceLost
  *
  * @typedef {{text: string}|{files: {file: Blob, name: string}[]}} Corpus
  * @typedef {{text: string, is_learned: boolean, is_first: boolean}} PreviewToken

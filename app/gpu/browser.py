@@ -13,6 +13,7 @@ from app.gpu.adapter import Limits
 from app.gpu.browser_adapter import adapter_info, with_extensions
 from app.gpu.budget import GIB, software_share
 from app.gpu.device import Buffer, Control, Dispatch, Pipeline, Program
+from app.gpu.failures import lost_message, out_of_memory
 from app.gpu.features import SUBGROUPS
 from app.gpu.kernels import KernelSource
 from app.gpu.pacing import PacedProgram
@@ -22,11 +23,15 @@ from app.messages import say
 FIRST_GUESS_FLOPS_PER_MS = {True: 2e6, False: 1e8}
 """Before anything was measured: a software adapter, a GPU."""
 
-ERRORS: dict[str, type[GpuError]] = {
-    "memory": OutOfGpuMemoryError,
-    "lost": DeviceLostError,
-    "other": GpuError,
-}
+
+def _error_of(problem: Any) -> GpuError:
+    """Return the error that a problem of static/gpu/problems.js is."""
+    kind, message = str(problem.kind), str(problem.message)
+    if kind == "lost":
+        return DeviceLostError(lost_message(message))
+    if kind == "memory":
+        return OutOfGpuMemoryError(out_of_memory(str(problem.label), int(problem.sizeBytes)))
+    return GpuError(message)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,8 +102,7 @@ class BrowserDevice:
         """Raise what the device has reported since the last call, if anything."""
         problem = self._host.takeProblem()
         if problem is not None:
-            kind, message = str(problem.kind), str(problem.message)
-            raise ERRORS[kind](message)
+            raise _error_of(problem)
 
     def fail(self, what: str, error: Exception) -> NoReturn:
         """Raise for a failed call, preferring what the device has reported."""
@@ -273,6 +277,22 @@ class BrowserDevice:
         """Return when everything that was submitted has run."""
         await self._gpu.wait(self._host)
         self.check()
+
+    async def calm(self) -> None:
+        """Let all that failed be told and forgotten, so that what comes next is not blamed."""
+        await self._gpu.calm(self._host)
+
+    def on_lost(self, act: Callable[[DeviceLostError], None]) -> None:
+        """Call `act` when the device goes away by itself, also where nobody waits for it."""
+        from pyodide.ffi import create_once_callable
+
+        def tell() -> None:
+            try:
+                self.check()
+            except DeviceLostError as error:
+                act(error)
+
+        self._host.whenLost(create_once_callable(tell))
 
     def destroy(self) -> None:
         """Give the device and all its buffers back."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.errors import DeviceLostError
 from app.gpu.adapter import AdapterInfo, Limits
 from app.gpu.kernels import KernelSource
 from app.gpu.tuning import Tuning
@@ -155,6 +156,17 @@ class Device(Protocol):
 
     async def wait(self) -> None:
         """Return when everything that was submitted has run."""
+        ...
+
+    async def calm(self) -> None:
+        """Let all that failed be told and forgotten, so that what comes next is not blamed."""
+        ...
+
+    def on_lost(self, act: Callable[[DeviceLostError], None]) -> None:
+        """Call `act` when the device goes away by itself, also where nobody waits for it.
+
+        A host that only learns of it from a call that fails never does.
+        """
         ...
 
     def destroy(self) -> None:

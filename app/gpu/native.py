@@ -11,6 +11,7 @@ from typing import Any
 
 from app.errors import DeviceLostError, GpuError, NoAdapterError, OutOfGpuMemoryError
 from app.gpu.device import Binding, Buffer, Control, Dispatch, Pipeline, Program
+from app.gpu.failures import lost_message
 from app.gpu.features import NAGA_LANGUAGE_FEATURES, TIMESTAMPS, native_features
 from app.gpu.kernels import KernelSource
 from app.gpu.native_adapter import WANTED_LIMITS, adapter_info, adapter_limits
@@ -84,8 +85,9 @@ class translated:  # noqa: N801 - reads as a clause: `with translated("label"):`
             raise OutOfGpuMemoryError(f"{self._label}: the GPU is out of memory") from error
         if isinstance(error, wgpu.GPUError):
             text = str(error).strip()
-            lost = "lost" in text.lower()
-            raise (DeviceLostError if lost else GpuError)(f"{self._label}: {text}") from error
+            if "lost" in text.lower():
+                raise DeviceLostError(lost_message(text)) from error
+            raise GpuError(f"{self._label}: {text}") from error
 
 
 class NativeDevice:
@@ -274,6 +276,12 @@ class NativeDevice:
         wgpu-py 0.32's own onSubmittedWorkDone fails (its callback has an outdated signature).
         """
         return self.stage(self._fence_buffer, 0, 4)
+
+    async def calm(self) -> None:
+        """Do nothing: errors are raised where they happen."""
+
+    def on_lost(self, act: Callable[[DeviceLostError], None]) -> None:
+        """Do nothing: wgpu-py tells of a loss by the next call that fails."""
 
     def destroy(self) -> None:
         """Give the device and all its buffers back."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app import __version__
 from app.config import LoraConfig, TrainConfig
@@ -37,15 +37,28 @@ def _ignore(_: Any) -> None:
     pass
 
 
+class Copies(Protocol):
+    """Keeps what a run has made so far elsewhere than on the GPU, now and then."""
+
+    def is_due(self) -> bool:
+        """Return whether it is time for one."""
+        ...
+
+    async def keep(self) -> None:
+        """Read it back and keep it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Listener:
-    """Who hears of what, as it happens."""
+    """Who hears of what, as it happens; `copies` are made between two updates."""
 
     on_step: Callable[[StepRecord], None] = _ignore
     on_evaluation: Callable[[Evaluation], None] = _ignore
     on_sample: Callable[[Sample], None] = _ignore
     on_checkpoint: Callable[[Checkpoint], None] = _ignore
     on_warning: Callable[[str], None] = _ignore
+    copies: Copies | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +214,9 @@ class Course:
 
     def is_due(self, step: int) -> bool:
         """Return whether anything is to be done after this step."""
-        config = self._parts.config
+        config, copies = self._parts.config, self._listener.copies
+        if copies is not None and copies.is_due():
+            return True
         every = (config.eval_every, config.sample_every, self._checkpoint_every)
         return any(number and step % number == 0 for number in every)
 
@@ -269,6 +284,9 @@ class Course:
         self._accompanied = step
         if step and self._checkpoint_every and step % self._checkpoint_every == 0:
             await self._keep()
+        copies = self._listener.copies
+        if step and copies is not None and copies.is_due():
+            await copies.keep()
 
     async def _guarded(self, what: str, work: Awaitable[None]) -> None:
         """Do something beside the training: what fails is told once and ends no run."""

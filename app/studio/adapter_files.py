@@ -66,9 +66,11 @@ async def adapter_bytes(adapter: Adapter, model: Model) -> bytes:
     return adapter_to_safetensors(tensors, adapter.lora, model.config, model.base_name)
 
 
-async def adapter_files(
-    adapter: Adapter,
+def adapter_files(
+    data: bytes,
+    lora: LoraConfig,
     model: Model,
+    tensors: AdapterTensors | None,
     *,
     name: str,
     facts: TrainingFacts | None,
@@ -80,22 +82,19 @@ async def adapter_files(
     In one or two bits it comes packed as well.
 
     Args:
-        adapter: As it was trained: the strength it is listened to with is no part of it.
+        data: Its file, as it was trained: the strength it is listened to with is no part of it.
+        lora: Its shape.
         model: Its base.
+        tensors: What the model computes with; needed in one or two bits only.
         name: What it is called on the shelf.
         facts: Of the run that made it, for the model card.
         record: The text of run.json, '' where there is none.
         as_folder: A zipped folder rather than the file.
-
-    Raises:
-        AdapterError: it holds values that are not finite.
     """
-    lora, base_name = adapter.lora, model.base_name
-    data = await adapter_bytes(adapter, model)
+    base_name = model.base_name
     config = json.dumps(adapter_config_json(lora, base_name), indent=2) + "\n"
     packed = None
-    if lora.adapter_bits < 32:
-        tensors = await adapter.effective_tensors()
+    if tensors is not None:
         packed = packed_adapter_bytes(tensors, lora, model.config, base_name)
     if not as_folder:
         message: Message = {"bytes": data, "filename": FILENAME, "config": config}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from app.config import is_number
-from app.errors import AdapterError
+from app.errors import AdapterError, GpuError
 from app.io.adapter import adapter_to_safetensors
 from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.studio.adapter_files import FILENAME, adapter_bytes, adapter_files, read_adapter
+from app.studio.adapter_files import FILENAME, adapter_files, read_adapter
 from app.studio.protocol import (
     AdapterEvent,
     AdapterInfo,
@@ -23,31 +23,13 @@ from app.studio.protocol import (
     ImportRequest,
     Message,
 )
+from app.studio.shelved import Copy, Shelved
 
 MAX_ON_SHELF = 8
 """Each takes room on the GPU; the oldest leaves when another comes, handed out if unsaved."""
 
 MAX_NAME_LENGTH = 80
 MAX_STRENGTH = 2.0
-
-
-@dataclass(eq=False)
-class _Shelved:
-    """An adapter on the GPU, and what is known of it.
-
-    Attributes:
-        snapshot: Its file as of `snapshot_version` of its parameters, for the day the device
-            goes away.
-        record: Of the run that made it, once that is over: the text of run.json.
-    """
-
-    adapter: Adapter
-    info: AdapterInfo
-    is_saved: bool
-    snapshot: bytes | None = None
-    snapshot_version: int = -1
-    facts: TrainingFacts | None = None
-    record: str = ""
 
 
 class AdapterDesk:
@@ -60,8 +42,8 @@ class AdapterDesk:
         self._post = post
         self._on_drop = on_drop
         self._model: Model | None = None
-        self._shelf: list[_Shelved] = []
-        self._chosen: _Shelved | None = None
+        self._shelf: list[Shelved] = []
+        self._chosen: Shelved | None = None
         self._next_id = 1
         self._num_runs = 0
 
@@ -87,22 +69,53 @@ class AdapterDesk:
     def find(self, adapter_id: Any) -> tuple[Adapter, float]:
         """Return an adapter and its strength. Raises AdapterError where there is none."""
         item = self._item(adapter_id)
+        if item.adapter is None:
+            raise AdapterError(
+                say("{name} is not on the GPU: load its model again", name=item.info.name)
+            )
         return item.adapter, item.info.strength
 
     async def use_model(self, model: Model) -> None:
-        """Begin with another model; adapters that were never downloaded are handed out first."""
-        await self.offer_unsaved()
-        self._clear()
+        """Begin with a model; adapters that were never downloaded are handed out first.
+
+        Where it is the one that went away with its adapters, they are back with it.
+        """
+        is_back = self._is_aside and self._model is not None and _is_same(model, self._model)
+        if not is_back:
+            await self.offer_unsaved()
+            self._clear()
         self._model = model
+        if is_back:
+            await self._bring_back(model)
         self._tell()
+
+    @property
+    def _is_aside(self) -> bool:
+        """Whether the adapters are files only, waiting for their model."""
+        return any(item.adapter is None for item in self._shelf)
+
+    async def _bring_back(self, model: Model) -> None:
+        for item in [*self._shelf]:
+            if item.adapter is not None:
+                continue
+            try:
+                item.come_back(model)
+            except (AdapterError, GpuError):
+                await self._hand_out(item)
+                self._free(item)
+        if self._chosen not in self._shelf:
+            self._chosen = self._shelf[-1] if self._shelf else None
 
     async def offer_unsaved(self) -> None:
         """Hand the page the bytes of trained adapters that are about to go."""
         for item in self._shelf:
             if not item.is_saved:
-                exported = await self._export_bytes(item)
-                self._post(AdapterReplacedEvent(exported, FILENAME))
-                item.is_saved = True
+                await self._hand_out(item)
+
+    async def _hand_out(self, item: Shelved) -> None:
+        assert self._model is not None
+        self._post(AdapterReplacedEvent(await item.file(self._model), FILENAME))
+        item.is_saved = True
 
     def replace(self, adapter: Adapter, *, steps: int) -> None:
         """Say that an adapter has been trained for `steps` updates; a fresh one is now chosen."""
@@ -111,7 +124,7 @@ class AdapterDesk:
             self._make_room()
             self._num_runs += 1
             info = self._info(adapter, origin="trained", name=f"Run {self._num_runs}")
-            item = self._chosen = _Shelved(adapter, info, is_saved=False)
+            item = self._chosen = Shelved(adapter, adapter.lora, info, is_saved=False)
             self._shelf.append(item)
         item.is_saved, item.record = False, ""
         item.info = replace(item.info, origin="trained", steps=steps, has_record=False)
@@ -150,9 +163,9 @@ class AdapterDesk:
             raise
         self._make_room()
         info = self._info(adapter, origin="loaded", name=_name(request["name"]))
-        item = _Shelved(adapter, replace(info, strength=strength), is_saved=True)
-        item.snapshot = adapter_to_safetensors(tensors, lora, model.config, model.base_name)
-        item.snapshot_version = adapter.version
+        item = Shelved(adapter, lora, replace(info, strength=strength), is_saved=True)
+        exported = adapter_to_safetensors(tensors, lora, model.config, model.base_name)
+        item.copy = Copy(exported, adapter.version, info.steps)
         self._shelf.append(item)
         if request.get("choose", True) or self._chosen is None:
             self._chosen = item
@@ -196,9 +209,11 @@ class AdapterDesk:
         """
         item = self._item(request.get("adapter"))
         assert self._model is not None
-        message = await adapter_files(
-            item.adapter,
+        message = adapter_files(
+            await item.file(self._model),
+            item.lora,
             self._model,
+            await item.packable(self._model),
             name=item.info.name,
             facts=item.facts,
             record=item.record,
@@ -207,26 +222,38 @@ class AdapterDesk:
         item.is_saved = True
         return message
 
-    async def take_snapshot(self) -> None:
+    async def keep_copies(self) -> None:
         """Keep a copy of each adapter off the GPU, for the day the device goes away."""
+        for item in [*self._shelf]:
+            if self._model is not None:
+                await item.keep_copy(self._model)
+
+    async def set_aside(self) -> None:
+        """Make room on the GPU: the adapters stay on the shelf as files, until they come back."""
+        await self.keep_copies()
         for item in self._shelf:
-            if item.snapshot_version != item.adapter.version:
-                item.snapshot = await self._export_bytes(item)
-                item.snapshot_version = item.adapter.version
+            if item.adapter is not None:
+                self._on_drop(item.adapter)
+                item.adapter.destroy()
+            item.leave()
 
     def abandon(self) -> None:
-        """The device is gone: hand out the last copies of the adapters, free nothing."""
-        for item in self._shelf:
-            if item.snapshot is not None:
-                self._post(AdapterReplacedEvent(item.snapshot, FILENAME))
-        self._shelf, self._chosen = [], None
+        """The device is gone: what has a copy stays on the shelf as a file, nothing is freed.
+
+        An adapter that a run was making goes back to its last copy.
+        """
+        for item in [*self._shelf]:
+            if not item.leave():
+                self._shelf.remove(item)
+        if self._chosen not in self._shelf:
+            self._chosen = self._shelf[-1] if self._shelf else None
         self._tell()
 
     def close(self) -> None:
         """Free the adapters without offering them."""
         self._clear()
 
-    def _item(self, adapter_id: Any) -> _Shelved:
+    def _item(self, adapter_id: Any) -> Shelved:
         """Return one by its id, or the chosen one where there is none given."""
         if adapter_id is None and self._chosen is not None:
             return self._chosen
@@ -236,10 +263,6 @@ class AdapterDesk:
         if not self._shelf:
             raise AdapterError(say("there is no adapter yet: train one or load one first"))
         raise AdapterError(say("that adapter is no longer on the shelf: choose another one"))
-
-    async def _export_bytes(self, item: _Shelved) -> bytes:
-        assert self._model is not None
-        return await adapter_bytes(item.adapter, self._model)
 
     def _tell(self) -> None:
         chosen = None if self._chosen is None else self._chosen.info
@@ -266,19 +289,25 @@ class AdapterDesk:
         others = [item for item in self._shelf if item is not self._chosen]
         if len(self._shelf) >= MAX_ON_SHELF and others:
             oldest = others[0]
-            if not oldest.is_saved and oldest.snapshot is not None:
-                self._post(AdapterReplacedEvent(oldest.snapshot, FILENAME))
+            if not oldest.is_saved and oldest.copy is not None:
+                self._post(AdapterReplacedEvent(oldest.copy.data, FILENAME))
             self._free(oldest)
 
-    def _free(self, item: _Shelved) -> None:
+    def _free(self, item: Shelved) -> None:
         self._shelf.remove(item)
-        self._on_drop(item.adapter)
-        item.adapter.destroy()
+        if item.adapter is not None:
+            self._on_drop(item.adapter)
+            item.adapter.destroy()
 
     def _clear(self) -> None:
         for item in [*self._shelf]:
             self._free(item)
         self._chosen = None
+
+
+def _is_same(model: Model, other: Model) -> bool:
+    """Whether adapters of one model fit the other, and are meant for it."""
+    return model.base_name == other.base_name and model.config == other.config
 
 
 def _name(value: Any) -> str:

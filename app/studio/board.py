@@ -11,7 +11,19 @@ from app.messages import say
 from app.studio.corpus import SupersededError
 from app.studio.protocol import Status, StatusEvent
 
-Job = Literal["loading", "training", "generating"]
+Job = Literal["loading", "training", "generating", "checking"]
+
+AT_WORK: dict[Status, str] = {
+    "booting": say("the engine is still starting: wait for it"),
+    "loading": say("a model is being loaded: wait for it, or stop it first"),
+    "training": say("the GPU is training: wait for it, or stop it first"),
+    "paused": say("a run is paused: go on with it, or stop it first"),
+    "generating": say("the GPU is writing or reading text: wait for it, or stop it first"),
+    "checking": say("the GPU is being checked or measured: wait for it, or stop it first"),
+    "error": say("no model is loaded: choose one"),
+    "ready": say("nothing is under way"),
+}
+"""Why something has to wait, whatever it is."""
 
 
 class BusyError(StudioError):
@@ -34,6 +46,11 @@ class StatusBoard:
         self._jobs: set[Job] = set()
         self.status: Status = "booting"
 
+    @property
+    def jobs(self) -> frozenset[Job]:
+        """What the GPU is at work for."""
+        return frozenset(self._jobs)
+
     def show(self, status: Status) -> None:
         """Say a word, if it is another one."""
         if status != self.status:
@@ -44,6 +61,8 @@ class StatusBoard:
         """Show the word that is true now; an answer may be written while a run is paused."""
         if "loading" in self._jobs:
             self.show("loading")
+        elif "checking" in self._jobs:
+            self.show("checking")
         elif "generating" in self._jobs:
             self.show("generating")
         elif "training" in self._jobs:
@@ -54,9 +73,7 @@ class StatusBoard:
     def require(self, *allowed: Status) -> None:
         """Raise BusyError unless the session is in one of these states."""
         if self.status not in allowed:
-            raise BusyError(
-                say("the GPU is {status}: wait for it, or stop it first", status=self.status)
-            )
+            raise BusyError(AT_WORK[self.status])
 
     @contextmanager
     def job(self, kind: Job) -> Iterator[None]:

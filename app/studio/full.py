@@ -75,6 +75,11 @@ class FullDesk:
         return self._tuned
 
     @property
+    def is_unsaved(self) -> bool:
+        """Whether there is a trained model that was never downloaded."""
+        return self._info is not None and not self._info.is_saved
+
+    @property
     def conversation(self) -> Conversation:
         """Who answers as the trained model. Raises NoTunedModelError where there is none."""
         if self._conversation is None:

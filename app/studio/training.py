@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from app.io.checkpoint import Checkpoint
@@ -19,6 +19,7 @@ from app.runs.record import record_text
 from app.runs.resumed import resumed_lora
 from app.studio.adapters import AdapterDesk
 from app.studio.checkpoints import CheckpointDesk
+from app.studio.copies import RunCopies
 from app.studio.corpus import TokenizedCorpus
 from app.studio.evaluation import Evaluation, Source
 from app.studio.find_rate import find_rate
@@ -156,7 +157,7 @@ class TrainingDesk:
             on_memory()
             course = Course(
                 Parts(model, adapter, layout.dataset, layout.config, trainer, identity),
-                self._listener(on_step),
+                replace(self._listener(on_step), copies=RunCopies(self._adapters.keep_copies)),
                 self._checkpoints.store,
                 {"num_characters": corpus.num_characters, "steps_before": steps_before},
             )
@@ -180,7 +181,7 @@ class TrainingDesk:
             facts = layout.facts(steps_before, first, result)
             record = record_text(course.record(corpus.files, result))
             self._adapters.note_run(adapter, facts, record)
-        await self._adapters.take_snapshot()
+        await self._adapters.keep_copies()
         if not result.stopped:
             await self._checkpoints.clear()
         await self._checkpoints.announce(model.base_name)

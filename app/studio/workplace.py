@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from app.errors import ConfigError, DeviceLostError, NoAdapterError
+from app.errors import ConfigError, DeviceLostError, GpuError, NoAdapterError
 from app.gpu.device import Device
 from app.io.checkpoint import CheckpointStore
 from app.messages import say
@@ -22,6 +22,7 @@ from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk
 from app.studio.diagnosis import DiagnosisDesk
 from app.studio.full import FullDesk
+from app.studio.loss import Loss, reopened
 from app.studio.protocol import GpuEvent, MemoryEvent, ModelLostEvent
 from app.studio.training import TrainingDesk
 
@@ -50,6 +51,7 @@ class Workplace:
         self._open_device = open_device
         self._device: Device | None = None
         self._was_lost = False
+        self._loss: Loss | None = None
         self.model: Model | None = None
         self.conversation: Conversation | None = None
         self.speed: Speed | None = None
@@ -70,8 +72,10 @@ class Workplace:
 
     async def find_device(self) -> None:
         """Open the device and tell the page what it is. Raises NoAdapterError."""
-        self._device = await self._open_device()
+        opening = reopened(self._open_device) if self._was_lost else self._open_device()
+        self._device = device = await opening
         self._was_lost = False
+        device.on_lost(lambda error: self._hear_of_loss(device, error))
         self.diagnosis.forget()
         self.post_device(self._device)
         self.post_memory()
@@ -107,42 +111,66 @@ class Workplace:
                 self.training.use_model(self.ready_model(), self.speed)
             return self.speed
 
-    def _lose_device(self) -> None:
+    def _hear_of_loss(self, device: Device, error: DeviceLostError) -> None:
+        """A device went away by itself: what is under way on it finds out, and has to end."""
+        if device is not self._device:
+            return
+        if self.board.jobs:
+            self.training.control.resume()  # who waits would wait for ever
+        else:
+            self._lose(device, error)
+            self.board.show("error")
+            self._tell_of_loss()
+
+    def _lose(self, device: Device, error: DeviceLostError) -> None:
         """Forget everything that was on a device that went away; it needs no freeing."""
+        if device is not self._device:
+            return  # another job on it was the first to tell
+        self._loss = Loss.of(error, self.board.jobs, had_tuned=self.full.is_unsaved)
         self.adapters.abandon()
         self.full.abandon()
         self._device, self.model, self.conversation = None, None, None
         self.speed = None
         self._was_lost = True
+        self.training.control.resume()
         self.post(ModelLostEvent())
+
+    def _tell_of_loss(self) -> None:
+        """Tell the page once nothing is under way any more: it may ask for the model again."""
+        if self._loss is not None and not self.board.jobs:
+            loss, self._loss = self._loss, None
+            self.post(loss.event())
 
     # Jobs
 
-    @contextmanager
-    def job(self, kind: Job) -> Iterator[None]:
-        """Hold the GPU for a job, and see to what is left if the device goes away."""
-        with self.board.job(kind):
-            try:
-                yield
-            except DeviceLostError as error:
-                self._lose_device()
-                raise DeviceLostError(
-                    say(
-                        "{error}. What was on it is gone: download the adapter if one is offered "
-                        "below, then choose the model again or reload the page",
-                        error=error,
-                    )
-                ) from error
-            finally:
-                self.post_memory()
+    @asynccontextmanager
+    async def job(self, kind: Job) -> AsyncIterator[None]:
+        """Hold the GPU for a job, and see to what is left if that goes wrong."""
+        device = self._device
+        try:
+            with self.board.job(kind):
+                try:
+                    yield
+                except DeviceLostError as error:
+                    if device is not None:
+                        self._lose(device, error)
+                    raise
+                except GpuError:
+                    if device is not None:
+                        await device.calm()
+                    raise
+                finally:
+                    self.post_memory()
+        finally:
+            self._tell_of_loss()
 
-    @contextmanager
-    def device_job(self, device: Device) -> Iterator[None]:
+    @asynccontextmanager
+    async def device_job(self, device: Device) -> AsyncIterator[None]:
         """Hold the device for a job that needs no model."""
         self.board.require("ready", "error", "booting")
         before = self.board.status
         try:
-            with self.job("generating"):
+            async with self.job("checking"):
                 yield
         finally:
             if self.model is None and device is self._device:
@@ -166,6 +194,13 @@ class Workplace:
         self.conversation = Conversation(model)
         self.corpus.forget()
         self.training.use_model(model, self.speed)
+
+    async def set_aside(self) -> None:
+        """Make room for a model: the one that is there goes, its adapters stay as files."""
+        await self.adapters.set_aside()
+        self.full.drop()
+        self._free_model()
+        self.conversation, self.model = None, None
 
     def close(self) -> None:
         """Free what is held on the device; the device itself stays open."""

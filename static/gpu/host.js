@@ -6,6 +6,7 @@
  */
 
 import { GpuClock } from './clock.js';
+import { Problems } from './problems.js';
 import { say } from '../messages/mark.js';
 
 const LIMITS = /** @type {const} */ ([
@@ -16,10 +17,11 @@ const LIMITS = /** @type {const} */ ([
 const FEATURES = /** @type {GPUFeatureName[]} */ (['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']);
 const LANGUAGE_FEATURES = ['packed_4x8_integer_dot_product'];
 const MAX_POOLED_BYTES = 1 << 20;
+/** Mapping fails a moment before the browser says that the device is lost. */
+const TOLD_WITHIN_MS = 2000;
 // The types know the two interfaces but not their constants.
 const { GPUBufferUsage: Usage, GPUMapMode: MapMode } = /** @type {any} */ (globalThis);
 
-/** @typedef {{kind: 'memory'|'lost'|'other', message: string}} Problem */
 /**
  * @typedef {object} Program
  * @property {GPUComputePipeline[]} pipelines
@@ -65,8 +67,7 @@ export class GpuHost {
     this.pipelines = [];
     /** @type {Map<number, GPUBuffer[]>} staging buffers to use again, by size */
     this.pool = new Map();
-    /** @type {Problem[]} */
-    this.problems = [];
+    this.problems = new Problems();
     /** @type {Set<Promise<void>>} error scopes that were closed but not answered yet */
     this.open = new Set();
     /** @type {Promise<void>[]} submits that may not have finished; replay.js keeps it short */
@@ -75,40 +76,33 @@ export class GpuHost {
     this.isDestroyed = false;
     this.clock = device.features.has('timestamp-query') ? new GpuClock(device) : null;
     this.lost = device.lost.then(({ reason, message }) => {
-      if (!this.isDestroyed) this.report('lost', say('the GPU device was lost ({reason}): {message}', { reason, message }));
+      if (!this.isDestroyed) this.problems.lose(message.replace(/\.$/, '') || reason);
     });
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // it is told as an exception, not on the console
       const { error } = event;
-      this.report(error instanceof GPUOutOfMemoryError ? 'memory' : 'other', error.message);
+      this.problems.report(error instanceof GPUOutOfMemoryError ? 'memory' : 'other', error.message);
     });
   }
 
-  /** @param {Problem['kind']} kind @param {string} message */
-  report(kind, message) {
-    if (this.problems.length < 8) this.problems.push({ kind, message });
-  }
+  takeProblem = () => this.problems.take();
 
-  /** @returns {Problem|undefined} the gravest one; the others were its consequences */
-  takeProblem() {
-    if (!this.problems.length) return undefined;
-    const problems = this.problems.splice(0);
-    const found = problems.find(({ kind }) => kind === 'lost') ?? problems.find(({ kind }) => kind === 'memory');
-    const problem = found ?? problems[0];
-    if (problem.kind === 'lost') this.problems.push(problem); // and so it stays
-    return problem;
+  /** Call back when the device goes away by itself. @param {() => void} act a Python function */
+  async whenLost(act) {
+    await this.lost;
+    if (!this.isDestroyed) act();
   }
 
   /**
    * Note an error of what `act` asks for, without waiting for the answer.
    * @template T
-   * @param {GPUErrorFilter} filter @param {Problem['kind']} kind @param {string} label @param {() => T} act
+   * @param {GPUErrorFilter} filter @param {string} label @param {number} sizeBytes of a buffer, else 0 @param {() => T} act
    */
-  watch(filter, kind, label, act) {
+  watch(filter, label, sizeBytes, act) {
     this.device.pushErrorScope(filter);
     const result = act();
     const answer = this.device.popErrorScope().then(
-      (error) => error && this.report(kind, `${label}: ${error.message}`),
+      (error) => error && this.problems.report(sizeBytes ? 'memory' : 'other', sizeBytes ? error.message : `${label}: ${error.message}`, { label, sizeBytes }),
       () => {}, // the device is lost, which is told by itself
     ).then(() => void this.open.delete(answer));
     this.open.add(answer);
@@ -121,8 +115,7 @@ export class GpuHost {
   /** @param {number} size @param {string} label @returns {number} */
   createBuffer(size, label) {
     const usage = Usage.STORAGE | Usage.UNIFORM | Usage.COPY_SRC | Usage.COPY_DST;
-    const told = `${label} (${(size / 2 ** 20).toFixed(1)} MiB) does not fit in the GPU's memory, so use a shorter window, a smaller batch or a smaller model`;
-    const buffer = this.watch('out-of-memory', 'memory', told, () => this.device.createBuffer({ size, usage, label }));
+    const buffer = this.watch('out-of-memory', label, size, () => this.device.createBuffer({ size, usage, label }));
     this.buffers.set(++this.nextBuffer, buffer);
     return this.nextBuffer;
   }
@@ -180,7 +173,10 @@ export class GpuHost {
     const encoder = this.device.createCommandEncoder({ label: 'copy' });
     encoder.copyBufferToBuffer(this.buffer(index), offset, staging, 0, Math.ceil(size / 4) * 4);
     this.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MapMode.READ);
+    await staging.mapAsync(MapMode.READ).catch(async (error) => {
+      await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, TOLD_WITHIN_MS))]);
+      throw error;
+    });
     const data = staging.getMappedRange(0, Math.ceil(size / 4) * 4).slice(0, size);
     staging.unmap();
     if (bytes === room) this.pool.set(bytes, [...(this.pool.get(bytes) ?? []), staging]);

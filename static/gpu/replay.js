@@ -65,7 +65,7 @@ export function createProgram(host, labels, flat) {
   /** @type {Program} */
   const program = { pipelines: [], groups: [], grids: new Uint32Array(3 * labels.length), times: [], spans: [] };
   let at = 0;
-  host.watch('validation', 'other', 'bindings', () => labels.forEach((label, index) => {
+  host.watch('validation', 'bindings', 0, () => labels.forEach((label, index) => {
     const pipeline = host.pipelines[flat[at]];
     program.grids.set(flat.subarray(at + 1, at + 4), 3 * index);
     const count = flat[at + 4];
@@ -148,6 +148,13 @@ export async function wait(host) {
   await host.settle();
 }
 
+/** Wait until all that went wrong so far is told, and forget it; a loss stays. @param {GpuHost} host */
+export async function calm(host) {
+  await wait(host);
+  await new Promise((resolve) => setTimeout(resolve));
+  host.takeProblem();
+}
+
 /**
  * Take how long submits took that finished since the last call.
  * @param {Program} program
@@ -160,5 +167,5 @@ export function takeTimes(program) {
 /** Take the spans of submits. @param {Program} program @returns {Float64Array} number, begin and end of each */
 export const takeSpans = (program) => Float64Array.from(program.spans.splice(0));
 
-const gpu = { compile, createProgram, room, replay, wait, takeTimes, takeSpans };
+const gpu = { calm, compile, createProgram, room, replay, wait, takeTimes, takeSpans };
 Object.assign((/** @type {any} */ (globalThis).loraLab ??= {}), { gpu });

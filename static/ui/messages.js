@@ -18,8 +18,12 @@ export function showError(sentence, problems = []) {
   element('error').hidden = false;
 }
 
-/** @param {unknown} error */
+/**
+ * Show why something failed. A GPU that went away is told once, by device/lost.js, whatever it took along.
+ * @param {unknown} error
+ */
 export function showFailure(error) {
+  if (error instanceof StudioError && error.kind === 'DeviceLostError') return;
   showError(error instanceof Error ? error.message : String(error), error instanceof StudioError ? error.problems : []);
 }
 

@@ -15,7 +15,7 @@ const NAME = 'LoRA Lab';
 /** The words that `status` may hold, in the language of the page; data-value has the word itself. @type {Record<Status, () => string>} */
 const WORDS = {
   booting: () => t('booting'), loading: () => t('loading'), ready: () => t('ready'), training: () => t('training'),
-  paused: () => t('paused'), generating: () => t('generating'), error: () => t('error'),
+  paused: () => t('paused'), generating: () => t('generating'), checking: () => t('checking'), error: () => t('error'),
 };
 
 /** The tab says how far a run is, for whoever works in another one. */
@@ -47,7 +47,7 @@ export function mountStatus(studio) {
       word.dataset['value'] = state.status;
     }
     element('status-pill').dataset['state'] = state.status;
-    if (state.status !== 'generating') announce(t('Status: {word}', { word: WORDS[state.status]() }));
+    if (state.status !== 'generating' && state.status !== 'checking') announce(t('Status: {word}', { word: WORDS[state.status]() }));
   });
   watch(['gpu', 'gpuText'], () => {
     const node = element('gpu-status');

@@ -67,7 +67,7 @@ def test_a_device_is_described_and_measured_before_there_is_a_model(page: Page) 
         assert page.statuses() == []  # nothing was asked of the GPU
         found = await page.ask("diagnose", measure=True)
         assert all(value > 0 for value in found["peaks"].values())
-        assert page.statuses() == ["generating", "booting"]  # there is no model to be ready with
+        assert page.statuses() == ["checking", "booting"]  # there is no model to be ready with
         assert (await page.ask("diagnose"))["peaks"] == found["peaks"]
         report = await page.ask("device-report", about={"browser": "a test"})
         assert "| browser" in report
@@ -150,4 +150,4 @@ def test_the_page_has_words_for_what_operations_are_used_for() -> None:
 
 def test_a_loaded_model_stays_ready(loaded: Page) -> None:
     run(loaded.ask("diagnose", measure=True))
-    assert loaded.statuses()[-2:] == ["generating", "ready"]
+    assert loaded.statuses()[-2:] == ["checking", "ready"]

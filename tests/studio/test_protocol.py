@@ -17,7 +17,9 @@ STATIC = Path(__file__).parents[2] / "static"
 
 
 def page_source() -> str:
-    return "\n".join(path.read_text() for path in [*STATIC.glob("*.js"), *STATIC.glob("ui/*.js")])
+    return "\n".join(
+        path.read_text() for path in [*STATIC.glob("*.js"), *STATIC.glob("ui/**/*.js")]
+    )
 
 
 def test_every_event_has_a_listener_and_every_listener_an_event() -> None:
@@ -57,7 +59,7 @@ def test_fields_that_the_page_reads_are_sent() -> None:
 
 
 def test_the_corpus_limit_is_the_same_on_both_sides() -> None:
-    source = (STATIC / "ui" / "corpus.js").read_text()
+    source = (STATIC / "ui" / "corpus" / "corpus.js").read_text()
     match = re.search(r"MAX_CORPUS_BYTES = ([\d_]+);", source)
     assert match
     assert int(match[1].replace("_", "")) == MAX_CORPUS_BYTES

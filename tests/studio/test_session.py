@@ -9,7 +9,6 @@ import math
 import numpy as np
 import pytest
 
-from app.errors import DeviceLostError
 from app.io.adapter import adapter_from_bytes
 from app.io.gguf import read_gguf
 from app.io.safetensors import read_safetensors, write_safetensors
@@ -527,28 +526,6 @@ def test_chat_stop_ends_an_answer_and_a_long_conversation_drops_its_oldest(loade
         long = await loaded.chat("", use_lora=False, messages=messages)
         assert long["num_dropped"] > 0
         assert "shorten" in await loaded.refused("chat", **chat_fields("word " * 4000, False))
-
-    run(story())
-
-
-def test_a_lost_device_hands_out_the_adapter_and_the_model_can_be_chosen_again(
-    loaded: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story() -> None:
-        await loaded.train()
-        exported = await loaded.ask("export-adapter")
-
-        async def lose(*_: object, **__: object) -> None:
-            raise DeviceLostError("the GPU device was lost")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(type(loaded.device), "run", lose)
-            sentence = await loaded.refused("chat", **chat_fields(QUESTION, False, raw=True))
-        assert "choose the model again" in sentence
-        assert loaded.statuses()[-1] == "error"
-        assert loaded.events("adapter-replaced")[-1]["bytes"] == exported["bytes"]
-        await loaded.ask("load-model", source="tiny.gguf")
-        assert (await loaded.train())["steps"] == 3
 
     run(story())
 

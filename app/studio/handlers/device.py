@@ -39,12 +39,12 @@ class DeviceHandlers:
         device = await place.found_device()
         if not request.get("measure"):
             return place.diagnosis.describe(device)
-        with place.device_job(device):
+        async with place.device_job(device):
             return await place.diagnosis.measure(device)
 
     async def _self_check(self, request: Any) -> Message:
         device = await self._place.found_device()
-        with self._place.device_job(device):
+        async with self._place.device_job(device):
             return await self._place.diagnosis.check(device, request)
 
     async def _stop_self_check(self, _request: Message) -> None:
@@ -55,7 +55,7 @@ class DeviceHandlers:
 
     async def _run_bench(self, request: Any) -> Message:
         device = await self._place.found_device()
-        with self._place.device_job(device):
+        async with self._place.device_job(device):
             return await self._bench.run(device, request)
 
     async def _stop_bench(self, _request: Message) -> None:

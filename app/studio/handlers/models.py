@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.errors import StudioError
+from app.errors import DeviceLostError, OutOfGpuMemoryError, StudioError
 from app.gpu.device import Device
 from app.io.folder import ModelSource
 from app.messages import say
@@ -16,7 +16,13 @@ from app.studio.conversation import Conversation
 from app.studio.corpus import SupersededError
 from app.studio.fits import fits_of
 from app.studio.handlers import Handlers
-from app.studio.protocol import Message, ModelEvent, ModelProgressEvent, to_message
+from app.studio.protocol import (
+    Message,
+    ModelEvent,
+    ModelLostEvent,
+    ModelProgressEvent,
+    to_message,
+)
 from app.studio.settings import quantization_of
 from app.studio.tuning import TuningDesk
 from app.studio.workplace import Workplace
@@ -36,6 +42,7 @@ class ModelHandlers:
         self._tuning = TuningDesk(workplace.post, tunings)
         self._loading = asyncio.Lock()
         self._turn = 0
+        self._loaded: Message | None = None
 
     @property
     def handlers(self) -> Handlers:
@@ -52,8 +59,8 @@ class ModelHandlers:
         turn = self._turn
         async with self._loading:
             self._check_turn(turn)
-            with place.job("loading"):
-                model = await self._fetch(device, request, turn)
+            async with place.job("loading"):
+                model, made_room = await self._fetch_with_room(device, request, turn)
                 try:
                     await self._tuning.settle(model, lambda: turn != self._turn)
                     self._check_turn(turn)
@@ -62,7 +69,8 @@ class ModelHandlers:
                     raise
                 place.post_device(device)
                 await place.use_model(model)
-                event = _event_of(model)
+                self._loaded = request
+                event = _event_of(model, made_room=made_room)
                 place.post(event)
                 await place.checkpoints.announce(model.base_name)
             return to_message(event)
@@ -73,6 +81,44 @@ class ModelHandlers:
     def _check_turn(self, turn: int) -> None:
         if turn != self._turn:
             raise SupersededError(say("another model was chosen meanwhile"))
+
+    async def _fetch_with_room(
+        self, device: Device, request: Message, turn: int
+    ) -> tuple[Model, bool]:
+        """Return a model, and whether the one that was there had to go first.
+
+        Raises:
+            OutOfGpuMemoryError: it does not even fit alone; the other one is back.
+        """
+        place, loaded = self._place, self._loaded
+        try:
+            return await self._fetch(device, request, turn), False
+        except OutOfGpuMemoryError:
+            if place.model is None or loaded is None:
+                raise
+        name = place.model.base_name
+        await device.calm()
+        await place.set_aside()
+        try:
+            return await self._fetch(device, request, turn), True
+        except (SupersededError, DeviceLostError):
+            raise
+        except StudioError as error:
+            await device.calm()
+            try:
+                await self._bring_back(device, loaded, turn)
+            except OutOfGpuMemoryError:
+                place.post(ModelLostEvent())
+                raise error from None
+            raise type(error)(
+                say("{error}. {model} is loaded again", error=error, model=name)
+            ) from error
+
+    async def _bring_back(self, device: Device, loaded: Message, turn: int) -> None:
+        """Load the model again that had to go."""
+        model = await self._fetch(device, loaded, turn)
+        await self._place.use_model(model)
+        self._place.post(_event_of(model))
 
     async def _fetch(self, device: Device, request: Message, turn: int) -> Model:
         quantize = quantization_of(request)
@@ -87,7 +133,7 @@ class ModelHandlers:
         return await load_model(device, source, on_progress, quantize)
 
 
-def _event_of(model: Model) -> ModelEvent:
+def _event_of(model: Model, *, made_room: bool = False) -> ModelEvent:
     config = model.config
     embedding = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
     norms = (2 * config.num_hidden_layers + 1) * config.hidden_size
@@ -100,4 +146,5 @@ def _event_of(model: Model) -> ModelEvent:
         max_context=Conversation.context_of(config),
         weights_bytes=model.weights_bytes,
         quantization=model.quantization,
+        made_room=made_room,
     )

@@ -42,7 +42,7 @@ class ResultHandlers:
         if request.get("use_tuned"):
             conversation = place.full.conversation
         self._stop_chat = False
-        with place.job("generating"):
+        async with place.job("generating"):
             answer = await conversation.answer(
                 request,
                 adapter,
@@ -56,7 +56,6 @@ class ResultHandlers:
         self._stop_chat = True
 
     async def _export_adapter(self, request: Any) -> Message:
-        self._place.ready_model()
         return await self._place.adapters.export(request)
 
     async def _edit_adapter(self, request: Any) -> None:
@@ -76,7 +75,7 @@ class ResultHandlers:
 
     async def _export_model(self, request: Message) -> Message:
         self._place.board.require("ready", "paused")
-        with self._place.job("generating"):
+        async with self._place.job("generating"):
             return await self._place.full.export(request)
 
     async def _discard_model(self, _request: Message) -> None:

@@ -77,7 +77,7 @@ class RunHandlers:
         place = self._place
         place.ready_model()
         place.board.require("ready", "error")
-        with place.job("training"):
+        async with place.job("training"):
             resumed = await place.checkpoints.load() if request.get("resume") else None
             if resumed is not None:
                 edits = resumed_settings(resumed)
@@ -92,7 +92,7 @@ class RunHandlers:
         place = self._place
         place.ready_model()
         place.board.require("ready", "error")
-        with place.job("training"):
+        async with place.job("training"):
             corpus = await self._tokenize(request, pinned=True)
             await place.know_speed()
             return await place.training.find_rate(request, corpus)
@@ -119,7 +119,7 @@ class RunHandlers:
         place = self._place
         place.ready_model()
         place.board.require("ready")
-        with place.job("generating"):
+        async with place.job("generating"):
             if request.get("text"):
                 edits = {**request["edits"], "eval_fraction": 0}
                 request = {**request, "corpus": {"text": request["text"]}, "edits": edits}

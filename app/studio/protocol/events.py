@@ -71,6 +71,7 @@ class ModelEvent:
 
     Attributes:
         quantization: What its projections became while they were loaded.
+        made_room: There was no room for two models: the one before it was freed first.
     """
 
     type: ClassVar[str] = "model"
@@ -82,6 +83,7 @@ class ModelEvent:
     max_context: int
     weights_bytes: int
     quantization: str
+    made_room: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,22 @@ class ModelLostEvent:
     """The device went away, and the model with it."""
 
     type: ClassVar[str] = "model-lost"
+
+
+@dataclass(frozen=True)
+class DeviceLostEvent:
+    """The device went away and nothing is under way any more: it can be asked for again.
+
+    Attributes:
+        message: What happened, in a sentence.
+        job: What it interrupted: `training`, `loading`, `checking`, `generating`, or nothing.
+        gone: What could not be kept, a sentence each.
+    """
+
+    type: ClassVar[str] = "device-lost"
+    message: str
+    job: str
+    gone: list[str]
 
 
 @dataclass(frozen=True)
@@ -334,6 +352,7 @@ Event = (
     | ModelProgressEvent
     | ModelEvent
     | ModelLostEvent
+    | DeviceLostEvent
     | MemoryEvent
     | PlanEvent
     | PreparingEvent

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 Message = dict[str, Any]
 
-Status = Literal["booting", "loading", "ready", "training", "paused", "generating", "error"]
+Status = Literal[
+    "booting", "loading", "ready", "training", "paused", "generating", "checking", "error"
+]
 
 
 def to_message(event: Any) -> Message:

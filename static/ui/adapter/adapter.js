@@ -95,7 +95,7 @@ export function mountAdapter(studio) {
   });
   watch(['adapter', 'status', 'model'], () => {
     setText(element('adapter-status'), state.adapter ? describeAdapter(state.adapter) : t('No adapter yet'));
-    const busy = state.status === 'training' || state.status === 'generating';
+    const busy = state.status === 'training' || state.status === 'generating' || state.status === 'checking';
     button('adapter-download').disabled = state.adapter === null || busy;
     button('adapter-packed').disabled = button('adapter-download').disabled;
     button('adapter-packed').hidden = (state.adapter?.bits ?? 32) === 32;

@@ -52,9 +52,12 @@ async function restore(studio) {
   const { model } = state;
   if (!model || restored === model) return;
   restored = model;
-  kept.clear();
+  // After a lost GPU they are still on the shelf.
+  for (const id of kept.keys()) if (!state.shelf.some((adapter) => adapter.id === id)) kept.delete(id);
+  const there = new Set([...kept.values()].map(({ key }) => key));
   for (const found of await keptFor(model.name)) {
     if (state.model !== model) return;
+    if (there.has(found.kept.key)) continue;
     const { name, strength } = found.kept;
     try {
       const info = await studio.request('import-adapter', { file: found.file, name, config: null, strength, choose: false });

@@ -86,7 +86,7 @@ class Row {
     this.chosen.setAttribute('aria-label', t('{name} answers as LoRA', { name: label }));
     this.name.setAttribute('aria-label', t('Name of {name}', { name: label }));
     this.strength.setAttribute('aria-label', t('Strength of {name}', { name: label }));
-    this.drop.disabled = isRunning() || state.status === 'generating';
+    this.drop.disabled = isRunning() || state.status === 'generating' || state.status === 'checking';
     this.kept.checked = isKept(adapter.id);
     if (document.activeElement !== this.name) this.name.value = label;
     if (document.activeElement !== this.strength) this.strength.value = String(adapter.strength);

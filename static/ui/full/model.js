@@ -41,7 +41,7 @@ export function mountFullModel(studio) {
     element('tuned-bar').hidden = !tuned;
     if (!tuned) return;
     setText(element('tuned-status'), describe(tuned));
-    const busy = isRunning() || state.status === 'generating' || tunedShare !== null;
+    const busy = isRunning() || state.status === 'generating' || state.status === 'checking' || tunedShare !== null;
     button('tuned-download').disabled = busy;
     button('tuned-drop').disabled = busy;
     setText(button('tuned-download'), tunedShare === null ? t('Download model') : `${Math.floor(100 * tunedShare)} %`);

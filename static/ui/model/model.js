@@ -1,6 +1,7 @@
 // @ts-check
 /** Choosing and loading a model, and what is known of it. */
 
+import { StudioError } from '../../api.js';
 import { t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
 import { button, byId, element, input, setProgress, setText } from '../dom.js';
@@ -9,6 +10,7 @@ import { folderName, modelParts } from '../folders.js';
 import { formatBytes } from '../format.js';
 import { mayLoseTuned } from '../full/ask.js';
 import { clearError, showError, showFailure } from '../messages.js';
+import { clearNotice, showNotice } from '../notices.js';
 import { addOption, sourceOf, withdraw } from './list.js';
 import { describeModel, isFetching } from './words.js';
 
@@ -21,6 +23,8 @@ let latest = 0;
 let isCancelled = false;
 let loadedOption = '';
 let loadedQuantization = 'none';
+/** What is being loaded, or was in use when the GPU went away. */
+let wanted = { option: '', quantization: 'none' };
 
 /**
  * Load a model from a source that a person chose elsewhere than in the list.
@@ -29,6 +33,20 @@ let loadedQuantization = 'none';
 export function loadFrom(studio, value, label, source) {
   addOption(value, label, source);
   return load(studio, value);
+}
+
+/**
+ * Load again what went with the GPU, or was on its way to it.
+ * @param {Studio} studio
+ * @returns {Promise<boolean>} whether there is a model again
+ */
+export async function reload(studio) {
+  const { option, quantization } = wanted;
+  if (!option) return false;
+  byId('model-select', HTMLSelectElement).value = option;
+  byId('model-quantize', HTMLSelectElement).value = quantization;
+  await load(studio, option);
+  return state.model !== null;
 }
 
 /** What is in use now, as the list calls it; '' before the first. */
@@ -44,6 +62,11 @@ function dropOption(value) {
   if (loadedOption) select.value = loadedOption;
 }
 
+/** The GPU went away meanwhile; the model is not to blame. @param {unknown} error */
+const isLost = (error) => error instanceof StudioError && error.kind === 'DeviceLostError';
+/** There is no GPU to load it to. @param {unknown} error */
+const isGone = (error) => error instanceof StudioError && error.kind === 'NoAdapterError';
+
 /** @param {Studio} studio @param {string} option */
 async function load(studio, option) {
   const source = sourceOf(option);
@@ -57,17 +80,19 @@ async function load(studio, option) {
   isCancelled = false;
   const quantize = byId('model-quantize', HTMLSelectElement).value;
   clearError();
+  wanted = { option, quantization: quantize };
   try {
     await studio.request('load-model', { source, quantize, drop_tuned: true });
     loadedOption = option;
     loadedQuantization = quantize;
   } catch (error) {
-    if (turn !== latest) return;
+    if (turn !== latest || isLost(error)) return;
+    if (loadedOption) wanted = { option: loadedOption, quantization: loadedQuantization };
     update({ modelProgress: null });
     showFailure(error);
     if (loadedOption) byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
     if (!isCancelled) {
-      if (option !== loadedOption) dropOption(option);
+      if (option !== loadedOption && !isGone(error)) dropOption(option);
     } else if (state.model) {
       byId('model-select', HTMLSelectElement).value = loadedOption; // what was cancelled stays on the list
     }
@@ -115,6 +140,8 @@ export function mountModel(studio) {
   studio.on('model-progress', (progress) => update({ modelProgress: progress }));
   studio.on('model', (model) => {
     update({ model, modelProgress: null });
+    if (model.made_room) showNotice('made-room', t('There was no room for two models on the GPU: the one before it was freed first.'));
+    else clearNotice('made-room');
   });
 
   studio.on('model-lost', () => {
