@@ -17,6 +17,7 @@ import { mountTable } from './ui/console/table.js';
 import { mountChat } from './ui/chat/chat.js';
 import { mountCorpus, useCorpusFiles } from './ui/corpus/corpus.js';
 import { mountDevice } from './ui/device/device.js';
+import { mountLost } from './ui/device/lost.js';
 import { mountDrops } from './ui/drops.js';
 import { mountEvaluate } from './ui/run/evaluate.js';
 import { mountFirst } from './ui/first/first.js';
@@ -83,6 +84,7 @@ mountAwake();
 mountStorage();
 mountCharts().catch(() => showError(t('The chart could not be fetched: training works without it. Reload the page to try again.')));
 mountDevice(studio);
+mountLost(studio);
 
 addEventListener('beforeunload', (event) => {
   if (isRunning()) event.preventDefault();

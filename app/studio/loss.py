@@ -64,6 +64,6 @@ async def reopened(open_device: Callable[[], Awaitable[Device]]) -> Device:
         raise NoAdapterError(
             say(
                 "the GPU was lost and the browser gives no other one: Chrome refuses a page that "
-                "lost it twice in a short time until the page is reloaded"
+                "lost it twice for two minutes, or until the page is reloaded"
             )
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,18 +25,28 @@ QUESTION = "What did the keeper write?"
 class Loss:
     """A device that can be lost, heard of or not, until it is opened again."""
 
-    def __init__(self, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, page: Page, monkeypatch: pytest.MonkeyPatch, others_bytes: int) -> None:
         self.page = page
+        self._others_bytes = others_bytes
+        self.is_gone = False
         self._patch = monkeypatch
         self._run = type(page.device).run
         monkeypatch.setattr(page.session.place, "_open_device", self._open)
 
     async def _open(self) -> Device:
         self._patch.setattr(type(self.page.device), "run", self._run)
+        self.forget()
         return self.page.device
+
+    def forget(self) -> None:
+        """What was on a lost device is on none; this one stands in for the next."""
+        if self.is_gone:
+            self.page.device.allocated_bytes = self._others_bytes
+        self.is_gone = False
 
     def happen(self, *, is_told: bool = True) -> None:
         error = DeviceLostError(lost_message("the driver hung"))
+        self.is_gone = True
 
         async def lose(*_: object, **__: object) -> None:
             raise error
@@ -46,9 +57,17 @@ class Loss:
             place._hear_of_loss(place.ready_device(), error)
 
 
+@pytest.fixture(autouse=True)
+def others_bytes(device: Device) -> int:
+    """What other tests hold on the device, before this one loads anything."""
+    return device.allocated_bytes
+
+
 @pytest.fixture
-def lost(loaded: Page, monkeypatch: pytest.MonkeyPatch) -> Loss:
-    return Loss(loaded, monkeypatch)
+def lost(loaded: Page, monkeypatch: pytest.MonkeyPatch, others_bytes: int) -> Iterator[Loss]:
+    loss = Loss(loaded, monkeypatch, others_bytes)
+    yield loss
+    loss.forget()
 
 
 def shelf(page: Page) -> list[tuple[int, str, int, float]]:

@@ -7,64 +7,17 @@
 
 import { t } from '../../messages/messages.js';
 import { state, watch } from '../../store.js';
-import { announce } from '../messages.js';
+import { announce, clearError } from '../messages.js';
 import { clearNotice, showNotice } from '../notices.js';
-import { reload } from '../model/model.js';
+import { hadModel, reload } from '../model/model.js';
 import { train } from '../run/run.js';
+import { describeReturn, Losses, whatEnded } from './loss-words.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {DeviceLost, Resumable} from '../../types.js' */
 /** @import {Action} from '../notices.js' */
 
-/** So long a loss counts: after it the page helps itself again. */
-const FORGET_AFTER_MS = 120_000;
 const KEY = 'device-lost';
-
-/** Decides whether the page asks for the GPU by itself. */
-export class Losses {
-  /** @param {() => number} [now] milliseconds */
-  constructor(now = () => performance.now()) {
-    this.now = now;
-    this.last = -Infinity;
-  }
-
-  /** Note a loss. @returns {boolean} whether to ask again at once; a second time a person has to */
-  note() {
-    const isFirst = this.now() - this.last > FORGET_AFTER_MS;
-    this.last = this.now();
-    return isFirst;
-  }
-}
-
-/** @param {DeviceLost['job']} job */
-export function whatEnded(job) {
-  switch (job) {
-    case 'training': return t('It ended the run.');
-    case 'loading': return t('It ended the loading of the model.');
-    case 'checking': return t('It ended the check.');
-    case 'generating': return t('It ended the answer or the evaluation.');
-    default: return '';
-  }
-}
-
-/**
- * What is said when the model is there again.
- * @param {DeviceLost} loss
- * @param {string} model
- * @param {Resumable|null} resumable
- * @param {boolean} hasAdapter
- */
-export function describeReturn({ job, gone }, model, resumable, hasAdapter) {
-  const back = model ? t('The GPU went away and is back; {model} is loaded again.', { model }) : t('The GPU went away and is back.');
-  const parts = [back, whatEnded(job)];
-  if (job === 'training') {
-    if (resumable?.is_this_model) parts.push(t('It can go on from step {step} of {total}.', { step: resumable.step, total: resumable.num_steps }));
-    else if (hasAdapter) parts.push(t('What it had learnt up to the last copy is on the shelf.'));
-    else parts.push(t('It had kept nothing yet: begin it anew.'));
-  }
-  parts.push(t('Your text, settings and chat are as they were.'), ...gone.map((sentence) => t(sentence)));
-  return parts.filter(Boolean).join(' ');
-}
 
 /** @param {Studio} studio */
 export function mountLost(studio) {
@@ -73,12 +26,12 @@ export function mountLost(studio) {
   /** What the last loss took, until the GPU is back. @type {DeviceLost|null} */
   let open = null;
 
-  /** @param {Studio} line @param {Resumable} run @returns {Action} */
-  const goOn = (line, run) => ({
+  /** @param {Resumable} run @returns {Action} */
+  const goOn = (run) => ({
     label: t('Go on from step {step}', { step: run.step }),
     act: () => {
       clearNotice(KEY);
-      void train(line, true);
+      void train(studio, true);
     },
   });
 
@@ -87,7 +40,7 @@ export function mountLost(studio) {
     const { resumable, model } = state;
     const text = describeReturn(open, model?.name ?? '', resumable, state.adapter !== null);
     const canGoOn = open.job === 'training' && resumable?.is_this_model && state.hasCorpus;
-    showNotice(KEY, text, { actions: canGoOn ? [goOn(studio, resumable)] : [] });
+    showNotice(KEY, text, { actions: canGoOn ? [goOn(resumable)] : [] });
     open = null;
   }
 
@@ -95,20 +48,15 @@ export function mountLost(studio) {
   async function recover(loss) {
     const mine = ++turn;
     showNotice(KEY, [t(loss.message), whatEnded(loss.job), t('Asking for it again…')].filter(Boolean).join(' '), { canDismiss: false });
-    let reason = '';
-    try {
-      // What cannot be loaded is told by the model itself, as ever.
-      if (!(await reload(studio)) && state.status !== 'error') await studio.request('diagnose', { measure: false });
-    } catch (error) {
-      reason = error instanceof Error ? error.message : String(error);
-    }
+    const isBack = hadModel() ? await reload(studio) : await studio.request('diagnose', { measure: false }).then(() => true, () => false);
     if (mine !== turn) return; // it went away again
-    if (state.model || (!reason && state.status !== 'error')) showBack();
+    if (isBack) showBack();
     else ask(loss);
   }
 
   /** @param {DeviceLost} loss */
   function ask(loss) {
+    clearError();
     const text = [t(loss.message), whatEnded(loss.job),
       t('Chrome gives a page that lost the GPU twice no other one for two minutes, or until the page is reloaded: try again then, or download what you want to keep and reload.'),
       ...loss.gone.map((sentence) => t(sentence))].filter(Boolean).join(' ');

@@ -35,6 +35,9 @@ export function loadFrom(studio, value, label, source) {
   return load(studio, value);
 }
 
+/** A model was in use, or on its way. */
+export const hadModel = () => wanted.option !== '';
+
 /**
  * Load again what went with the GPU, or was on its way to it.
  * @param {Studio} studio
@@ -42,7 +45,6 @@ export function loadFrom(studio, value, label, source) {
  */
 export async function reload(studio) {
   const { option, quantization } = wanted;
-  if (!option) return false;
   byId('model-select', HTMLSelectElement).value = option;
   byId('model-quantize', HTMLSelectElement).value = quantization;
   await load(studio, option);
