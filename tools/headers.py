@@ -28,8 +28,12 @@ HEADERS = {
 
 OWN_HEADERS = {
     # A person may type the address of a model, on the net or at home. This worker fetches it, is
-    # told addresses only, and shares nothing with the page but messages.
-    "download-worker.js": {"Content-Security-Policy": _policy("'self' https: http:")},
+    # told addresses only, and shares nothing with the page but messages. Isolated without
+    # require-corp, it can tell a host that forbids reading from one that does not answer.
+    "download-worker.js": {
+        "Content-Security-Policy": _policy("'self' https: http:"),
+        "Cross-Origin-Embedder-Policy": "credentialless",
+    },
 }
 """Paths whose headers differ."""
 

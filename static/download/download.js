@@ -100,7 +100,7 @@ export async function download(wanted, signal, onProgress, place) {
     if (isEmpty && state.sink instanceof FileSink) await forget();
     if (signal.aborted) throw signal.reason instanceof DOMException ? new Error(say('Another model was chosen meanwhile.')) : signal.reason;
     if (error instanceof Refused) throw error;
-    throw error instanceof Unreachable ? unreachableError(name, wanted.url) : brokenError(name, wanted.url, error);
+    throw error instanceof Unreachable ? await unreachableError(name, wanted.url) : brokenError(name, wanted.url, error);
   }
   total = state.sink.size;
   onProgress({ name, loaded: total, total });

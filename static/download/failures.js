@@ -25,16 +25,33 @@ export function statusError(url, status) {
 }
 
 /**
+ * Whether a host answers although nothing may be read of what it says.
+ * @param {URL} url
+ */
+async function answersUnread(url) {
+  try {
+    const response = await fetch(url, { mode: 'no-cors', cache: 'no-store', signal: AbortSignal.timeout(5000) });
+    await response.body?.cancel();
+    return response.type === 'opaque';
+  } catch {
+    return false;
+  }
+}
+
+/**
  * Why nothing came from a host, once trying again has not helped.
  * @param {string} name @param {URL} url
- * @returns {Unreachable}
+ * @returns {Promise<Unreachable>}
  */
-export function unreachableError(name, url) {
+export async function unreachableError(name, url) {
   const values = { name, host: url.host };
   if (globalThis.navigator?.onLine === false) {
     return new Unreachable(say('{name} was not fetched: there is no network. Models that lie on this device load without one; what has arrived is kept.', values));
   }
-  return new Unreachable(say('{name} was not fetched: {host} does not answer, or forbids other pages to read its files (CORS). Check the connection; if the address opens in a tab of its own, fetch it there and choose the file.', values));
+  if (await answersUnread(url)) {
+    return new Unreachable(say('{name} was not fetched: {host} forbids other pages to read its files (CORS). Fetch it there in a tab of its own, then choose the file or its folder.', values));
+  }
+  return new Unreachable(say('{name} was not fetched: {host} does not answer. Check the connection and the address, then try again.', values));
 }
 
 /** @param {string} name @param {URL} url @param {unknown} error */

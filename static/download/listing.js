@@ -121,7 +121,7 @@ export async function findModel(url, signal) {
     return { ...found, name: decodeURIComponent((parts[2] === 'resolve' ? parts[1] : parts.at(-1)) || url.host), asked: url.href };
   }
   if (file) return { url: file, name: decodeURIComponent(file.pathname.split('/').at(-1) ?? '') || file.host, size: 0, sha256: '' };
-  if (!clues.isAnswered) throw unreachableError(url.href, url);
+  if (!clues.isAnswered) throw await unreachableError(url.href, url);
   if (clues.status) throw statusError(url, clues.status);
   throw new Refused(say('{address} holds no model that this page reads: {files} is not there. It takes config.json, tokenizer.json and model.safetensors, or one .gguf file by its own address.', { address: url.href, files: 'config.json' }));
 }

@@ -192,8 +192,11 @@ def test_what_a_host_does_wrong_is_said_and_leaves_nothing_behind(
     models.files[WEIGHTS] = folder["model.safetensors"][:-1] + b"!"
     refused("/me/mine", "model.safetensors arrived damaged", "removed")
     models.is_open = False
-    refused("/me/mine/tree/main", "does not answer, or forbids other pages", "CORS")
+    refused("/me/mine/tree/main", "forbids other pages to read its files", "CORS")
     models.is_open = True
+    type_address(studio, "http://localhost:9/nobody/home/at/all/")
+    studio.wait_error("localhost:9 does not answer", "Check the connection")
+    page.locator("#error").get_by_role("button").last.click()
 
     # A host that breaks off and knows no ranges sends all of it again.
     models.files["/a.gguf"] = tiny_gguf

@@ -147,6 +147,19 @@ test('no network, and a host that may not be read, are told apart where they can
     throw new TypeError('Failed to fetch');
   };
   await assert.rejects(fetchIt(), /there is no network. Models that lie on this device load/);
+  useFolder(new Folder());
+  const { setTimeout: plain } = globalThis;
+  globalThis.setTimeout = (act) => plain(act);
+  try {
+    await assert.rejects(fetchIt(), /example\.test does not answer\. Check the connection/);
+    globalThis.fetch = async (url, { mode } = {}) => {
+      if (mode === 'no-cors') return { type: 'opaque', body: null };
+      throw new TypeError('Failed to fetch');
+    };
+    await assert.rejects(fetchIt(), /example\.test forbids other pages to read its files \(CORS\)/);
+  } finally {
+    globalThis.setTimeout = plain;
+  }
 });
 
 test('a network that comes back is waited for', async () => {
