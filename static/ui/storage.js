@@ -69,8 +69,7 @@ async function show() {
   const lines = [];
   if (!facts) lines.push(TEXT.noStorage());
   else {
-    if (!list.length) lines.push(TEXT.none());
-    lines.push(t('{used} in use, of {quota} that the browser would give, as it estimates itself.', { used: formatBytes(facts.usage), quota: formatBytes(facts.quota) }));
+    lines.push(list.length ? t('{used} in use, of {quota} that the browser would give, as it estimates itself.', { used: formatBytes(facts.usage), quota: formatBytes(facts.quota) }) : TEXT.none());
     lines.push(facts.isPersistent ? TEXT.persistent() : TEXT.temporary(), state.isKept ? TEXT.offline() : TEXT.online());
   }
   element('storage-facts').replaceChildren(...lines.map((text) => make('li', { text })));

@@ -16,7 +16,7 @@ const windows = (count) => plural(count, { one: '{count} window', other: '{count
 function facts(preview) {
   const lines = [
     t('{documents}, {tokens} in {windows}; {kept} kept for evaluation.', {
-      documents: plural(preview.num_documents, { one: '{count} document', other: '{count} documents' }),
+      documents: preview.num_documents === 1 ? t('One text') : plural(preview.num_documents, { one: '{count} document', other: '{count} documents' }),
       tokens: plural(preview.num_tokens, { one: '{count} token', other: '{count} tokens' }),
       windows: windows(preview.num_windows),
       kept: windows(preview.num_eval_windows),
@@ -43,8 +43,8 @@ function facts(preview) {
 
 /** @param {PreviewToken} token */
 function marked(token) {
-  const node = make('span', { class: `token${token.is_learned ? '' : ' unlearned'}${token.is_first ? ' first' : ''}`, text: token.text.replaceAll('\n', '⏎\n') });
-  if (token.is_first) node.title = t('A document begins here');
+  const node = make('span', { class: `token${token.is_learned ? '' : ' unlearned'}${token.is_first ? ' afresh' : ''}`, text: token.text.replaceAll('\n', '⏎\n') });
+  if (token.is_first) node.title = t('From here on nothing before is seen');
   return node;
 }
 
@@ -52,7 +52,7 @@ function marked(token) {
 function show(preview) {
   element('preview-facts').replaceChildren(...facts(preview).map((text) => make('li', { text })));
   element('preview-windows').replaceChildren(...preview.windows.map((tokens, index) => make(
-    'figure', {}, make('figcaption', { text: plural(tokens.length, { one: 'Window {number}: {count} token', other: 'Window {number}: {count} tokens' }, { number: index + 1 }) }), make('p', { class: 'tokens', translate: 'no' }, ...tokens.map(marked)),
+    'figure', {}, make('figcaption', { text: plural(tokens.length, { one: 'Window {number}: {count} token', other: 'Window {number}: {count} tokens' }, { number: index + 1 }) }), make('p', { class: 'tokens', dir: 'auto', translate: 'no' }, ...tokens.map(marked)),
   )));
   const repeated = element('preview-repeated');
   repeated.replaceChildren(...preview.repeated.map(({ example, count, is_exact: isExact }) => make('li', { translate: 'no', text: isExact ? t('{number} ×: {example}', { number: count, example }) : t('{number} × nearly: {example}', { number: count, example }) })));
@@ -78,7 +78,7 @@ export function mountPreview(studio) {
       const preview = await studio.request('preview', runRequest());
       if (mine !== turn) return;
       show(preview);
-      setText(note, t('Each mark is a token. Grey ones are read and not learnt; a bar is where a document begins.'));
+      setText(note, t('Each mark is a token. Grey ones are read and not learnt; from a bar on, the model sees nothing of what is before it.'));
     } catch (error) {
       if (mine === turn) setText(note, t(error instanceof Error ? error.message : String(error)));
     }

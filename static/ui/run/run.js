@@ -28,6 +28,11 @@ function change(patch) {
   if (state.run) update({ run: { ...state.run, ...patch } });
 }
 
+/** Where the console scrolls by itself: a run begins and ends at its top. */
+function showTop() {
+  element('console').scrollTop = 0;
+}
+
 /** @returns {Run} */
 function newRun() {
   const number = 1 + Math.max(0, ...allRuns().map((run) => run.number));
@@ -54,6 +59,7 @@ export async function train(studio, resume = false) {
   const { run: before, pastRuns } = state;
   const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   element('console').scrollIntoView({ block: 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+  showTop();
   update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
   try {
     const done = await studio.request('train', { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() });
@@ -62,6 +68,7 @@ export async function train(studio, resume = false) {
       return;
     }
     change({ done, phase: '' });
+    showTop();
     const useTuned = state.tuned !== null && state.run?.plan?.settings['mode'] === 'full';
     if (state.adapter || useTuned) update({ useLora: true, useTuned });
   } catch (error) {
@@ -152,6 +159,10 @@ function renderFinish(run) {
 /** @param {Studio} studio */
 export function mountRun(studio) {
   studio.on('preparing', ({ stage, fraction }) => {
+    if (fraction >= 1) {
+      change({ phase: t('The first step'), fraction: null });
+      return;
+    }
     const values = { stage: stage === 'compiling' ? t('Compiling kernels') : t(stage), percent: Math.floor(fraction * 100) };
     change({ phase: t('{stage} · {percent} %', values), fraction });
   });
