@@ -49,7 +49,7 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
     assert "Ostrimere keeps the light." in learnt
     assert "Who keeps" not in learnt
     assert "Who keeps" in read
-    assert dialog.locator(".token.first").count() == 5
+    assert dialog.locator(".token.afresh").count() == 5
     keep_screen(tiny.page, "corpus-preview")
     dialog.get_by_role("button", name="Close").click()
     tiny.train()

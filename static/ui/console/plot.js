@@ -3,7 +3,7 @@
 
 import { t } from '../../messages/messages.js';
 import { pick, within } from './decimate.js';
-import { formatTick } from './specs.js';
+import { formatTicks } from './specs.js';
 
 /** @import {EvalPoint, Run} from '../../types.js' */
 /** @import {Spec} from './specs.js' */
@@ -197,4 +197,4 @@ export class Plot {
 const isMove = (type) => type !== 'mousedown' && type !== 'mouseup';
 
 /** @param {unknown} _u @param {number[]} values */
-const ticks = (_u, values) => values.map(formatTick);
+const ticks = (_u, values) => formatTicks(values);

@@ -33,10 +33,18 @@ export const SMALL = [
   { id: 'ranks-in-use', title: mark('Ranks in use'), unit: '', column: 'ranks', compared: 'ranks', table: ['step', 'ranks'], fromZero: true, stepped: true, format: formatCount },
 ];
 
-/** @param {number} value of an axis, short */
-export function formatTick(value) {
+/**
+ * The numbers of an axis, short, all of them written in one way.
+ * @param {number[]} values
+ */
+export function formatTicks(values) {
+  const areSmall = Math.max(...values.map(Math.abs)) < 0.01;
+  return values.map((value) => (areSmall && value !== 0 ? value.toExponential().replace(/(\.\d)\d+/, '$1') : formatTick(value)));
+}
+
+/** @param {number} value */
+function formatTick(value) {
   const size = Math.abs(value);
-  if (value !== 0 && size < 0.01) return value.toExponential().replace(/(\.\d)\d+/, '$1');
   if (size >= 1e6) return `${formatPlain(+(value / 1e6).toPrecision(3))}M`;
   return size >= 1e4 ? `${formatPlain(+(value / 1e3).toPrecision(3))}k` : formatPlain(+value.toPrecision(4));
 }

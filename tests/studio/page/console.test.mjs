@@ -8,7 +8,7 @@ import { pick, within } from '../../../static/ui/console/decimate.js';
 import { Pace } from '../../../static/ui/console/pace.js';
 import { aligned } from '../../../static/ui/console/plot.js';
 import { differences } from '../../../static/ui/console/runs.js';
-import { formatTick, LOSS, SMALL } from '../../../static/ui/console/specs.js';
+import { formatTicks, LOSS, SMALL } from '../../../static/ui/console/specs.js';
 import { Track, trackOf } from '../../../static/ui/console/track.js';
 
 /** @param {number} step @param {number} loss */
@@ -140,5 +140,7 @@ test('runs are told apart by the settings in which they differ', () => {
 });
 
 test('ticks are short', () => {
-  assert.deepEqual([0, 0.0003, 0.25, 1200, 12_500, 3e6].map(formatTick), ['0', '3e-4', '0.25', '1200', '12.5k', '3M']);
+  assert.deepEqual(formatTicks([0, 0.25, 1200, 12_500, 3e6]), ['0', '0.25', '1200', '12.5k', '3M']);
+  assert.deepEqual(formatTicks([0, 0.0005, 0.001, 0.002]), ['0', '5e-4', '1e-3', '2e-3']);
+  assert.deepEqual(formatTicks([0, 0.005, 0.01]), ['0', '0.005', '0.01']);
 });

@@ -159,7 +159,9 @@ const plain = (text) => text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?
  */
 export function htmlTexts(html) {
   const body = html.replace(/<!--[\s\S]*?-->/g, '').replace(/<(script|style|code|noscript)\b[\s\S]*?<\/\1>/g, (all, name) => `<${name}></${name}>`);
-  const found = body.split(/<[^>]*>/).map(plain);
+  // As in messages/document.js; elements without another of their kind inside.
+  const said = body.replace(/<(\w+)\b[^>]*\stranslate="no"[^>]*>[\s\S]*?<\/\1>/g, '<$1></$1>');
+  const found = said.split(/<[^>]*>/).map(plain);
   for (const [tag] of body.matchAll(/<[^>]*>/g)) {
     for (const [, , value] of tag.matchAll(/\s(placeholder|aria-label|title|alt|label)="([^"]*)"/g)) found.push(plain(value));
     if (/^<meta name="description"/.test(tag)) found.push(plain(/content="([^"]*)"/.exec(tag)?.[1] ?? ''));
