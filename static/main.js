@@ -59,7 +59,7 @@ mountRun(studio);
 mountRunFacts();
 mountRuns();
 mountCompare();
-mountHistory();
+mountHistory(studio);
 mountTable();
 mountExport();
 mountRemember();

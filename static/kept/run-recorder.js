@@ -2,7 +2,7 @@
 /** Brings the record of a run up to what the run has reported, by what is new in it. */
 
 import { describeRun, evaluationLine, rewindLine, sampleLine, stepLine } from './run-format.js';
-import { MOST_BYTES, tooMany } from './run-store.js';
+import { MOST_BYTES, PART_SIZE, tooMany } from './run-store.js';
 
 /** @import {Run, Step} from '../types.js' */
 /** @import {RunStore} from './run-store.js' */
@@ -76,7 +76,7 @@ export class RunRecorder {
     if (!held.isFull) {
       await this.writeSteps(run, held);
       await this.writeSamples(run, held);
-      held.isFull = (store.sizes.get(run.key) ?? 0) >= MOST_BYTES;
+      held.isFull = (store.sizes.get(run.key) ?? 0) > MOST_BYTES - PART_SIZE;
     }
     const gone = tooMany(store.sizes, run.key);
     for (const key of gone) await this.drop(key);

@@ -28,11 +28,11 @@ export const timeOf = (key) => Date.parse(key.replace(/^(\d{4}-\d\d-\d\d)T(\d\d)
 /**
  * Which of the kept go, so that the rest stays within the bounds.
  * @param {Map<string, number>} sizes bytes by key
- * @param {string} [current] a run that stays
+ * @param {string} [current] the run that stays, by default the newest
  */
 export function tooMany(sizes, current = '') {
   let bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  const oldest = [...sizes.keys()].filter((key) => key !== current).sort();
+  const oldest = [...sizes.keys()].sort().filter((key, index) => (current ? key !== current : index < sizes.size - 1));
   const going = [];
   while (oldest.length && (bytes > MOST_BYTES || sizes.size - going.length > MOST_RUNS)) {
     const key = /** @type {string} */ (oldest.shift());

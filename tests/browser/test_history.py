@@ -222,7 +222,7 @@ def compare(studio: Studio, first: list[dict[str, Any]]) -> None:
     assert told["Run 1: Loss"] == f"{first[3]['loss']:.3f}"
     assert re.fullmatch(r"\d\.\d{3}", told["Run 1: Held-out loss"])
     close_dialog(studio)
-    keep_screen(page, "history")
+    keep_screen(page, "history", size=(1440, 1400))
     assert serious(studio) == []
     usual = page.viewport_size
     assert usual
@@ -242,6 +242,7 @@ def delete(studio: Studio, site: Site) -> None:
     expect(press).to_have_text("Delete for good?")
     press.click()
     expect(runs(studio)).to_have_count(1)
+    expect(page.locator("#runs-sum")).to_be_focused()
     expect(studio.get("key-compared")).to_be_hidden()
     page.reload()
     studio.open(site.url, model="none")

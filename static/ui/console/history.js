@@ -13,6 +13,7 @@ import { formatBytes } from '../format.js';
 import { showError } from '../messages.js';
 import { showNotice } from '../notices.js';
 
+/** @import {Studio} from '../../api.js' */
 /** @import {Found} from '../../kept/run-store.js' */
 /** @import {DamagedRecord, Run} from '../../types.js' */
 
@@ -144,11 +145,14 @@ export function renameRun(run, name) {
   void keepRun(run);
 }
 
-export function mountHistory() {
+/** @param {Studio} studio */
+export function mountHistory(studio) {
   let timer = 0;
+  let writtenAt = 0;
   const write = () => {
     clearTimeout(timer);
     timer = 0;
+    writtenAt = performance.now();
     if (state.run) void keepRun(state.run);
   };
   watch(['run'], () => {
@@ -157,6 +161,8 @@ export function mountHistory() {
     if (run.done || run.failed) write();
     else timer ||= setTimeout(write, WRITE_EVERY_MS);
   });
+  // The timers of a tab that nobody looks at may go off once a minute; what the worker says comes at once.
+  studio.on('step', () => performance.now() - writtenAt >= WRITE_EVERY_MS && write());
   document.addEventListener('visibilitychange', () => document.hidden && write());
   addEventListener('pagehide', write);
   input('remember-text').addEventListener('change', ({ target }) => {

@@ -3,7 +3,7 @@
 
 import { t } from '../../messages/messages.js';
 import { isRunning, state } from '../../store.js';
-import { make, setText } from '../dom.js';
+import { element, make, setText } from '../dom.js';
 import { deleteRuns, renameRun } from './history.js';
 import { titleOf } from './runs.js';
 
@@ -15,7 +15,7 @@ const NAME_LENGTH = 60;
  * A button that deletes when it is pressed twice; looking elsewhere takes the first press back.
  * @param {() => string} label
  * @param {string} about what is deleted, for those who do not see where the button stands
- * @param {() => unknown} remove
+ * @param {() => Promise<void>} remove
  */
 export function deleteButton(label, about, remove) {
   const press = make('button', { type: 'button', class: 'link' });
@@ -28,10 +28,12 @@ export function deleteButton(label, about, remove) {
     if (!words) return;
     press.setAttribute('aria-label', sure ? t('Delete {what} for good?', { what: words }) : t('{action}: {what}', { action: label(), what: words }));
   };
-  press.addEventListener('click', () => {
+  press.addEventListener('click', async () => {
     if (!isSure) return say(true);
     say(false);
-    remove();
+    await remove();
+    // The button goes with what was deleted: go on where the rest is listed and counted.
+    element(state.pastRuns.length || state.damagedRecords.length ? 'runs-sum' : 'loss-chart').focus();
   });
   press.addEventListener('blur', () => say(false));
   say(false);
@@ -46,7 +48,7 @@ export function runTools(find) {
   const label = make('label', {}, `${t('Name')} `, name);
   const removal = deleteButton(() => t('Delete'), '', () => {
     const run = find();
-    if (run) void deleteRuns([run], []);
+    return run ? deleteRuns([run], []) : Promise.resolve();
   });
   name.addEventListener('change', () => {
     const run = find();

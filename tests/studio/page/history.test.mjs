@@ -230,6 +230,7 @@ test('the oldest go first, and the current run never', () => {
   assert.deepEqual(tooMany(large), ['a']);
   assert.deepEqual(tooMany(large, 'a'), ['b']);
   assert.deepEqual(tooMany(new Map([['a', 2 * MOST_BYTES]]), 'a'), []);
+  assert.deepEqual(tooMany(new Map([['b', 2 * MOST_BYTES], ['a', 1]])), ['a'], 'the newest stays, however long');
   assert.deepEqual(tooMany(new Map()), []);
 });
 
