@@ -38,13 +38,14 @@ function rowOf({ number }) {
 /** @param {Run} run @param {string} differing */
 function cellsOf(run, differing) {
   const { columns } = trackOf(run);
-  const [first, last] = [columns.loss.find((value) => value > -Infinity), columns.smooth.findLast((value) => value > -Infinity)];
+  const smooth = columns.smooth.filter((value) => !Number.isNaN(value));
   const judged = run.evaluations.at(-1);
+  const atEnd = judged?.step === run.steps.at(-1)?.step;
   return [
     differing || t('same settings'),
     formatCount(run.steps.at(-1)?.step ?? 0),
-    first === undefined || last === undefined ? '–' : `${formatLoss(first)} → ${formatLoss(last)}`,
-    judged ? formatLoss(judged.loss) : '–',
+    smooth.length ? `${formatLoss(smooth[0])} → ${formatLoss(smooth[smooth.length - 1])}` : '–',
+    judged ? (atEnd ? formatLoss(judged.loss) : t('{loss} after step {step}', { loss: formatLoss(judged.loss), step: judged.step })) : '–',
     formatRate(tokensPerSecond(run)),
   ];
 }

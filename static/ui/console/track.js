@@ -89,3 +89,20 @@ export function trackOf({ steps, numSteps }) {
   if (!track || track.numSteps !== numSteps) tracks.set(steps, track = new Track(numSteps));
   return track.follow(steps);
 }
+
+/** @typedef {{kind: 'held-out'|'smoothed', before: number, after: number}} Result */
+
+/**
+ * From where to where the loss came, like compared with like: held-out losses where the last was
+ * read at the end (after an early stop the best one, whose adapter was kept), else the smoothed
+ * loss; a single step's says more of its few windows than of the run.
+ * @param {Run} run @returns {Result} NaN where nothing is known
+ */
+export function resultOf(run) {
+  const { evaluations, steps, done } = run;
+  const losses = evaluations.map(({ loss }) => loss);
+  const isRead = evaluations.length > 1 && evaluations[0].step === 0 && evaluations.at(-1)?.step === steps.at(-1)?.step;
+  if (isRead) return { kind: 'held-out', before: losses[0], after: done?.stopped_early ? Math.min(...losses) : losses[losses.length - 1] };
+  const smooth = trackOf(run).columns.smooth.filter((value) => !Number.isNaN(value));
+  return { kind: 'smoothed', before: smooth[0] ?? NaN, after: smooth.at(-1) ?? NaN };
+}

@@ -1,18 +1,16 @@
 // @ts-check
-/** Train, pause, stop; the figures of the run; its summary. */
+/** Train, pause, stop; the figures of the run. */
 
 import { newKey } from '../../kept/run-store.js';
 import { plural, t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
-import { saveAdapter } from '../adapter/adapter.js';
 import { epochsOf } from '../console/columns.js';
 import { Pace } from '../console/pace.js';
 import { allRuns } from '../console/runs.js';
 import { trackOf } from '../console/track.js';
-import { button, byId, element, setNumber, setProgress, setText, textarea } from '../dom.js';
-import { formatCount, formatDuration, formatEta, formatFixed, formatLoss, formatRate } from '../format.js';
+import { button, byId, element, setNumber, setProgress, setText } from '../dom.js';
+import { formatCount, formatEta, formatFixed, formatLoss, formatRate } from '../format.js';
 import { isFull, mayLoseTuned, mayTrainAll } from '../full/ask.js';
-import { saveModel } from '../full/save.js';
 import { clearError, showFailure } from '../messages.js';
 import { planNow, runRequest } from '../plan/plan.js';
 
@@ -141,21 +139,6 @@ function renderFigures(run) {
   setText(element('skipped'), plural(skipped, { one: '{count} step skipped: the loss was not a number', other: '{count} steps skipped: the loss was not a number' }));
 }
 
-/** @param {Run|null} run */
-function renderFinish(run) {
-  const done = run?.done;
-  const wasFull = run?.plan?.settings['mode'] === 'full';
-  element('finish').hidden = !done || !(wasFull ? state.tuned : state.adapter);
-  if (!run || !done) return;
-  setText(button('finish-download'), wasFull ? t('Download the model') : t('Download the adapter'));
-  setText(element('finish-title'), done.stopped ? t('Stopped.') : done.stopped_early ? t('Finished early: the held-out loss no longer fell.') : t('Finished.'));
-  const first = run.steps.find((step) => !step.skipped);
-  const values = {
-    before: first && run.steps.length > 1 ? `${formatLoss(first.loss)} → ` : '', loss: formatLoss(done.final_loss), time: formatDuration(done.seconds),
-  };
-  setText(element('finish-text'), plural(done.steps, { one: 'Loss {before}{loss} in {count} step, {time}.', other: 'Loss {before}{loss} in {count} steps, {time}.' }, values));
-}
-
 /** @param {Studio} studio */
 export function mountRun(studio) {
   studio.on('preparing', ({ stage, fraction }) => {
@@ -190,20 +173,7 @@ export function mountRun(studio) {
     renderButtons();
     studio.request('stop').catch(showFailure);
   });
-  button('finish-chat').addEventListener('click', () => {
-    update({ useLora: true, useTuned: state.run?.plan?.settings['mode'] === 'full' });
-    const box = textarea('chat-input');
-    if (!box.value && state.question) box.value = state.question;
-    box.focus();
-  });
-  button('finish-evaluate').addEventListener('click', () => {
-    element('ppl-title').scrollIntoView({ block: 'center', behavior: 'smooth' });
-    button('evaluate').click();
-    button('evaluate').focus({ preventScroll: true });
-  });
-  button('finish-download').addEventListener('click', () => void (state.run?.plan?.settings['mode'] === 'full' ? saveModel(studio) : saveAdapter(studio)));
 
   watch(['status', 'model', 'run', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
   watch(['run', 'status'], () => renderFigures(state.run));
-  watch(['run', 'adapter', 'tuned'], () => renderFinish(state.run));
 }

@@ -9,7 +9,7 @@ import { Pace } from '../../../static/ui/console/pace.js';
 import { aligned } from '../../../static/ui/console/plot.js';
 import { differences } from '../../../static/ui/console/runs.js';
 import { formatTicks, LOSS, SMALL } from '../../../static/ui/console/specs.js';
-import { Track, trackOf } from '../../../static/ui/console/track.js';
+import { resultOf, Track, trackOf } from '../../../static/ui/console/track.js';
 
 /** @param {number} step @param {number} loss */
 const made = (step, loss, more = {}) => ({
@@ -39,6 +39,20 @@ test('a skipped step is a gap, not a point', () => {
   assert.equal(smooth[1], null);
   assert.ok(Math.abs(smooth[2] - 4) < 1e-12);
   assert.equal(track.numSkipped, 1);
+});
+
+test('a result compares like with like', () => {
+  const steps = [made(1, 4), made(2, 6), made(3, 1)];
+  const smoothed = resultOf(runOf(steps));
+  assert.equal(smoothed.kind, 'smoothed');
+  assert.equal(smoothed.before, 4);
+  assert.ok(smoothed.after > 1 && smoothed.after < 6);
+  const evaluations = [{ step: 0, loss: 5 }, { step: 2, loss: 2 }];
+  assert.equal(resultOf(runOf(steps, { evaluations })).kind, 'smoothed'); // none was read at the end
+  evaluations.push({ step: 3, loss: 3 });
+  assert.deepEqual(resultOf(runOf(steps, { evaluations })), { kind: 'held-out', before: 5, after: 3 });
+  const done = { stopped_early: true };
+  assert.equal(resultOf(runOf(steps, { evaluations, done })).after, 2);
 });
 
 test('columns grow with the run and are made once', () => {
