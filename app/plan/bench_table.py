@@ -59,6 +59,12 @@ NAMES = {
     "adapter_swap": say("replace the adapter"),
 }
 
+SOURCES = {
+    "priors": say("those expected to be fastest"),
+    "cache": say("measured earlier"),
+    "measured": say("measured now"),
+}
+
 AXES = {
     "tokens": say("tokens {value}", value=0),
     "window": say("window {value}", value=0),
@@ -135,15 +141,29 @@ def _what(figure: Figure) -> str:
         case "profile":
             return str(figure["kernel"]).split("(")[0]
         case "tuning":
-            return say("choices: {source}", source=figure["source"])
+            return say("choices: {source}", source=SOURCES.get(figure["source"], figure["source"]))
         case "autotune":
             return str(figure["operation"])
         case "autotune_total":
             return say("tuning, all operations")
         case "skipped":
             return ", ".join(figure["what"])
-    words = NAMES.get(name, name.replace("_", " ").replace("matmul", "product"))
-    return f"{words}, {figure['part']}" if "part" in figure else words
+    words = NAMES.get(name) or _operation(name)
+    return say("{what}, {part}", what=words, part=figure["part"]) if "part" in figure else words
+
+
+def _operation(name: str) -> str:
+    """Return an operation's name in words: which way it goes, and where it is a product."""
+    stem, _, way = name.rpartition("_")
+    if way not in ("forward", "backward"):
+        return name.replace("_", " ").replace("matmul", "product")
+    kind, _, last = stem.rpartition("_")
+    words: str = stem.replace("_", " ")
+    if last == "matmul":
+        words = say("{kind} product", kind=kind.replace("_", " "))
+    if way == "forward":
+        return say("{operation} forward", operation=words)
+    return say("{operation} backward", operation=words)
 
 
 def _shape(figure: Figure) -> str:

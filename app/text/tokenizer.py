@@ -143,10 +143,11 @@ def _without_lone_surrogates(text: str) -> str:
 
 
 def _refused(error: Exception) -> FormatError:
+    reason = str(getattr(error, "message", error))  # JavaScript's, without the name of its class
     return FormatError(
         say(
             "the model's tokenizer cannot be used: {error}. Choose another model or fetch it again",
-            error=error,
+            error=reason,
         )
     )
 

@@ -6,7 +6,10 @@
 
 import { say } from '../messages/mark.js';
 
-/** @typedef {{text?: string, error?: string, ready?: boolean}} Answer */
+/**
+ * `over`: the limit that it ran into.
+ * @typedef {{text?: string, error?: string, ready?: boolean, over?: {kind: 'step'|'range'|'text', count: number, most: number}}} Answer
+ */
 
 const START_LIMIT_MS = 20_000;
 
@@ -21,7 +24,7 @@ function answer(from, limit) {
     const timer = setTimeout(() => resolve({ error: say('it ran for more than {seconds} s', { seconds: limit / 1000 }) }), limit);
     from.onmessage = ({ data }) => {
       clearTimeout(timer);
-      resolve(data);
+      resolve(data.over ? { error: inWords(data.over) } : data);
     };
     from.onerror = (event) => {
       clearTimeout(timer);
@@ -29,6 +32,13 @@ function answer(from, limit) {
       resolve({ error: event.message || say('the template worker could not start') });
     };
   });
+}
+
+/** The limits of template-worker.js in words. @param {NonNullable<Answer['over']>} limit @returns {string} */
+function inWords({ kind, count, most }) {
+  if (kind === 'step') return say('range() step must not be zero');
+  if (kind === 'range') return say('range() of {count} is above {most}', { count, most });
+  return say('it made more than {most} characters', { most });
 }
 
 function end() {

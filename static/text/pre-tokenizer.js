@@ -3,6 +3,7 @@
 // JavaScript's own classes would not: \d is ASCII only, U+FEFF is a space and U+0085 is not,
 // and \p{L} and NFC follow the browser's Unicode version.
 
+import { say } from "../messages/mark.js";
 import { LETTERS, NORMALIZED, NUMBERS } from "./unicode-classes.js";
 
 /**
@@ -77,7 +78,7 @@ function compile(source) {
       return "(?:";
     }
     if (part.length > 1 && part.startsWith("\\") && !PLAIN_ESCAPE.test(part)) {
-      throw new Error(`its pattern uses ${part}, which is not supported here: ${source}`);
+      throw new Error(say("its pattern uses {part}, which is not supported here: {source}", { part, source }));
     }
     if (part === "[" || part === "]") inClass = part === "[";
     if (part === ")" && !inClass) caseless = false;
@@ -150,5 +151,5 @@ export function stepsOf(spec) {
   if (spec.type === "Split" && pattern && spec.behavior === "Isolated" && !spec.invert) {
     return [isolate(compile(pattern))];
   }
-  throw new Error(`its pre-tokenizer ${JSON.stringify(spec)} is not supported in the browser`);
+  throw new Error(say("its pre-tokenizer {name} is not supported in the browser", { name: JSON.stringify(spec) }));
 }

@@ -5,6 +5,7 @@
 // alphabet too.
 
 import { Tokenizer as PackageTokenizer } from "../vendor/tokenizers/tokenizers.mjs";
+import { say } from "../messages/mark.js";
 import { BYTE_TO_CHAR, normalizeNfc, stepsOf } from "./pre-tokenizer.js";
 
 /** Character of a vocabulary to the byte it stands for. */
@@ -35,11 +36,11 @@ function dropMissingBytes(model, spec) {
 export function createTokenizer(json) {
   const contents = JSON.parse(json);
   if (contents.decoder?.type !== "ByteLevel" || contents.model?.type !== "BPE") {
-    throw new Error("only byte-level BPE is supported in the browser");
+    throw new Error(say("only byte-level BPE is supported in the browser"));
   }
   const normalizer = contents.normalizer?.type;
   if (normalizer !== undefined && normalizer !== "NFC") {
-    throw new Error(`its normalizer ${normalizer} is not supported in the browser`);
+    throw new Error(say("its normalizer {name} is not supported in the browser", { name: normalizer }));
   }
   const steps = stepsOf(contents.pre_tokenizer);
   // The package's types hide the parts that are replaced here.
