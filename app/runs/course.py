@@ -32,6 +32,11 @@ from app.train.state import Progress, TrainerState
 
 STATE_PREFIX = "state."
 
+LEFT_OUT = {
+    "evaluation": say("the evaluation was left out and the run goes on: {error}", error=""),
+    "sample": say("the sample was left out and the run goes on: {error}", error=""),
+}
+
 
 def _ignore(_: Any) -> None:
     pass
@@ -168,8 +173,10 @@ class Course:
         history.resumed_at.append(progress.step)
         if device != describe_device(self._parts.model.device):
             self._listener.on_warning(
-                "the run was begun on another device or with other kernels: from here on its "
-                "numbers may differ in their last digits from those of one never interrupted"
+                say(
+                    "the run was begun on another device or with other kernels: from here on its "
+                    "numbers may differ in their last digits from those of one never interrupted"
+                )
             )
 
     async def run(self, control: RunControl) -> TrainResult:
@@ -295,7 +302,7 @@ class Course:
         except DeviceLostError:
             raise
         except StudioError as error:
-            self._warn(what, f"the {what} was left out and the run goes on: {error}")
+            self._warn(what, LEFT_OUT[what].with_values(error=error))
 
     def _warn(self, what: str, sentence: str) -> None:
         if what not in self._warned:
@@ -344,7 +351,7 @@ class Course:
                 whole = replace(checkpoint, arrays={**checkpoint.arrays, **read})
                 await save_checkpoint(self._store, whole, summary_of(whole))
         except CheckpointError as error:
-            self._warn("checkpoint", f"{error}: the run goes on without it")
+            self._warn("checkpoint", say("{error}: the run goes on without it", error=error))
         else:
             self._listener.on_checkpoint(checkpoint)
 

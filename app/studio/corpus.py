@@ -16,7 +16,7 @@ from app.text.corpus import check_corpus_size, check_corpus_text, decode_corpus
 from app.text.dataset import CorpusFile, encode_files, goes_by_documents
 from app.text.documents import Documents
 
-PASTED = "your text"
+PASTED = say("your text")
 KEPT = 2
 """Tokenized forms that are kept: of the running text, and by documents."""
 
@@ -122,7 +122,7 @@ async def read_files(corpus: Corpus) -> list[CorpusFile]:
     if not chosen:
         return [CorpusFile(PASTED, check_corpus_text(corpus.get("text", ""), PASTED))]
     names = [file["name"] for file in chosen]
-    together = names[0] if len(names) == 1 else f"{len(names)} files together"
+    together = names[0] if len(names) == 1 else say("{number} files together", number=len(names))
     check_corpus_size(sum(file["file"].size_bytes for file in chosen), together)
     files = []
     problems = Problems()
