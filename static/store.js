@@ -6,7 +6,7 @@
 
 import { t } from './messages/messages.js';
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, DamagedRecord, Field, Preset, Plan, Run, RateSearch, Resumable, Setting, Adapter, Tuned, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, DamagedRecord, Field, Preset, Plan, Run, RateSearch, Resumable, Keeping, Setting, Adapter, Tuned, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -36,6 +36,7 @@ import { t } from './messages/messages.js';
  * @property {number|null} comparedRun number of the run that it is compared with
  * @property {RateSearch|null} search the last search for a learning rate
  * @property {Resumable|null} resumable a run that was interrupted
+ * @property {Keeping|null} keeping a checkpoint on its way to the disk
  * @property {Adapter|null} adapter
  * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
  * @property {boolean} useLora
@@ -53,7 +54,7 @@ import { t } from './messages/messages.js';
 /** @type {State} */
 export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
-  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, search: null, resumable: null,
+  model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, search: null, resumable: null, keeping: null,
   pastRuns: [], damagedRecords: [], numRunsGone: 0, shownRun: null, hiddenRuns: [], comparedRun: null,
   adapter: null, shelf: [], useLora: false, tuned: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };

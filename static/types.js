@@ -44,7 +44,8 @@
  * @typedef {{step: number, loss: number, perplexity: number}} EvalPoint
  * @typedef {{step: number, prompt: string, text: string}} Sample
  * @typedef {{step: number, num_steps: number, saved_at: string, base_name: string,
- *   is_this_model: boolean, num_characters: number}} Resumable
+ *   is_this_model: boolean, num_characters: number, mode: 'adapter'|'full', bytes: number}} Resumable
+ * @typedef {{step: number, fraction: number|null, is_full: boolean}} Keeping
  * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
  *   done: TrainDone|null, failed: boolean, evaluations: EvalPoint[], samples: Sample[],
  *   keptAt: number, warning: string, number: number, startedAt: number, model: string,

@@ -9,7 +9,7 @@ from typing import Any
 from app.cli.arguments import given_settings
 from app.config import LOWRA_BITS, QUANTIZATIONS, LoraConfig, TrainConfig, is_number
 from app.errors import Problems
-from app.io.checkpoint import Checkpoint
+from app.io.checkpoint_format import Checkpoint
 from app.io.settings_file import read_settings_file
 from app.plan.run_input import RunInput, read_run
 from app.runs.course import check_course

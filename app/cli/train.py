@@ -11,16 +11,17 @@ from app.cli.output import Output
 from app.cli.run_settings import read_settings
 from app.errors import Problems, StudioError
 from app.io.adapter import write_adapter_dir
-from app.io.checkpoint import Checkpoint
+from app.io.checkpoint_format import Checkpoint
 from app.io.settings_file import write_settings_file
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.plan.full import check_full_settings
 from app.plan.run_input import RunInput, settings_values
-from app.runs.course import Course, Listener, Parts
+from app.runs.course import Course
 from app.runs.full import run_full
 from app.runs.identity import RunIdentity
 from app.runs.native import checkpoints_in, printing, read_resumed, result_values
+from app.runs.parts import Listener, Parts
 from app.runs.record import write_record
 from app.runs.resumed import resumed_lora
 from app.text.preview import describe_dataset, describe_repeats, repeats_of
@@ -76,7 +77,7 @@ async def train(options: argparse.Namespace) -> None:
         checkpoints_in(options.out) if config.checkpoint_every else None,
     )
     if resumed is not None:
-        course.resume(resumed)
+        await course.resume(resumed)
         output.progress(f"going on from step {trainer.progress.step}")
     control = RunControl()
     signal.signal(signal.SIGINT, lambda *_: control.stop())

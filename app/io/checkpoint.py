@@ -9,109 +9,28 @@ layout.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from app.errors import CheckpointError, FormatError
-from app.io.safetensors import read_exact_safetensors, write_safetensors
+from app.io.checkpoint_format import (
+    MAX_DEPTH,
+    VERSION,
+    Checkpoint,
+    decode_checkpoint,
+    encode_checkpoint,
+)
+from app.io.checkpoint_store import PART, CheckpointStore
 from app.io.strict_json import parse_json
 from app.messages import say
 
 CURRENT = "CURRENT"
 KEPT = 2
-VERSION = 1
 
 _NAME = re.compile(r"checkpoint-([0-9a-f]{8})-(\d{8,})\.safetensors")
-_MAX_DEPTH = 12
-
-
-class CheckpointStore(Protocol):
-    """A folder for checkpoints: on disk, or in the browser's private file system."""
-
-    async def names(self) -> list[str]:
-        """Return the names of the files; none where there is no folder."""
-        ...
-
-    async def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None where there is no such file. Raises OSError."""
-        ...
-
-    async def write(self, name: str, data: bytes) -> None:
-        """Write a file whole, replacing one of that name. Raises OSError: full, not allowed."""
-        ...
-
-    async def remove(self, name: str) -> None:
-        """Remove a file, if it is there. Raises OSError."""
-        ...
-
-
-class DirectoryStore:
-    """A directory on disk, made when first written to."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    async def names(self) -> list[str]:
-        """Return the names of the files."""
-        return sorted(item.name for item in self.path.iterdir()) if self.path.is_dir() else []
-
-    async def read(self, name: str) -> bytes | None:
-        """Return a file's bytes."""
-        try:
-            return (self.path / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    async def write(self, name: str, data: bytes) -> None:
-        """Write under another name, flush to the disk, rename."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        part = self.path / f"{name}.part"
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self.path / name)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-
-    async def remove(self, name: str) -> None:
-        """Remove a file."""
-        (self.path / name).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A run between two updates.
-
-    Attributes:
-        run: Eight hexadecimal digits that tell one run's checkpoints from another's.
-        step: Updates made.
-        document: JSON.
-        arrays: Name → float32, float64 or uint32.
-    """
-
-    run: str
-    step: int
-    document: Mapping[str, Any]
-    arrays: Mapping[str, npt.NDArray[Any]]
-
-    @property
-    def name(self) -> str:
-        """Name of its file."""
-        return f"checkpoint-{self.run}-{self.step:08d}.safetensors"
 
 
 async def save_checkpoint(
@@ -127,7 +46,7 @@ async def save_checkpoint(
     Raises:
         CheckpointError: it could not be kept; what was there before still is.
     """
-    data = _encode(checkpoint)
+    data = encode_checkpoint(checkpoint)
     name = checkpoint.name
     try:
         await store.write(name, data)
@@ -154,32 +73,72 @@ def not_kept(checkpoint: Checkpoint, error: OSError) -> CheckpointError:
 
 
 async def keep_named(
-    store: CheckpointStore, checkpoint: Checkpoint, summary: Mapping[str, Any] | None
+    store: CheckpointStore,
+    checkpoint: Checkpoint,
+    summary: Mapping[str, Any] | None,
+    num_kept: int = KEPT,
 ) -> None:
-    """Let CURRENT name a checkpoint that lies there, and the one before; older ones go.
+    """Let CURRENT name a checkpoint that lies there, and those before; older ones go.
+
+    Args:
+        store: Where.
+        checkpoint: The newest.
+        summary: For `read_summary`.
+        num_kept: How many stay, of the same run.
 
     Raises:
         OSError: what was named before still is.
     """
     name = checkpoint.name
     before = [item for item in await _listed(store) if _run_of(item) == checkpoint.run]
-    names = [name, *(item for item in before if item != name)][:KEPT]
+    names = [name, *(item for item in before if item != name)][:num_kept]
     told = {"version": VERSION, "checkpoints": names, "summary": dict(summary or {})}
     manifest = json.dumps(told) + "\n"
     await store.write(CURRENT, manifest.encode())
+    await _remove_but(store, names)
+
+
+async def make_room(store: CheckpointStore, size_bytes: int) -> int:
+    """Make room for a checkpoint where there is none: all but the newest go.
+
+    Returns:
+        How many to keep once it is written: both where the next will have room as well.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    room_bytes = await store.room_bytes()
+    if room_bytes is None:
+        return KEPT
+    if room_bytes < size_bytes:
+        await _remove_but(store, (await _listed(store))[:1])
+    return KEPT if room_bytes >= 2 * size_bytes else 1
+
+
+async def tidy_checkpoints(store: CheckpointStore) -> None:
+    """Remove what writes left behind that never ended; CURRENT names all that is whole."""
+    with suppress(OSError):
+        is_named = await store.read(CURRENT) is not None
+        await _remove_but(store, await _listed(store) if is_named else [])
+
+
+async def _remove_but(store: CheckpointStore, names: Sequence[str]) -> None:
     for item in await store.names():
-        if _NAME.fullmatch(item) and item not in names:
+        if _NAME.fullmatch(item.removesuffix(PART)) and item not in names:
             await store.remove(item)
 
 
 async def load_checkpoint(
-    store: CheckpointStore, on_skipped: Callable[[str], None] = lambda _: None
+    store: CheckpointStore,
+    on_skipped: Callable[[str], None] = lambda _: None,
+    is_lazy: Callable[[str], bool] = lambda _: False,
 ) -> Checkpoint | None:
     """Return the newest checkpoint that is sound, None where there is none at all.
 
     Args:
         store: Where they are.
         on_skipped: Told in a sentence of each that is not sound.
+        is_lazy: Which arrays, by name, are left where they lie; they are checked all the same.
 
     Raises:
         CheckpointError: there are checkpoints, and none is sound; or they cannot be read.
@@ -187,11 +146,11 @@ async def load_checkpoint(
     try:
         names = await _listed(store)
         for name in names:
-            data = await store.read(name)
             try:
-                if data is None:
+                source = await store.open(name)
+                if source is None:
                     raise FormatError(say("the file is missing"))
-                return _decode(data)
+                return await decode_checkpoint(source, is_lazy)
             except FormatError as error:
                 on_skipped(f"{name} is skipped: {error}")
     except OSError as error:
@@ -211,7 +170,7 @@ async def read_summary(store: CheckpointStore) -> dict[str, Any] | None:
     """Return what was said of the newest checkpoint, which is not read itself; None: no such."""
     try:
         data = await store.read(CURRENT)
-        manifest = parse_json(data or b"{}", max_depth=_MAX_DEPTH)
+        manifest = parse_json(data or b"{}", max_depth=MAX_DEPTH)
         return dict(manifest["summary"]) if manifest["checkpoints"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -221,7 +180,7 @@ async def clear_checkpoints(store: CheckpointStore) -> None:
     """Remove all checkpoints; what cannot be removed stays."""
     with suppress(OSError):
         for name in (CURRENT, *await store.names()):
-            if name == CURRENT or _NAME.fullmatch(name):
+            if name == CURRENT or _NAME.fullmatch(name.removesuffix(PART)):
                 await store.remove(name)
 
 
@@ -230,7 +189,7 @@ async def _listed(store: CheckpointStore) -> list[str]:
     data = await store.read(CURRENT)
     with suppress(ValueError, TypeError, KeyError):
         if data is not None:
-            manifest = parse_json(data, max_depth=_MAX_DEPTH)
+            manifest = parse_json(data, max_depth=MAX_DEPTH)
             names = [str(name) for name in manifest["checkpoints"]]
             if manifest["version"] == VERSION and all(map(_NAME.fullmatch, names)):
                 return names
@@ -246,57 +205,3 @@ def _run_of(name: str) -> str:
 def _step_of(name: str) -> int:
     match = _NAME.fullmatch(name)
     return int(match[2]) if match else 0
-
-
-def document_text(checkpoint: Checkpoint) -> str:
-    """Return a checkpoint's document as its file has it."""
-    about = {"run": checkpoint.run, "step": checkpoint.step, **checkpoint.document}
-    return json.dumps(about, allow_nan=False)
-
-
-def checkpoint_metadata(document: str, sha256: str) -> dict[str, str]:
-    """Return the metadata of a checkpoint's file."""
-    return {
-        "format": "lora-lab-checkpoint",
-        "version": str(VERSION),
-        "document": document,
-        "sha256": sha256,
-    }
-
-
-def array_mark(name: str, array: npt.NDArray[Any]) -> bytes:
-    """Return what goes into the hash before the bytes of an array; arrays go by name."""
-    return f"\n{name} {array.shape} {array.dtype.str}\n".encode()
-
-
-def _encode(checkpoint: Checkpoint) -> bytes:
-    document = document_text(checkpoint)
-    metadata = checkpoint_metadata(document, _digest(document, checkpoint.arrays))
-    return write_safetensors(checkpoint.arrays, metadata, is_exact=True)
-
-
-def _decode(data: bytes) -> Checkpoint:
-    """Return a checkpoint whose every bit is as it was written.
-
-    Raises:
-        FormatError: it is not.
-    """
-    arrays, metadata = read_exact_safetensors(data)
-    if metadata.get("format") != "lora-lab-checkpoint" or metadata.get("version") != str(VERSION):
-        raise FormatError(say("it is no checkpoint of version {version}", version=VERSION))
-    text = metadata.get("document", "")
-    if metadata.get("sha256") != _digest(text, arrays):
-        raise FormatError(say("its contents are not what was written: the hash differs"))
-    try:
-        document = parse_json(text.encode(), max_depth=_MAX_DEPTH)
-        return Checkpoint(str(document.pop("run")), int(document.pop("step")), document, arrays)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FormatError(say("its document cannot be read ({error})", error=error)) from error
-
-
-def _digest(document: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.sha256(document.encode())
-    for name in sorted(arrays):
-        digest.update(array_mark(name, arrays[name]))
-        digest.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

@@ -33,7 +33,7 @@ from app.messages import say
 _WRITE_DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 
 _EXACT_ITEM_BYTES = {"F32": 4, "F64": 8, "U32": 4}
-_EXACT_DTYPES: dict[str, np.dtype[Any]] = {
+EXACT_DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
     "U32": np.dtype("<u4"),
@@ -69,37 +69,37 @@ async def locate_safetensors(source: ByteSource) -> dict[str, StoredTensor]:
         FormatError: as `read_safetensors`, beginning with the file's name.
     """
     try:
-        header_size = header_length(
-            await source.read(0, min(8, source.size_bytes)), source.size_bytes
-        )
-        body = 8 + header_size
-        entries, _ = read_header(await source.read(8, header_size), source.size_bytes - body)
+        return (await _locate(source, ITEM_BYTES))[0]
     except FormatError as error:
         raise FormatError(say("{name}: {error}", name=source.name, error=error)) from error
-    return {
+
+
+async def locate_exact_safetensors(
+    source: ByteSource,
+) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """Return where each array of a file lies whose bytes are to be taken as they are; metadata.
+
+    Raises:
+        FormatError: as `read_safetensors`; the dtypes are F32, F64 and U32.
+    """
+    return await _locate(source, _EXACT_ITEM_BYTES)
+
+
+async def _locate(
+    source: ByteSource, item_bytes: Mapping[str, int]
+) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """Return where each tensor lies, and the metadata."""
+    header_size = header_length(await source.read(0, min(8, source.size_bytes)), source.size_bytes)
+    body = 8 + header_size
+    raw = await source.read(8, header_size)
+    entries, metadata = read_header(raw, source.size_bytes - body, item_bytes)
+    located = {
         entry.name: StoredTensor(
             entry.name, entry.shape, entry.dtype, body + entry.begin, entry.end - entry.begin
         )
         for entry in entries
     }
-
-
-def read_exact_safetensors(data: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """Return the arrays as they are, to the last bit, and the metadata.
-
-    Raises:
-        FormatError: as `read_safetensors`; the dtypes are F32, F64 and U32.
-    """
-    header_size = header_length(data[:8], len(data))
-    entries, metadata = read_header(
-        data[8 : 8 + header_size], len(data) - 8 - header_size, _EXACT_ITEM_BYTES
-    )
-    body = memoryview(data)[8 + header_size :]
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, dtype, shape, begin, end in entries:
-        flat: npt.NDArray[Any] = np.frombuffer(body[begin:end], dtype=_EXACT_DTYPES[dtype])
-        arrays[name] = flat.reshape(shape)
-    return arrays, metadata
+    return located, metadata
 
 
 def write_safetensors(
@@ -107,13 +107,13 @@ def write_safetensors(
 ) -> bytes:
     """Return a file with the tensors (float32 or float16) in order of name, and the metadata.
 
-    With `is_exact` they are float32, float64 or uint32, for `read_exact_safetensors`.
+    With `is_exact` they are float32, float64 or uint32, as checkpoints are.
 
     Raises:
         FormatError: an array of another dtype, a reserved name, or metadata that is not text.
     """
     header: dict[str, Any] = {METADATA_KEY: check_metadata(dict(metadata))} if metadata else {}
-    dtypes = {item: name for name, item in _EXACT_DTYPES.items()} if is_exact else _WRITE_DTYPES
+    dtypes = {item: name for name, item in EXACT_DTYPES.items()} if is_exact else _WRITE_DTYPES
     parts: list[bytes] = []
     offset = 0
     for name in sorted(tensors):

@@ -73,6 +73,8 @@ class FullMode:
             training_flops_per_token(model.config, seq_len, mode="full", is_checkpointing=is_on)
             for is_on in (False, True)
         )
+        lasting = graphs.lasting.values()
+        trained = [tensor for tensor in lasting if tensor.storage.part == "weights"]
         return Outline(
             graphs.plan,
             recomputed if graphs.is_checkpointing else kept,
@@ -82,6 +84,8 @@ class FullMode:
             graphs.optimizer.state_bytes,
             recomputed / kept - 1,
             _update_bytes(graphs) / _update_rate(model, train),
+            sum(tensor.size_bytes for tensor in lasting),
+            sum(tensor.size_bytes for tensor in trained),
         )
 
 

@@ -52,6 +52,8 @@ class Outline:
         optimizer_state_bytes: The moments' share of the memory.
         recomputed_share: Work that recomputing adds, over all else.
         update_bytes: Memory that could be copied while an update runs, where that counts.
+        checkpoint_bytes: What a checkpoint takes, where that is much; `best_bytes` more where
+            an early stop keeps the best of what is trained.
     """
 
     memory: MemoryPlan
@@ -62,6 +64,8 @@ class Outline:
     optimizer_state_bytes: int
     recomputed_share: float = 0.0
     update_bytes: float = 0.0
+    checkpoint_bytes: int = 0
+    best_bytes: int = 0
 
 
 class Mode(Protocol):

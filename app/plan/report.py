@@ -9,7 +9,7 @@ from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
 from app.messages import say
 from app.plan.advice import format_duration
-from app.plan.mode_plan import ModePlan
+from app.plan.mode_plan import Advice, ModePlan
 from app.plan.run_input import settings_values
 from app.plan.speed import CALIBRATION_STEPS, Basis, Speed
 from app.plan.work import ModeName
@@ -67,12 +67,14 @@ def report_of(
         "flops_per_token": plan.outline.flops_per_token,
         "is_checkpointing": plan.outline.is_checkpointing,
         "notes": list(plan.notes),
-        "warnings": [
-            {"text": advice.text, "remedy": advice.remedy, "settings": dict(advice.settings)}
-            for advice in plan.warnings
-        ],
+        "warnings": [advice_values(advice) for advice in plan.warnings],
         "settings": settings_values(settings.lora, settings.train),
     }
+
+
+def advice_values(advice: Advice) -> dict[str, Any]:
+    """Return a warning as JSON has it."""
+    return {"text": advice.text, "remedy": advice.remedy, "settings": dict(advice.settings)}
 
 
 def time_basis(basis: Basis, speed: Speed) -> str:

@@ -3,88 +3,31 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any
 
-from app import __version__
-from app.config import LoraConfig, TrainConfig
-from app.errors import CheckpointError, ConfigError, DeviceLostError, StudioError
-from app.io.checkpoint import Checkpoint, CheckpointStore, DirectoryStore, save_checkpoint
-from app.io.checkpoint_stream import stream_checkpoint
+from app.config import TrainConfig
+from app.errors import ConfigError, DeviceLostError, StudioError
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import CheckpointStore
 from app.messages import say
-from app.models.loader import Model
-from app.nn.adapter import Adapter
-from app.runs.early_stop import PREFIX, EarlyStop
+from app.runs.early_stop import EarlyStop
 from app.runs.history import Evaluation, History, Sample
-from app.runs.identity import RunIdentity, lora_document
+from app.runs.keeper import Keeper
+from app.runs.pace import CheckpointPace
+from app.runs.parts import Listener, Parts
 from app.runs.record import describe_device, run_record
-from app.runs.resumed import check_resumable, progress_of, readable, summary_of
+from app.runs.resumed import check_resumable, progress_of, readable, state_in
 from app.runs.samples import Sampler
 from app.text.dataset import CorpusFile, Dataset
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
-from app.train.loop import RunLoop
 from app.train.records import StepRecord, TrainResult
-from app.train.state import Progress, TrainerState
-
-STATE_PREFIX = "state."
 
 LEFT_OUT = {
     "evaluation": say("the evaluation was left out and the run goes on: {error}", error=""),
     "sample": say("the sample was left out and the run goes on: {error}", error=""),
 }
-
-
-def _ignore(_: Any) -> None:
-    pass
-
-
-class Copies(Protocol):
-    """Keeps what a run has made so far elsewhere than on the GPU, now and then."""
-
-    def is_due(self) -> bool:
-        """Return whether it is time for one."""
-        ...
-
-    async def keep(self) -> None:
-        """Read it back and keep it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who hears of what, as it happens; `copies` are made between two updates."""
-
-    on_step: Callable[[StepRecord], None] = _ignore
-    on_evaluation: Callable[[Evaluation], None] = _ignore
-    on_sample: Callable[[Sample], None] = _ignore
-    on_checkpoint: Callable[[Checkpoint], None] = _ignore
-    on_warning: Callable[[str], None] = _ignore
-    copies: Copies | None = None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of; the trainer is prepared.
-
-    Attributes:
-        adapter: What is trained; None where it is the model itself.
-    """
-
-    model: Model
-    adapter: Adapter | None
-    dataset: Dataset
-    config: TrainConfig
-    trainer: RunLoop
-    identity: RunIdentity
-
-    @property
-    def lora(self) -> LoraConfig | None:
-        """Shape of the adapter."""
-        return self.adapter.lora if self.adapter is not None else None
 
 
 def check_course(config: TrainConfig, dataset: Dataset) -> None:
@@ -115,6 +58,7 @@ class Course:
         listener: Who hears of what happens.
         store: Where checkpoints go, if anywhere.
         extra: What the host wants to find again in a checkpoint, JSON.
+        pace: Says when one is due, in place of the settings' `checkpoint_every`.
 
     Attributes:
         history: Everything reported so far.
@@ -130,14 +74,16 @@ class Course:
         listener: Listener | None = None,
         store: CheckpointStore | None = None,
         extra: Mapping[str, Any] | None = None,
+        pace: CheckpointPace | None = None,
     ) -> None:
         config = parts.config
         check_course(config, parts.dataset)
         self._parts = parts
         self._listener = listener or Listener()
-        self._store = store
         self._extra = dict(extra or {})
-        self._run = os.urandom(4).hex()
+        self._keeper = None
+        if store is not None and config.checkpoint_every:
+            self._keeper = Keeper(parts, self._listener, store, pace)
         self._control = RunControl()
         self._sampler = (
             Sampler(parts.model, parts.adapter, config.sample_prompt, parts.dataset)
@@ -149,11 +95,12 @@ class Course:
         self.history = History()
         self.early_stop = EarlyStop(config.early_stop_patience)
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    async def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this very run.
 
         Raises:
             CheckpointError: it is of another run; nothing is changed.
+            FormatError: it can no longer be read; what was trained is then good for nothing.
         """
         check_resumable(checkpoint, self._parts.identity)
         with readable(checkpoint):
@@ -162,13 +109,10 @@ class Course:
             history = History.restored(arrays["history"], document["history"])
             early_stop = self.early_stop.restored(document["early_stop"], arrays)
             accompanied, device = int(document["accompanied"]), document["device"]
-        state = {
-            name.removeprefix(STATE_PREFIX): array
-            for name, array in arrays.items()
-            if name.startswith(STATE_PREFIX)
-        }
-        self._parts.trainer.restore(TrainerState(progress, state))
-        self._run, self._accompanied = checkpoint.run, accompanied
+        await self._parts.trainer.bring(progress, state_in(checkpoint))
+        if self._keeper is not None:
+            self._keeper.go_on_from(checkpoint)
+        self._accompanied = accompanied
         self.history, self.early_stop = history, early_stop
         history.resumed_at.append(progress.step)
         if device != describe_device(self._parts.model.device):
@@ -198,7 +142,7 @@ class Course:
                 await trainer.run(self._take, control, self)
             result = self._result(control)
             stopped_sound = control.stopped and not trainer.progress.skipped_in_a_row
-            if stopped_sound and self._checkpoint_every and result.steps > start:
+            if stopped_sound and self._keeper is not None and result.steps > start:
                 await self._keep()
         finally:
             self.destroy()
@@ -219,13 +163,20 @@ class Course:
             stopped_early=self.early_stop.is_due,
         )
 
+    @property
+    def run_name(self) -> str:
+        """What its checkpoints call the run, '' where none are kept."""
+        return self._keeper.run if self._keeper is not None else ""
+
     def is_due(self, step: int) -> bool:
         """Return whether anything is to be done after this step."""
         config, copies = self._parts.config, self._listener.copies
         if copies is not None and copies.is_due():
             return True
-        every = (config.eval_every, config.sample_every, self._checkpoint_every)
-        return any(number and step % number == 0 for number in every)
+        every = (config.eval_every, config.sample_every)
+        if any(number and step % number == 0 for number in every):
+            return True
+        return self._keeper is not None and self._keeper.is_due(step)
 
     async def visit(self, step: int) -> bool:
         """Do what is due after a step; False where the run is to stop early."""
@@ -271,12 +222,10 @@ class Course:
         if self._sampler is not None:
             self._sampler.destroy()
 
-    @property
-    def _checkpoint_every(self) -> int:
-        return 0 if self._store is None else self._parts.config.checkpoint_every
-
     def _take(self, record: StepRecord) -> None:
         self.history.steps.append(record)
+        if self._keeper is not None:
+            self._keeper.note_step(record)
         self._listener.on_step(record)
 
     async def _accompany(self, step: int) -> None:
@@ -289,7 +238,7 @@ class Course:
         if self._control.stopped:
             return  # some of it was cut short: where the run goes on, it is done again
         self._accompanied = step
-        if step and self._checkpoint_every and step % self._checkpoint_every == 0:
+        if step and self._keeper is not None and self._keeper.is_due(step):
             await self._keep()
         copies = self._listener.copies
         if step and copies is not None and copies.is_due():
@@ -338,41 +287,18 @@ class Course:
         self._listener.on_sample(sample)
 
     async def _keep(self) -> None:
-        """Write a checkpoint of the run as it is."""
-        assert self._store is not None
-        progress, lazy = self._parts.trainer.lazy_state()
-        lazy = {STATE_PREFIX + name: array for name, array in lazy.items()}
-        checkpoint = self._checkpoint(progress)
-        try:
-            if self._parts.adapter is None and isinstance(self._store, DirectoryStore):
-                await stream_checkpoint(self._store, checkpoint, lazy, summary_of(checkpoint))
-            else:
-                read = {name: await array.read() for name, array in lazy.items()}
-                whole = replace(checkpoint, arrays={**checkpoint.arrays, **read})
-                await save_checkpoint(self._store, whole, summary_of(whole))
-        except CheckpointError as error:
-            self._warn("checkpoint", say("{error}: the run goes on without it", error=error))
-        else:
-            self._listener.on_checkpoint(checkpoint)
-
-    def _checkpoint(self, progress: Progress) -> Checkpoint:
-        """Return a checkpoint without what the trainer keeps on the GPU."""
-        parts, best = self._parts, self.early_stop
+        """Write a checkpoint of the run as it is; where that fails, the run goes on without."""
+        assert self._keeper is not None
         document = {
-            "app_version": __version__,
-            "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "identity": asdict(parts.identity),
-            "lora": lora_document(parts.lora),
-            "num_steps": parts.trainer.num_steps,
-            "progress": asdict(progress),
             "accompanied": self._accompanied,
-            "early_stop": best.document(),
+            "early_stop": self.early_stop.document(),
             "history": self.history.document(),
-            "device": describe_device(parts.model.device),
             "extra": self._extra,
         }
-        arrays = {
-            "history": self.history.array(),
-            **{PREFIX + name: array for name, array in best.parameters.items()},
-        }
-        return Checkpoint(self._run, progress.step, document, arrays)
+        arrays = {"history": self.history.array(), **self.early_stop.arrays()}
+        try:
+            await self._keeper.keep(document, arrays)
+        except DeviceLostError:
+            raise
+        except StudioError as error:
+            self._warn("checkpoint", say("{error}: the run goes on without it", error=error))

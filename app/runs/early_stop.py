@@ -48,6 +48,10 @@ class EarlyStop:
         loss = self.best_loss if math.isfinite(self.best_loss) else None
         return {"best_step": self.best_step, "best_loss": loss, "num_worse": self.num_worse}
 
+    def arrays(self) -> Arrays:
+        """Return the parameters as a checkpoint has them."""
+        return {PREFIX + name: array for name, array in self.parameters.items()}
+
     def restored(self, document: Mapping[str, Any], arrays: Arrays) -> EarlyStop:
         """Return what was kept, with this one's patience."""
         loss = document["best_loss"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.io.checkpoint import Checkpoint
+from app.io.checkpoint_format import Checkpoint
 from app.models.export_files import write_model_dir
 from app.models.loader import Model
 from app.plan.full import FullMode, check_full_run
@@ -14,9 +14,10 @@ from app.plan.modes import RunSettings
 from app.plan.planner import Planner
 from app.plan.probe import measure_speed
 from app.plan.run_input import RunInput
-from app.runs.course import Course, Listener, Parts, check_course
+from app.runs.course import Course, check_course
 from app.runs.identity import RunIdentity
 from app.runs.native import checkpoints_in, result_values
+from app.runs.parts import Listener, Parts
 from app.runs.record import write_record
 from app.runs.resumed import check_resumable
 from app.text.dataset import Dataset
@@ -83,7 +84,7 @@ async def run_full(
     result = None
     try:
         if resumed is not None:
-            course.resume(resumed)
+            await course.resume(resumed)
         result = await course.run(control)
     finally:
         # Whatever ends the run, what was learned so far is kept.

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import CheckpointError
-from app.io.checkpoint import Checkpoint, DirectoryStore, load_checkpoint
+from app.io.checkpoint import load_checkpoint
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import DirectoryStore
 from app.messages import say
-from app.runs.course import Listener
 from app.runs.history import Evaluation, Sample
+from app.runs.parts import Listener
+from app.runs.resumed import is_state
 from app.train.records import StepRecord, TrainResult
 
 FOLDER = "checkpoints"
@@ -34,7 +37,7 @@ async def read_resumed(path: Path, on_progress: Callable[[str], None]) -> Checkp
         CheckpointError: there is none, or none is sound.
     """
     store = checkpoints_in(path) if (path / FOLDER).is_dir() else DirectoryStore(path)
-    checkpoint = await load_checkpoint(store, on_progress)
+    checkpoint = await load_checkpoint(store, on_progress, is_state)
     if checkpoint is None:
         raise CheckpointError(
             say(

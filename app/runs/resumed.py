@@ -9,10 +9,28 @@ from typing import Any
 from app import __version__
 from app.config import LoraConfig, TrainConfig, tidied
 from app.errors import CheckpointError
-from app.io.checkpoint import Checkpoint
+from app.io.checkpoint_format import Checkpoint, LazyArray
 from app.messages import say
 from app.runs.identity import RunIdentity
 from app.train.state import Progress
+
+STATE = "state."
+"""What the names of a trainer's arrays begin with in a checkpoint."""
+
+
+def is_state(name: str) -> bool:
+    """Return whether an array of a checkpoint is the trainer's: it may stay where it lies."""
+    return name.startswith(STATE)
+
+
+def state_in(checkpoint: Checkpoint) -> dict[str, LazyArray]:
+    """Return the trainer's arrays by its own names."""
+    held = {name: LazyArray.of(array) for name, array in checkpoint.arrays.items()}
+    return {
+        name.removeprefix(STATE): array
+        for name, array in {**held, **checkpoint.lazy}.items()
+        if is_state(name)
+    }
 
 
 @contextmanager
@@ -71,6 +89,8 @@ def summary_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "num_steps": document["num_steps"],
         "saved_at": document["saved_at"],
         "base_name": document["identity"]["base_name"],
+        "mode": document["identity"]["settings"]["mode"],
+        "bytes": checkpoint.size_bytes,
         **document["extra"],
     }
 

@@ -7,13 +7,16 @@ from typing import Any
 
 from app.errors import CheckpointError
 from app.io.checkpoint import (
-    Checkpoint,
-    CheckpointStore,
     clear_checkpoints,
     load_checkpoint,
     read_summary,
+    tidy_checkpoints,
 )
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import CheckpointStore
 from app.messages import say
+from app.runs.resumed import is_state
+from app.studio.kept_plan import Room
 from app.studio.protocol import ResumableEvent, ResumableRun, WarningEvent
 
 
@@ -25,12 +28,28 @@ class CheckpointDesk:
         self._post = post
         self.store = store
 
+    async def room(self) -> Room | None:
+        """Return what may be stored; what lies there already gives way to another run's."""
+        if self.store is None:
+            return None
+        try:
+            free_bytes = await self.store.room_bytes()
+            if free_bytes is None:
+                return Room(None)
+            opened = [await self.store.open(name) for name in await self.store.names()]
+            return Room(free_bytes + sum(file.size_bytes for file in opened if file is not None))
+        except OSError:
+            return None
+
     async def announce(self, base_name: str) -> None:
         """Tell the page of the run that can be gone on with on this model, or that there is none.
 
         Only a few bytes are read: whether the checkpoint is sound turns out when it is used.
         """
-        summary = None if self.store is None else await read_summary(self.store)
+        summary = None
+        if self.store is not None:
+            await tidy_checkpoints(self.store)
+            summary = await read_summary(self.store)
         try:
             run = None if summary is None else _described(summary, base_name)
         except (KeyError, TypeError, ValueError):
@@ -45,7 +64,7 @@ class CheckpointDesk:
         """
         checkpoint = None
         if self.store is not None:
-            checkpoint = await load_checkpoint(self.store, self._warn)
+            checkpoint = await load_checkpoint(self.store, self._warn, is_state)
         if checkpoint is None:
             raise CheckpointError(say("there is no checkpoint to go on from: begin the run anew"))
         return checkpoint
@@ -67,4 +86,6 @@ def _described(summary: dict[str, Any], base_name: str) -> ResumableRun:
         base_name=str(summary["base_name"]),
         is_this_model=summary["base_name"] == base_name,
         num_characters=int(summary["num_characters"]),
+        mode=str(summary.get("mode", "adapter")),
+        bytes=int(summary.get("bytes", 0)),
     )

@@ -12,15 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.errors import NoTunedModelError, UnsavedModelError
-from app.io.checkpoint import CheckpointStore
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import CheckpointStore
 from app.messages import say
 from app.models.export_files import zipped_model
 from app.models.loader import Model
 from app.plan.full import check_full_run
-from app.runs.course import Course, Listener, Parts
+from app.runs.course import Course
+from app.runs.history import History
 from app.runs.identity import RunIdentity
+from app.runs.parts import Listener, Parts
 from app.runs.record import FILE_NAME as RECORD_NAME
 from app.runs.record import record_text
+from app.runs.resumed import check_resumable
 from app.studio.conversation import Conversation
 from app.studio.corpus import TokenizedCorpus
 from app.studio.protocol import Message, ModelPieceEvent, PreparingEvent, TunedEvent, TunedInfo
@@ -43,6 +47,8 @@ class FullRun:
         listener: Who hears of steps, evaluations and samples.
         on_begin: Called when the run is allocated.
         store: Where checkpoints go, if anywhere.
+        resumed: Where the run goes on from.
+        on_history: Told what a run that goes on had reported before.
     """
 
     base: Model
@@ -53,6 +59,8 @@ class FullRun:
     listener: Listener
     on_begin: Callable[[], None]
     store: CheckpointStore | None = None
+    resumed: Checkpoint | None = None
+    on_history: Callable[[History], None] = lambda _: None
 
 
 class FullDesk:
@@ -66,6 +74,7 @@ class FullDesk:
         self._info: TunedInfo | None = None
         self._conversation: Conversation | None = None
         self._record = ""
+        self._run_name = ""
 
     @property
     def model(self) -> Model:
@@ -86,12 +95,18 @@ class FullDesk:
             self._conversation = Conversation(self.model)
         return self._conversation
 
-    def check_saved(self, request: Mapping[str, Any]) -> None:
+    def check_saved(self, request: Mapping[str, Any], resumed: Checkpoint | None = None) -> None:
         """Refuse to let an unsaved model go unless the person has said so.
+
+        Args:
+            request: What is asked for.
+            resumed: What is gone on from: nothing is lost where the model is of the same run.
 
         Raises:
             UnsavedModelError: it was never downloaded and the request has no `drop_tuned`.
         """
+        if resumed is not None and resumed.run == self._run_name:
+            return
         if self._info is not None and not self._info.is_saved and not request.get("drop_tuned"):
             raise UnsavedModelError(
                 say(
@@ -110,11 +125,14 @@ class FullDesk:
         Raises:
             OutOfGpuMemoryError, ConfigError: it does not fit, or is to be confirmed first;
                 nothing is changed.
+            CheckpointError: what it goes on from is of another run; nothing is changed.
             TrainingDivergedError: the weights of the last good step are kept.
         """
-        layout, base = run.layout, run.base
+        layout, base, resumed = run.layout, run.base, run.resumed
         check_full_run(layout.plan, base, run.gflops, is_confirmed=run.is_confirmed, how=CONFIRM)
         identity = await RunIdentity.of(base, layout.dataset, layout.lora, layout.config)
+        if resumed is not None:
+            check_resumable(resumed, identity)
         self.drop()
         tuned = replace(base, version=0)
         trainer = FullTrainer(tuned, layout.windows, layout.config, keeps_base=True)
@@ -132,8 +150,17 @@ class FullDesk:
                 Parts(tuned, None, layout.dataset, layout.config, trainer, identity),
                 replace(run.listener, on_step=on_step),
                 run.store,
-                {"num_characters": run.corpus.num_characters},
+                {
+                    "num_characters": run.corpus.num_characters,
+                    "is_paced": layout.asked_every is None,
+                },
+                layout.kept.pace if layout.kept is not None else None,
             )
+            if resumed is not None:
+                await course.resume(resumed)
+                self._note(base, tuned, trainer.num_parameters, trainer.progress.step)
+                run.on_history(course.history)
+            self._run_name = course.run_name
             result = await course.run(control)
         finally:
             trainer.destroy()
@@ -177,7 +204,7 @@ class FullDesk:
         """The device is gone, and the model with it; nothing is freed."""
         had = self._info is not None
         self._base, self._tuned, self._conversation = None, None, None
-        self._record = ""
+        self._record, self._run_name = "", ""
         if had:
             self._tell(None)
 

@@ -37,14 +37,6 @@ def check_page_settings(config: TrainConfig, model: Model) -> None:
     """
     check_full_settings(config, has_adapter=False)
     problems = []
-    if config.checkpoint_every:
-        problems.append(
-            say(
-                "checkpoint_every is {checkpoint_every}: this page keeps no checkpoints of a "
-                "run of all weights, leave it 0 (the command line does: train --mode full)",
-                checkpoint_every=config.checkpoint_every,
-            )
-        )
     shape = model.config
     weights = shape.num_matmul_parameters
     if not shape.tie_word_embeddings:

@@ -16,11 +16,12 @@ from app.plan.mode_plan import ModePlan
 from app.plan.modes import Mode, RunSettings
 from app.plan.planner import Planner
 from app.plan.presets import PRESETS, PresetName
-from app.plan.report import UnavailableMode, report_of
+from app.plan.report import UnavailableMode, advice_values, report_of
 from app.plan.run_input import dataset_of, merge_settings, settings_values
 from app.plan.speed import Speed
 from app.studio.corpus import TokenizedCorpus
 from app.studio.full_settings import check_page_settings, confirmation, suggested_full
+from app.studio.kept_plan import KeptPlan, Room
 from app.studio.protocol import PlanEvent, RunRequest
 from app.text.dataset import Dataset, make_dataset
 from app.text.windows import Windows
@@ -38,12 +39,23 @@ class RunLayout:
 
     Attributes:
         other: Plans the other mode, to compare.
+        room: For checkpoints of all weights; None where nothing can be stored.
+        asked_every: Steps from one of those to the next, None where the page chooses.
     """
 
     planner: Planner
     other: Planner
     plan: ModePlan
     suggested: RunSettings
+    room: Room | None = None
+    asked_every: int | None = None
+
+    @property
+    def kept(self) -> KeptPlan | None:
+        """What a run of all weights keeps as it goes; an adapter's settings say it themselves."""
+        if self.plan.mode != "full":
+            return None
+        return KeptPlan(self.plan, self.room, self.asked_every)
 
     @property
     def lora(self) -> LoraConfig:
@@ -53,7 +65,8 @@ class RunLayout:
     @property
     def config(self) -> TrainConfig:
         """Settings of the run."""
-        return self.plan.settings.train
+        train, kept = self.plan.settings.train, self.kept
+        return train if kept is None else replace(train, checkpoint_every=kept.every)
 
     @property
     def dataset(self) -> Dataset:
@@ -96,13 +109,16 @@ class RunLayout:
         """Return the plan as the page shows it."""
         plan = self.plan
         memory, evaluation = plan.outline.memory, plan.dataset.evaluation
+        suggested, kept = self.suggested.train, self.kept
+        if kept is not None:
+            suggested = replace(suggested, checkpoint_every=kept.suggested)
         parts = {str(name): size for name, size in memory.parts().items() if size}
         problem = ""
         if plan.is_refused:
             problem = plan.warnings[0].text if plan.warnings else plan.misfit
         return PlanEvent(
             settings=settings_values(self.lora, self.config),
-            suggested=settings_values(self.suggested.lora, self.suggested.train),
+            suggested=settings_values(self.suggested.lora, suggested),
             problem=problem,
             num_steps=plan.num_steps,
             num_tokens=self.windows.num_tokens,
@@ -126,6 +142,12 @@ class RunLayout:
         report = report_of(plan, device, speed, is_selected=is_selected)
         if plan.mode == "full" and isinstance(plan, ModePlan):
             report["confirm"] = confirmation(plan, device, speed.gflops)
+        kept = self.kept
+        if is_selected and kept is not None:
+            warning, note = kept.warning(), kept.note()
+            report["warnings"] += [] if warning is None else [advice_values(warning)]
+            report["notes"] += [note] if note else []
+            report["settings"] = settings_values(self.lora, self.config)
         return report
 
     def _compared(self) -> ModePlan | UnavailableMode:
@@ -143,6 +165,7 @@ def lay_out(
     request: RunRequest,
     kept_lora: LoraConfig | None,
     speed: Speed,
+    room: Room | None = None,
 ) -> RunLayout:
     """Return a plan: what suits this device and fits it, with the person's edits on top.
 
@@ -153,6 +176,7 @@ def lay_out(
         request: Edits, which nothing here changes, and how far the run should go.
         kept_lora: The current adapter's, when the run goes on from it; it wins over edits.
         speed: Of the device.
+        room: For checkpoints of all weights.
 
     Raises:
         ConfigError: settings out of range, a window longer than the model's context; with what
@@ -213,7 +237,9 @@ def lay_out(
         planners.reverse()
     planner, other = planners
     plan = planner.plan(RunSettings(lora, config), edits)
-    return RunLayout(planner, other, plan, RunSettings(suggested_lora, suggested))
+    asked_every = config.checkpoint_every if "checkpoint_every" in edits else None
+    suggestion = RunSettings(suggested_lora, suggested)
+    return RunLayout(planner, other, plan, suggestion, room, asked_every)
 
 
 def _preset(name: Any) -> PresetName:

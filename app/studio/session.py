@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.errors import ConfigError, StudioError
-from app.io.checkpoint import CheckpointStore
+from app.io.checkpoint_store import CheckpointStore
 from app.messages import say, told_in, whole
 from app.plan.tuning_cache import TuningStore
 from app.studio.handlers import Handlers

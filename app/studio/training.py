@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from app.io.checkpoint import Checkpoint
+from app.io.checkpoint_format import Checkpoint
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.plan.full import FullMode
 from app.plan.modes import AdapterMode, Mode
 from app.plan.speed import CALIBRATION_STEPS, Speed
-from app.runs.course import Course, Listener, Parts, check_course
+from app.runs.course import Course, check_course
 from app.runs.history import History
 from app.runs.identity import RunIdentity
+from app.runs.parts import Listener, Parts
 from app.runs.record import record_text
 from app.runs.resumed import resumed_lora
 from app.studio.adapters import AdapterDesk
@@ -24,10 +25,12 @@ from app.studio.corpus import TokenizedCorpus
 from app.studio.evaluation import Evaluation, Source
 from app.studio.find_rate import find_rate
 from app.studio.full import FullDesk, FullRun
+from app.studio.kept_plan import Room
 from app.studio.protocol import (
     CheckpointEvent,
     EvaluateRequest,
     EvaluationEvent,
+    KeepingEvent,
     Message,
     PlanEvent,
     PreparingEvent,
@@ -77,14 +80,16 @@ class TrainingDesk:
         self._modes = AdapterMode(model), FullMode(model, keeps_base=True)
         self._speed = speed or Speed(0.0, model.device.info.is_software)
 
-    def plan(self, request: RunRequest, corpus: TokenizedCorpus) -> PlanEvent:
+    def plan(
+        self, request: RunRequest, corpus: TokenizedCorpus, room: Room | None = None
+    ) -> PlanEvent:
         """Lay a run out without allocating it; what does not fit is a plan with a problem.
 
         Raises:
             CorpusError: fewer than two tokens.
             ConfigError: settings out of range.
         """
-        layout, _ = self._lay_out(request, corpus)
+        layout, _ = self._lay_out(request, corpus, room)
         return layout.event()
 
     def preview(self, request: RunRequest, corpus: TokenizedCorpus) -> CorpusPreview:
@@ -124,10 +129,10 @@ class TrainingDesk:
         self.control = control = RunControl()
         model = self._model
         assert model is not None
-        layout, kept = self._lay_out(request, corpus)
+        layout, kept = self._lay_out(request, corpus, await self._checkpoints.room())
         check_course(layout.config, layout.dataset)
         if layout.config.mode == "full":
-            return await self._train_all(request, layout, corpus, on_memory)
+            return await self._train_all(request, layout, corpus, on_memory, resumed)
         identity = await RunIdentity.of(model, layout.dataset, layout.lora, layout.config)
         steps_before = self._adapters.steps if kept else 0
         if resumed is not None:
@@ -162,7 +167,7 @@ class TrainingDesk:
                 {"num_characters": corpus.num_characters, "steps_before": steps_before},
             )
             if resumed is not None:
-                course.resume(resumed)
+                await course.resume(resumed)
                 self._adapters.replace(adapter, steps=steps_before + trainer.progress.step)
                 self._post_history(course.history)
             result = await course.run(control)
@@ -193,6 +198,7 @@ class TrainingDesk:
         layout: RunLayout,
         corpus: TokenizedCorpus,
         on_memory: Callable[[], None],
+        resumed: Checkpoint | None,
     ) -> Message:
         """Train all weights: see `app.studio.full.FullDesk.train`."""
         assert self._model is not None
@@ -203,13 +209,26 @@ class TrainingDesk:
             self._tell_step(layout, records)
 
         self._post(layout.event())
-        is_confirmed, gflops = bool(request.get("confirm_full")), self._speed.gflops
-        listener = self._listener(on_step)
-        run = FullRun(self._model, layout, corpus, gflops, is_confirmed, listener, on_memory)
+        run = FullRun(
+            self._model,
+            layout,
+            corpus,
+            self._speed.gflops,
+            bool(request.get("confirm_full")) or resumed is not None,  # confirmed when it began
+            self._listener(on_step, is_full=True),
+            on_memory,
+            self._checkpoints.store,
+            resumed,
+            self._post_history,
+        )
         try:
-            return await self._full.train(run, self.control)
+            result = await self._full.train(run, self.control)
+            if not result["stopped"]:
+                await self._checkpoints.clear()
+            return result
         finally:
             self._note_speed(layout, records)
+            await self._checkpoints.announce(self._model.base_name)
 
     def _tell_step(self, layout: RunLayout, records: list[StepRecord]) -> None:
         """Tell of the last step, and of the time that the first ones promise."""
@@ -232,14 +251,30 @@ class TrainingDesk:
         layout, kept = self._lay_out(request, corpus)
         return await find_rate(self._model, layout, kept, control, self._post)
 
-    def _listener(self, on_step: Callable[[StepRecord], None]) -> Listener:
+    def _listener(
+        self, on_step: Callable[[StepRecord], None], *, is_full: bool = False
+    ) -> Listener:
         return Listener(
             on_step=on_step,
             on_evaluation=lambda item: self._post(EvaluationEvent(**asdict(item))),
             on_sample=lambda item: self._post(SampleEvent(**asdict(item))),
+            on_keeping=self._tell_keeping(is_full=is_full),
             on_checkpoint=lambda item: self._post(CheckpointEvent(item.step)),
             on_warning=lambda sentence: self._post(WarningEvent(sentence)),
         )
+
+    def _tell_keeping(self, *, is_full: bool) -> Callable[[int, float | None], None]:
+        """Return what tells the page of a checkpoint on its way, at every percent."""
+        told: tuple[int, int | None] | None = None
+
+        def tell(step: int, fraction: float | None) -> None:
+            nonlocal told
+            news = step, None if fraction is None else int(100 * fraction)
+            if news != told:
+                told = news
+                self._post(KeepingEvent(step, fraction, is_full))
+
+        return tell
 
     def _post_history(self, history: History) -> None:
         """Let the page show what the run reported before it was interrupted."""
@@ -283,14 +318,14 @@ class TrainingDesk:
         return result
 
     def _lay_out(
-        self, request: RunRequest, corpus: TokenizedCorpus
+        self, request: RunRequest, corpus: TokenizedCorpus, room: Room | None = None
     ) -> tuple[RunLayout, Adapter | None]:
         assert self._model is not None
         assert self._modes is not None
         is_full = request["edits"].get("mode") == "full"
         kept = self._adapters.current if request["keep_adapter"] and not is_full else None
         lora = kept.lora if kept is not None else None
-        return lay_out(self._model, self._modes, corpus, request, lora, self._speed), kept
+        return lay_out(self._model, self._modes, corpus, request, lora, self._speed, room), kept
 
     async def _with_chosen_rank(self, layout: RunLayout) -> RunLayout:
         assert self._model is not None

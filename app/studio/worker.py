@@ -52,23 +52,62 @@ class BrowserCheckpoints:
         found = await self._call("read", name)
         return None if found is None else bytes(found.to_py())
 
+    async def open(self, name: str) -> BlobSource | None:
+        """Return a file to be read in slices, None where there is no such file."""
+        found = await self._call("open", name)
+        return None if found is None else BlobSource(found, name)
+
     async def write(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all."""
         from pyodide.ffi import to_js
 
         await self._call("write", name, to_js(data))
 
+    async def create(self, name: str) -> BrowserPart:
+        """Begin a file that is written in pieces."""
+        return BrowserPart(await self._call("create", name))
+
+    async def room_bytes(self) -> int | None:
+        """Return how much the browser lets the page write, None where it does not say."""
+        found = await self._call("room")
+        return None if found is None else int(found)
+
     async def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         await self._call("remove", name)
 
     async def _call(self, function: str, *arguments: Any) -> Any:
-        from pyodide.ffi import JsException
+        return await _called(self._store, function, *arguments)
 
-        try:
-            return await getattr(self._store, function)(*arguments)
-        except JsException as error:
-            raise OSError(str(getattr(error, "message", error))) from error
+
+class BrowserPart:
+    """A file of it that is written piece by piece."""
+
+    def __init__(self, part: Any) -> None:
+        """Wrap the JavaScript object."""
+        self._part = part
+
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write a piece, which is read where it lies."""
+        await _called(self._part, "write", offset, memoryview(data).cast("B"))
+
+    async def keep(self) -> bool:
+        """Compare what lies there with what was written, and give it its name."""
+        return bool(await _called(self._part, "keep"))
+
+    async def drop(self) -> None:
+        """Remove it, unless it was kept."""
+        await _called(self._part, "drop")
+
+
+async def _called(target: Any, function: str, *arguments: Any) -> Any:
+    """Call a function of JavaScript's. Raises OSError where it rejects."""
+    from pyodide.ffi import JsException
+
+    try:
+        return await getattr(target, function)(*arguments)
+    except JsException as error:
+        raise OSError(str(getattr(error, "message", error))) from error
 
 
 async def start(

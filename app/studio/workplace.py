@@ -9,7 +9,7 @@ from typing import Any
 
 from app.errors import ConfigError, DeviceLostError, GpuError, NoAdapterError
 from app.gpu.device import Device
-from app.io.checkpoint import CheckpointStore
+from app.io.checkpoint_store import CheckpointStore
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,67 +13,25 @@ from app.config import TrainConfig
 from app.errors import TrainingDivergedError
 from app.gpu.busy import BusyMeter
 from app.gpu.device import Program
-from app.gpu.graph import Graph, Tensor
+from app.gpu.graph import Graph
 from app.gpu.memory import Allocation, MemoryPlan, build_programs
-from app.io.checkpoint_stream import LazyArray
 from app.messages import say
 from app.models.loader import Model
-from app.ops.update import UpdateState
 from app.text.curriculum import order_windows
 from app.text.windows import Windows, batches, pad_batch
 from app.train.control import RunControl
+from app.train.kept_run import KeptRun
 from app.train.ranks import ActiveRanks
 from app.train.records import PendingStep, Reporter, StepRecord, TrainResult
 from app.train.schedule import count_steps, learning_rate_at
-from app.train.state import (
-    Arrays,
-    Milestones,
-    Progress,
-    TrainerState,
-    lazy_arrays,
-    read_arrays,
-    write_arrays,
-)
-from app.train.step import BatchInputs, check_context
+from app.train.state import Milestones
+from app.train.step import check_context
+from app.train.step_graphs import StepGraphs
 
 MAX_SKIPPED_IN_A_ROW = 3
 
 
-class StepGraphs(Protocol):
-    """What the loop needs of a recorded step, whatever is trained."""
-
-    @property
-    def micro_batch(self) -> Graph:
-        """Adds to the gradients and to the loss."""
-        ...
-
-    @property
-    def update(self) -> Graph:
-        """Uses the gradients and clears them."""
-        ...
-
-    @property
-    def inputs(self) -> BatchInputs:
-        """What the host writes before a micro-batch."""
-        ...
-
-    @property
-    def common(self) -> UpdateState:
-        """What all optimizers keep."""
-        ...
-
-    @property
-    def plan(self) -> MemoryPlan:
-        """All memory of the graphs."""
-        ...
-
-    @property
-    def is_checkpointing(self) -> bool:
-        """Whether activations are recomputed."""
-        ...
-
-
-class RunLoop(ABC):
+class RunLoop(KeptRun):
     """One training run over some windows, whatever it trains.
 
     Args:
@@ -94,7 +51,7 @@ class RunLoop(ABC):
     """
 
     def __init__(self, model: Model, windows: Windows, config: TrainConfig) -> None:
-        self._model = model
+        super().__init__(model)
         self._windows = windows
         self._config = config.check()
         check_context(model, windows)
@@ -102,8 +59,6 @@ class RunLoop(ABC):
         self._micro_batch_size = min(config.micro_batch_size, windows.num_windows)
         self.active_ranks: ActiveRanks = {}
         self.learning_rate_at = self._scheduled_rate
-        self._start = Progress()
-        self._report: Reporter | None = None
         self._allocation: Allocation | None = None
         self._programs: list[Program] = []
 
@@ -141,11 +96,6 @@ class RunLoop(ABC):
         """Whether the ranks in use change during the run."""
         return False
 
-    @property
-    @abstractmethod
-    def _lasting(self) -> dict[str, Tensor]:
-        """What an update keeps for the next."""
-
     @abstractmethod
     def _clear_sums(self) -> None:
         """Forget gradients and loss of a step that an earlier `run` was stopped in."""
@@ -153,10 +103,6 @@ class RunLoop(ABC):
     @abstractmethod
     async def _undo_skipped(self) -> str:
         """Bring back what gave the last finite loss, where it is kept; say what the run leaves."""
-
-    def _changed(self) -> None:
-        """Hear that what is trained has other values than before."""
-        return
 
     async def _change_ranks(self, step: int) -> None:
         """Change the ranks in use where this step begins with others."""
@@ -196,48 +142,6 @@ class RunLoop(ABC):
         """Return the windows of each step of an epoch, in order."""
         order = order_windows(self._windows, self._config.curriculum, self._config.seed)
         return batches(order, self.windows_per_step)
-
-    @property
-    def progress(self) -> Progress:
-        """How far the run has come."""
-        return self._start if self._report is None else self._report.progress
-
-    async def state(self) -> TrainerState:
-        """Return the run as it is between two updates, to be gone on from by `restore`."""
-        arrays = await read_arrays(self._model.device, self._lasting)
-        return TrainerState(self.progress, arrays)
-
-    def lazy_state(self) -> tuple[Progress, dict[str, LazyArray]]:
-        """Return the same, each array to be read when it is wanted, before the next update."""
-        return self.progress, lazy_arrays(self._model.device, self._lasting)
-
-    def restore(self, state: TrainerState) -> None:
-        """Go on from a state, which must be of this very run; between `prepare` and `run`.
-
-        Losses and adapter are then, on the same host, to the last bit those of a run that was
-        never interrupted.
-
-        Raises:
-            CheckpointError: the arrays are of another adapter or optimizer; nothing is changed.
-        """
-        write_arrays(self._model.device, self._lasting, state.arrays)
-        self._start, self._report = state.progress, None
-        self._changed()
-
-    async def parameters(self) -> Arrays:
-        """Return what is trained as it is now, to be gone back to by `load_parameters`."""
-        trained = {
-            name: tensor
-            for name, tensor in self._lasting.items()
-            if tensor.storage.part in ("adapter", "weights")
-        }
-        return await read_arrays(self._model.device, trained)
-
-    def load_parameters(self, arrays: Arrays) -> None:
-        """Go back to parameters that this trainer had; the optimizer stays as it is."""
-        lasting = self._lasting
-        write_arrays(self._model.device, {name: lasting[name] for name in arrays}, arrays)
-        self._changed()
 
     async def run(
         self,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.errors import CheckpointError
 from app.gpu.device import Device
 from app.gpu.graph import Graph, Storage, Tensor
-from app.io.checkpoint_stream import LazyArray
+from app.io.checkpoint_format import LazyArray
 from app.messages import say
 from app.train.ranks import ActiveRanks
 
@@ -92,16 +92,17 @@ async def read_arrays(device: Device, tensors: Mapping[str, Tensor]) -> Arrays:
 
 
 def lazy_arrays(device: Device, tensors: Mapping[str, Tensor]) -> dict[str, LazyArray]:
-    """Return the same arrays as `read_arrays`, each read when it is wanted."""
+    """Return the same arrays as `read_arrays`, each to be read when it is wanted."""
 
-    def lazy(name: str, tensor: Tensor) -> LazyArray:
-        async def read() -> npt.NDArray[Any]:
-            return (await read_arrays(device, {name: tensor}))[name]
-
+    def lazy(tensor: Tensor) -> LazyArray:
         kind = np.float32 if tensor.dtype == "f32" else np.uint32
-        return LazyArray(kind, (tensor.size,), read)
+        return LazyArray(
+            kind,
+            (tensor.size,),
+            lambda offset, size: device.read(tensor.storage.buffer, offset, size),
+        )
 
-    return {name: lazy(name, tensor) for name, tensor in tensors.items()}
+    return {name: lazy(tensor) for name, tensor in tensors.items()}
 
 
 def write_arrays(device: Device, tensors: Mapping[str, Tensor], arrays: Arrays) -> None:
@@ -110,8 +111,29 @@ def write_arrays(device: Device, tensors: Mapping[str, Tensor], arrays: Arrays) 
     Raises:
         CheckpointError: the arrays are not those of these tensors; nothing was written.
     """
+    _check_sizes(tensors, {name: array.size for name, array in arrays.items()})
+    for name, tensor in tensors.items():
+        device.write(tensor.storage.buffer, 0, arrays[name])
+
+
+async def bring_arrays(
+    device: Device, tensors: Mapping[str, Tensor], arrays: Mapping[str, LazyArray]
+) -> None:
+    """Write what lies elsewhere, a slice at a time; past Python where the host can.
+
+    Raises:
+        CheckpointError: the arrays are not those of these tensors; nothing was written.
+        FormatError: they can no longer be read; some were written.
+    """
+    _check_sizes(tensors, {name: array.size for name, array in arrays.items()})
+    for name, tensor in tensors.items():
+        async for offset, data in arrays[name].slices():
+            device.write(tensor.storage.buffer, offset, data)
+            await device.wait()  # else all that is written waits beside the GPU at once
+
+
+def _check_sizes(tensors: Mapping[str, Tensor], given: dict[str, int]) -> None:
     wanted = {name: tensor.size for name, tensor in tensors.items()}
-    given = {name: array.size for name, array in arrays.items()}
     if wanted != given:
         names = sorted(key for key in wanted | given if wanted.get(key) != given.get(key))
         raise CheckpointError(
@@ -120,5 +142,3 @@ def write_arrays(device: Device, tensors: Mapping[str, Tensor], arrays: Arrays) 
                 names=", ".join(names),
             )
         )
-    for name, tensor in tensors.items():
-        device.write(tensor.storage.buffer, 0, arrays[name])

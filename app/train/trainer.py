@@ -14,7 +14,7 @@ from app.nn.adapter import Adapter
 from app.text.windows import Windows
 from app.train.loop import RunLoop
 from app.train.ranks import RankSchedule
-from app.train.state import TrainerState, lasting_tensors
+from app.train.state import Progress, lasting_tensors
 from app.train.step import TrainingGraphs, record_training
 
 
@@ -78,11 +78,10 @@ class Trainer(RunLoop):
         flat = self._adapter.layout.pack(tensors)
         device.write(graphs.optimizer.common.last_good.storage.buffer, 0, flat)
 
-    def restore(self, state: TrainerState) -> None:
-        """Go on from a state; see `RunLoop.restore`."""
-        super().restore(state)
-        if state.progress.active_ranks:
-            self.active_ranks = state.progress.active_ranks
+    def _go_on_from(self, progress: Progress) -> None:
+        super()._go_on_from(progress)
+        if progress.active_ranks:
+            self.active_ranks = progress.active_ranks
         self._write_ranks()
 
     @property

@@ -17,12 +17,13 @@ import { mark } from '../messages/mark.js';
 const BASE = new URL('../', import.meta.url);
 const CACHES = `lora-lab ${BASE.pathname} `;
 const SETTINGS = 'lora-lab.';
+export const CHECKPOINTS = mark('Checkpoints of runs');
 /** Folders of the private file system. @type {Map<string, {kind: string, note: string}>} */
 const FOLDERS = new Map(Object.entries({
   tunings: { kind: mark('Measured kernel choices'), note: mark('measured again when they are needed') },
   corpus: { kind: mark('Remembered text'), note: '' },
-  checkpoints: { kind: mark('Checkpoints of runs'), note: mark('a run cannot be resumed without') },
-  runs: { kind: mark('Checkpoints of runs'), note: mark('a run cannot be resumed without') },
+  checkpoints: { kind: CHECKPOINTS, note: mark('a run cannot be resumed without') },
+  runs: { kind: CHECKPOINTS, note: mark('a run cannot be resumed without') },
   adapters: { kind: mark('Adapters'), note: '' },
   history: { kind: mark('History of runs'), note: mark('charts of the newest 100 runs, 20 MB at most: the oldest go first') },
 }));

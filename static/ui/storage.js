@@ -2,8 +2,8 @@
 /** The dialog of what is stored on this device, and the question whether it may stay. */
 
 import { t } from '../messages/messages.js';
-import { listStored, storageFacts } from '../offline/stored.js';
-import { isRunning, state, watch } from '../store.js';
+import { CHECKPOINTS, listStored, storageFacts } from '../offline/stored.js';
+import { isRunning, state, update, watch } from '../store.js';
 import { button, byId, element, make, setText } from './dom.js';
 import { formatBytes } from './format.js';
 
@@ -66,6 +66,8 @@ function row({ kind: english, name, bytes, note, remove }) {
 async function show() {
   const [list, facts] = await Promise.all([listStored(), storageFacts()]);
   element('storage-list').replaceChildren(...list.map(row));
+  // What is no longer there cannot be gone on with.
+  if (state.resumable && !list.some(({ kind }) => kind === CHECKPOINTS)) update({ resumable: null });
   const lines = [];
   if (!facts) lines.push(TEXT.noStorage());
   else {

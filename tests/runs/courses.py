@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from app.config import LoraConfig, TrainConfig
-from app.io.checkpoint import Checkpoint, CheckpointStore
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import CheckpointStore
 from app.nn.adapter import Adapter
-from app.runs.course import Course, Listener, Parts
+from app.runs.course import Course
 from app.runs.history import Evaluation, Sample
 from app.runs.identity import RunIdentity
+from app.runs.parts import Listener, Parts
 from app.text.dataset import CorpusFile, Dataset
 from app.text.windows import split_eval
 from app.train.control import RunControl
@@ -67,8 +69,8 @@ class Heard:
             on_step,
             self.evaluations.append,
             self.samples.append,
-            self.checkpoints.append,
-            self.warnings.append,
+            on_checkpoint=self.checkpoints.append,
+            on_warning=self.warnings.append,
         )
 
     def told(self) -> list[tuple[Any, ...]]:
@@ -111,7 +113,7 @@ def follow(
         course = Course(parts, listener, store)
         with_course(course)
         if resumed is not None:
-            course.resume(resumed)
+            await course.resume(resumed)
         heard.result = await course.run(control)
         if not control.stopped:
             heard.final = await course.final_evaluation(control)

@@ -14,7 +14,9 @@ import pytest
 from app.config import GenerationConfig
 from app.errors import CheckpointError, ConfigError, OutOfGpuMemoryError
 from app.generate.generator import Generator
-from app.io.checkpoint import Checkpoint, DirectoryStore, load_checkpoint
+from app.io.checkpoint import load_checkpoint
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import DirectoryStore
 from app.nn.adapter import Adapter
 from app.runs.early_stop import EarlyStop
 from app.runs.history import Evaluation

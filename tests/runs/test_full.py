@@ -12,9 +12,12 @@ import pytest
 from app.config import LoraConfig, TrainConfig
 from app.errors import CheckpointError
 from app.gpu.device import Device
-from app.io.checkpoint import Checkpoint, DirectoryStore, load_checkpoint
-from app.runs.course import Course, Parts
+from app.io.checkpoint import load_checkpoint
+from app.io.checkpoint_format import Checkpoint
+from app.io.checkpoint_store import CheckpointFile, DirectoryStore
+from app.runs.course import Course
 from app.runs.identity import RunIdentity
+from app.runs.parts import Parts
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.full.trainer import FullTrainer
@@ -62,7 +65,7 @@ def follow(
         parts = Parts(tiny.model, None, dataset, config, trainer, identity)
         course = Course(parts, listener, store)
         if resumed is not None:
-            course.resume(resumed)
+            await course.resume(resumed)
         heard.result = await course.run(control)
         if not stop_after:
             heard.final = await course.final_evaluation(RunControl())
@@ -140,9 +143,22 @@ def test_an_adapters_checkpoint_is_not_gone_on_with(device: Device, tmp_path: Pa
 def test_a_checkpoint_that_lost_bytes_on_the_way_is_noticed(
     device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.io import checkpoint_stream
+    async def create(self: DirectoryStore, name: str) -> CheckpointFile:
+        file = await plain(self, name)
+        write = file.write
 
-    monkeypatch.setattr(checkpoint_stream, "_hash_of", lambda file: "another")
+        async def lose(offset: int, data: bytes | memoryview) -> None:
+            await write(offset, data)
+            if not offset:  # the header, which is written last
+                file._file.flush()  # type: ignore[attr-defined]
+                with (tmp_path / f"{name}.part").open("r+b") as part:
+                    part.write(b"x")
+
+        monkeypatch.setattr(file, "write", lose)
+        return file
+
+    plain = DirectoryStore.create
+    monkeypatch.setattr(DirectoryStore, "create", create)
     config = replace(FULL, eval_every=0, sample_every=0)
     heard, _, _ = follow(device, config, store=DirectoryStore(tmp_path))
     assert heard.result is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.gpu.device import Device
-from app.io.checkpoint import DirectoryStore
+from app.io.checkpoint_store import DirectoryStore
 from app.studio.session import Session
 from tests.studio.conftest import TEXT, Message, Page, run_fields
 

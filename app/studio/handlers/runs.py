@@ -48,7 +48,8 @@ class RunHandlers:
     async def _plan(self, request: Any) -> Message:
         corpus = await self._tokenize(request)
         await self._place.know_speed()
-        return to_message(self._place.training.plan(request, corpus))
+        room = await self._place.checkpoints.room()
+        return to_message(self._place.training.plan(request, corpus, room))
 
     async def _preview(self, request: Any) -> Message:
         corpus = await self._tokenize(request)
@@ -81,9 +82,11 @@ class RunHandlers:
             resumed = await place.checkpoints.load() if request.get("resume") else None
             if resumed is not None:
                 edits = resumed_settings(resumed)
+                if resumed.document["extra"].get("is_paced"):
+                    edits.pop("checkpoint_every", None)  # chosen anew from how fast it is now
                 request = {**request, "edits": edits, "keep_adapter": False}
-            elif request["edits"].get("mode") == "full":
-                place.full.check_saved(request)
+            if request["edits"].get("mode") == "full":
+                place.full.check_saved(request, resumed)
             corpus = await self._tokenize(request, pinned=True)
             await place.know_speed()
             return await place.training.train(request, corpus, place.post_memory, resumed)

@@ -195,6 +195,21 @@ class SampleEvent:
 
 
 @dataclass(frozen=True)
+class KeepingEvent:
+    """A checkpoint is being written of where the run is.
+
+    Attributes:
+        fraction: Share of it that is; None while it is read back and compared.
+        is_full: It holds all weights, and takes its time.
+    """
+
+    type: ClassVar[str] = "keeping"
+    step: int
+    fraction: float | None
+    is_full: bool
+
+
+@dataclass(frozen=True)
 class CheckpointEvent:
     """The run was kept as it is after a step."""
 
@@ -228,6 +243,8 @@ class ResumableRun:
         saved_at: UTC, ISO 8601.
         is_this_model: Its base has the name of the model that is loaded.
         num_characters: Of its text, which is not kept.
+        mode: What is trained, an adapter or all weights (`full`).
+        bytes: Of the checkpoint.
     """
 
     step: int
@@ -236,6 +253,8 @@ class ResumableRun:
     base_name: str
     is_this_model: bool
     num_characters: int
+    mode: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -359,6 +378,7 @@ Event = (
     | StepEvent
     | EvaluationEvent
     | SampleEvent
+    | KeepingEvent
     | CheckpointEvent
     | WarningEvent
     | RateStageEvent

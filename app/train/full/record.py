@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.config import Checkpointing, FullWeights, OptimizerName
-from app.gpu.graph import Graph
+from app.gpu.graph import Graph, Tensor
 from app.gpu.memory import MemoryPlan, plan_memory
 from app.models.loader import Model
 from app.nn.full_decoder import FullDecoder
@@ -15,6 +15,7 @@ from app.ops.cross_entropy import head_loss
 from app.ops.update import UpdateState
 from app.train.checkpointing import keep_or_recompute
 from app.train.full.optimizer import FullOptimizer
+from app.train.state import lasting_tensors
 from app.train.step import BatchInputs
 
 
@@ -41,6 +42,12 @@ class FullGraphs:
     def common(self) -> UpdateState:
         """What all optimizers keep."""
         return self.optimizer.common
+
+    @property
+    def lasting(self) -> dict[str, Tensor]:
+        """What an update keeps for the next: what a checkpoint holds."""
+        cleared = {matrix.gradient.storage for matrix in self.trained.matrices}
+        return lasting_tensors(self.update, {*cleared, self.trained.gain_gradients.storage})
 
     @property
     def graphs(self) -> list[Graph]:

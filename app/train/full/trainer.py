@@ -14,7 +14,6 @@ from app.text.windows import Windows
 from app.train.full.convert import take_over
 from app.train.full.record import FullGraphs, record_full_training
 from app.train.loop import RunLoop
-from app.train.state import lasting_tensors
 
 
 class FullTrainer(RunLoop):
@@ -80,10 +79,7 @@ class FullTrainer(RunLoop):
 
     @property
     def _lasting(self) -> dict[str, Tensor]:
-        trained = self._recorded.trained
-        cleared = {matrix.gradient.storage for matrix in trained.matrices}
-        cleared.add(trained.gain_gradients.storage)
-        return lasting_tensors(self._recorded.update, cleared)
+        return self._recorded.lasting
 
     def _clear_sums(self) -> None:
         device, trained = self._model.device, self._recorded.trained

@@ -75,8 +75,16 @@ export function mountRunEvents(studio) {
     announce(t('Held-out loss {loss} after step {step}', { loss: formatLoss(point.loss), step: point.step }));
   });
   studio.on('sample', (/** @type {Sample} */ sample) => withRun((run) => run.samples.push(sample)));
-  studio.on('checkpoint', ({ step }) => withRun((run) => { run.keptAt = step; }));
-  studio.on('run-warning', ({ message }) => withRun((run) => { run.warning = message; }));
+  studio.on('keeping', ({ step, fraction, is_full }) => update({ keeping: { step, fraction: fraction ?? null, is_full } }));
+  studio.on('step', () => state.keeping && update({ keeping: null }));
+  studio.on('checkpoint', ({ step }) => {
+    update({ keeping: null });
+    withRun((run) => { run.keptAt = step; });
+  });
+  studio.on('run-warning', ({ message }) => {
+    update({ keeping: null });
+    withRun((run) => { run.warning = message; });
+  });
   studio.on('run-history', ({ steps, evaluations, samples }) => withRun((run) => {
     run.steps = [...steps];
     run.evaluations = [...evaluations];

@@ -4,6 +4,7 @@
 import { locale, t } from '../../messages/messages.js';
 import { isRunning, state, update, watch } from '../../store.js';
 import { button, element, setText } from '../dom.js';
+import { formatBytes } from '../format.js';
 import { clearError, showError, showFailure } from '../messages.js';
 import { train } from './run.js';
 
@@ -14,9 +15,18 @@ import { train } from './run.js';
 export function describe(run) {
   const when = new Date(run.saved_at);
   const values = { model: run.base_name, step: run.step, total: run.num_steps, when: when.toLocaleString(locale()) };
-  const what = Number.isNaN(when.getTime())
-    ? t('A run of {model} was interrupted after step {step} of {total}.', values)
-    : t('A run of {model} was interrupted after step {step} of {total}, kept {when}.', values);
+  const isDated = !Number.isNaN(when.getTime());
+  let what;
+  if (run.mode === 'full') {
+    const more = { ...values, size: formatBytes(run.bytes) };
+    what = isDated
+      ? t('A run of all weights of {model} was interrupted after step {step} of {total}, kept {when} ({size}).', more)
+      : t('A run of all weights of {model} was interrupted after step {step} of {total} ({size}).', more);
+  } else {
+    what = isDated
+      ? t('A run of {model} was interrupted after step {step} of {total}, kept {when}.', values)
+      : t('A run of {model} was interrupted after step {step} of {total}.', values);
+  }
   return run.is_this_model
     ? t('{sentence} It goes on with its own settings and the same text ({number} characters).', { sentence: what, number: run.num_characters })
     : t('{sentence} To go on, choose that model.', { sentence: what });

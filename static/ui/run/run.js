@@ -11,12 +11,13 @@ import { trackOf } from '../console/track.js';
 import { button, byId, element, setNumber, setProgress, setText } from '../dom.js';
 import { formatCount, formatEta, formatFixed, formatLoss, formatRate } from '../format.js';
 import { isFull, mayLoseTuned, mayTrainAll } from '../full/ask.js';
-import { clearError, showFailure } from '../messages.js';
+import { announce, clearError, showFailure } from '../messages.js';
 import { planNow, runRequest } from '../plan/plan.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Run, Step} from '../../types.js' */
 
+const REPLACES = () => t('Another run of all weights takes its place.');
 let stopping = false;
 /** Of this run since it was begun or gone on with: what an earlier page measured says little. */
 let pace = new Pace();
@@ -51,7 +52,7 @@ export async function train(studio, resume = false) {
   // What is asked must be what is run, also where a setting was changed a moment ago.
   if (!resume && (isFull() || state.edits['mode'] === 'full')) await planNow(studio);
   if (!resume && !(await mayTrainAll())) return;
-  if (!resume && isFull() && !(await mayLoseTuned(studio, t('Another run of all weights takes its place.')))) return;
+  if (!resume && isFull() && !(await mayLoseTuned(studio, REPLACES()))) return;
   stopping = false;
   pace = new Pace();
   const { run: before, pastRuns } = state;
@@ -60,7 +61,12 @@ export async function train(studio, resume = false) {
   showTop();
   update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
   try {
-    const done = await studio.request('train', { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() });
+    const asked = { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() && !resume };
+    const done = await studio.request('train', asked).catch(async (error) => {
+      // Only the worker knows whether the trained model is of the run that goes on.
+      if (error.kind === 'UnsavedModelError' && (await mayLoseTuned(studio, REPLACES()))) return studio.request('train', { ...asked, drop_tuned: true });
+      throw error;
+    });
     if (done.steps === 0) {
       update({ run: before, pastRuns });
       return;
@@ -68,8 +74,9 @@ export async function train(studio, resume = false) {
     change({ done, phase: '' });
     showTop();
     const useTuned = state.tuned !== null && state.run?.plan?.settings['mode'] === 'full';
-    if (state.adapter || useTuned) update({ useLora: true, useTuned });
+    update({ keeping: null, ...(state.adapter || useTuned ? { useLora: true, useTuned } : {}) });
   } catch (error) {
+    update({ keeping: null });
     if (state.run?.steps.length) change({ failed: true, phase: t('The run ended early') });
     else update({ run: before, pastRuns });
     showFailure(error);
@@ -112,8 +119,21 @@ function renderButtons() {
   button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
   setText(button('pause'), status === 'paused' ? t('Resume') : t('Pause'));
   button('stop').disabled = !running || stopping;
-  setText(button('stop'), stopping && running ? t('Stopping…') : t('Stop'));
+  setText(button('stop'), !stopping || !running ? t('Stop') : state.keeping ? t('Saving…') : t('Stopping…'));
   setText(element('train-hint'), hint());
+}
+
+/** What goes on between the steps of a run, '' while steps are made. */
+function phaseOf() {
+  const { keeping } = state;
+  // An adapter is kept in a moment, which is told only where the person waits for it.
+  if (keeping && (stopping || keeping.is_full)) {
+    return keeping.fraction === null
+      ? t('Reading back the checkpoint of step {step}', { step: keeping.step })
+      : t('Saving the checkpoint of step {step} · {percent} %', { step: keeping.step, percent: Math.floor(100 * keeping.fraction) });
+  }
+  if (stopping) return t('Stopping: what was learned so far is kept');
+  return state.status === 'paused' ? t('Paused: you can chat meanwhile') : '';
 }
 
 /** @param {Run|null} run */
@@ -131,7 +151,7 @@ function renderFigures(run) {
   const bar = byId('run-progress', HTMLProgressElement);
   if (run && !last && isRunning()) setProgress(bar, run.fraction);
   else setProgress(bar, last && run?.numSteps ? last.step / run.numSteps : 0);
-  const phase = run && !run.done && last && !run.failed ? (state.status === 'paused' ? t('Paused: you can chat meanwhile') : '') : (run?.phase ?? '');
+  const phase = run && !run.done && last && !run.failed ? phaseOf() : (run?.phase ?? '');
   setText(element('phase'), phase);
   const skipped = run ? trackOf(run).numSkipped : 0;
   renderBusy(run);
@@ -171,9 +191,10 @@ export function mountRun(studio) {
   button('stop').addEventListener('click', () => {
     stopping = true;
     renderButtons();
+    renderFigures(state.run);
+    announce(t('Stopping: what was learned so far is kept'));
     studio.request('stop').catch(showFailure);
   });
-
-  watch(['status', 'model', 'run', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
-  watch(['run', 'status'], () => renderFigures(state.run));
+  watch(['status', 'model', 'run', 'keeping', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
+  watch(['run', 'status', 'keeping'], () => renderFigures(state.run));
 }

@@ -28,6 +28,12 @@ class Handle {
     };
   }
 
+  async move(name) {
+    this.folder.files.set(name, this.folder.files.get(this.name));
+    this.folder.files.delete(this.name);
+    this.name = name;
+  }
+
   async createSyncAccessHandle() {
     const { folder, name } = this;
     if (folder.locked.has(name)) throw new DOMException('in use', 'NoModificationAllowedError');
@@ -43,7 +49,9 @@ class Handle {
       write(chunk, { at }) {
         folder.writes += 1;
         if (folder.used - folder.files.get(name).length + at + chunk.length > folder.room) throw new DOMException('full', 'QuotaExceededError');
-        folder.files.set(name, Buffer.concat([folder.files.get(name).subarray(0, at), chunk]));
+        const gap = Math.max(0, at - folder.files.get(name).length);
+        const before = Buffer.concat([folder.files.get(name), Buffer.alloc(gap)]);
+        folder.files.set(name, Buffer.concat([before.subarray(0, at), chunk, before.subarray(at + chunk.length)]));
         return chunk.length;
       },
       flush() {},
