@@ -148,6 +148,9 @@ class Course:
             self.destroy()
         if self.early_stop.parameters and self.early_stop.best_step != result.steps:
             trainer.load_parameters(self.early_stop.parameters)
+        if self._parts.config.eval_every and result.steps and not control.stopped:
+            # The last reading is of what the run ends with, wherever its steps end.
+            await self._guarded("evaluation", self.final_evaluation(control))
         return result
 
     def _result(self, control: RunControl) -> TrainResult:
@@ -244,7 +247,7 @@ class Course:
         if step and copies is not None and copies.is_due():
             await copies.keep()
 
-    async def _guarded(self, what: str, work: Awaitable[None]) -> None:
+    async def _guarded(self, what: str, work: Awaitable[object]) -> None:
         """Do something beside the training: what fails is told once and ends no run."""
         try:
             await work
