@@ -25,6 +25,17 @@ def drop_path(page: Page, path: Path) -> None:
     session.detach()
 
 
+def wait_models(studio: Studio, count: int) -> None:
+    """Wait until so many models have loaded: the page is ready before a load begins, too."""
+    studio.page.wait_for_function(
+        "n => lab.events.filter(e => e.type === 'model').length >= n",
+        arg=count,
+        timeout=60_000,
+        polling=50,
+    )
+    studio.wait_status("ready")
+
+
 def test_a_folder_is_chosen_quantized_dropped_and_refused(
     page: Page, site: Site, tmp_path: Path
 ) -> None:
@@ -51,15 +62,16 @@ def test_a_folder_is_chosen_quantized_dropped_and_refused(
     # Files dropped together are the same model.
     studio.get("model-quantize").select_option("none")
     expect(page.locator("#model-text")).not_to_contain_text("nf4", timeout=30_000)
+    wait_models(studio, 3)
     studio.drop(*files.items())
     expect(studio.get("model-select")).to_have_value(re.compile("^folder:model:"))
-    studio.wait_status("ready")
+    wait_models(studio, 4)
     assert studio.events("model")[-1]["weights_bytes"] == plain_bytes
 
     # A folder dragged from the desktop is the same model again, under its own name.
     drop_path(page, tmp_path / "mine")
     expect(studio.get("model-select")).to_have_value(re.compile("^folder:mine:"))
-    studio.wait_status("ready")
+    wait_models(studio, 5)
     assert studio.events("model")[-1]["name"] == "mine"
 
     # One that lacks a shard is refused with a sentence; the model in use stays.
