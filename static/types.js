@@ -25,12 +25,12 @@
  *   choices: string[], default: Setting, optional: boolean}} Field
  * @typedef {{settings: Record<string, Setting>, suggested: Record<string, Setting>, problem: string,
  *   num_steps: number, num_tokens: number, num_eval_tokens: number, tokens_per_step: number,
- *   seconds: number, bytes: Record<string, number>, total_bytes: number,
+ *   seconds: number, passes: number, coverage: string, bytes: Record<string, number>, total_bytes: number,
  *   optimizer_state_bytes: number, occupancy: number, modes: ModePlan[]}} Plan
  * @typedef {{text: string, remedy: string, settings: Record<string, Setting>}} Advice
  * @typedef {{mode: 'adapter'|'full', feasible: boolean, selected: boolean, reason: string,
  *   bytes: Record<string, number>|null, seconds: number|null, seconds_low: number|null,
- *   seconds_high: number|null, warnings: Advice[], notes?: string[], time_basis?: string,
+ *   seconds_high: number|null, passes: number|null, coverage: string, warnings: Advice[], notes?: string[], time_basis?: string,
  *   memory_basis?: string, basis?: 'probe'|'similar'|'calibration', num_steps?: number,
  *   is_checkpointing?: boolean, num_trained?: number, flops_per_token?: number,
  *   settings?: Record<string, Setting>, confirm?: string}} ModePlan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, fields
 from reprlib import repr as shown
@@ -11,6 +12,9 @@ from typing import Any, Self
 from app.config.choices import ADAPTER_BITS, TARGET_MODULES
 from app.errors import ConfigError
 from app.messages import Sentence, say, say_count
+
+GROUPED = re.compile(r"[+-]?\d{1,3}([.,'’\s]\d{3})+([.,]\d*)?")
+"""Numbers whose thousands are kept apart, in any of the ways that people do."""
 
 
 def is_whole(value: Any, low: int, high: float = float("inf")) -> bool:
@@ -41,6 +45,8 @@ def setting(default: Any, help: str) -> Any:
 
 def refusal(name: str, value: Any, wanted: str) -> Sentence:
     """Return the sentence on a setting out of range."""
+    if isinstance(value, str) and GROUPED.fullmatch(value.strip()):
+        wanted = say("{wanted}, without a sign between the thousands", wanted=wanted)
     return say("{setting} is {given}: {wanted}", setting=name, given=shown(value), wanted=wanted)
 
 

@@ -54,7 +54,7 @@ class TrainConfig(Checked):
     schedule: Schedule = setting("constant", "How the learning rate changes over the run.")
     warmup_steps: int = setting(0, "Updates over which the learning rate rises from zero.")
     optimizer: OptimizerName = setting(
-        "adamw", "adam8bit keeps a quarter of its memory, adafactor next to none."
+        "adamw", "adam8bit takes a quarter of adamw's memory, adafactor next to none."
     )
     rank_schedule: RankScheduleName = setting(
         "fixed",

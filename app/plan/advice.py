@@ -7,10 +7,13 @@ from typing import Any
 
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.messages import Sentence, listed, say, say_count, whole
+from app.plan.coverage import coverage
+from app.plan.durations import format_duration, format_range
 from app.plan.mode_plan import Advice, ModePlan
 
-SLOW_SECONDS = 1800.0
-"""A run longer than this is warned of."""
+HALF_AN_HOUR = 1800.0
+SLOW_SECONDS = 1.5 * HALF_AN_HOUR
+"""A run longer than this is warned of: stopped at half an hour, it saves a third at least."""
 
 LEAST_STEPS = 10
 """Fewer than this teach nothing; a shorter run is not offered."""
@@ -26,21 +29,6 @@ FREE_SETTINGS = (
 
 ADVISED_SETTINGS = (*FREE_SETTINGS, "full_weights", "optimizer")
 """What a remedy may change."""
-
-
-def format_duration(seconds: float) -> str:
-    """Return a time for people, no finer than an estimate is."""
-    if seconds < 1:
-        return say("less than a second")
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    if minutes < 90:
-        return f"{minutes:.0f} min"
-    hours, rest = divmod(round(minutes), 60)
-    if hours < 48:
-        return f"{hours} h {rest:02d} min"
-    return say_count(round(hours / 24), "{count} day", "{count} days")
 
 
 def describe_change(wanted: ModePlan, chosen: ModePlan) -> tuple[str, ...]:
@@ -128,18 +116,21 @@ def slow_advice(plan: ModePlan) -> Advice | None:
     if time.seconds <= SLOW_SECONDS:
         return None
     text = say(
-        "This takes about {time} (between {low} and {high}), more than half an hour.",
+        "This takes about {time} ({range}), more than half an hour.",
         time=format_duration(time.seconds),
-        low=format_duration(time.low),
-        high=format_duration(time.high),
+        range=format_range(time.low, time.high),
     )
-    steps = max(LEAST_STEPS, int(SLOW_SECONDS / plan.step_seconds))
+    steps = max(LEAST_STEPS, int(HALF_AN_HOUR / plan.step_seconds))
     if steps >= plan.num_steps:
         return Advice(say("{text} A smaller model or a faster device takes less.", text=text))
-    shorter = format_duration(steps * plan.step_seconds)
     return Advice(
         text,
-        say("Stop after {steps} steps: about {shorter}", steps=steps, shorter=shorter),
+        say(
+            "Stop after {steps} steps: about {shorter}, {coverage}",
+            steps=steps,
+            shorter=format_duration(steps * plan.step_seconds),
+            coverage=coverage(plan.work.passes(steps)),
+        ),
         {"steps": steps},
     )
 

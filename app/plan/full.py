@@ -8,7 +8,7 @@ from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
 from app.messages import listed, say, say_count
 from app.models.loader import Model
-from app.plan.advice import format_duration
+from app.plan.durations import format_duration, format_range
 from app.plan.mode_plan import ModePlan
 from app.plan.modes import KeptOutlines, Outline, RunSettings
 from app.plan.work import ModeName, training_flops_per_token
@@ -146,16 +146,14 @@ def check_full_run(
 
 def what_it_takes(plan: ModePlan) -> str:
     """Return memory by part and time of a run, as a sentence without its end."""
-    low, high = format_duration(plan.time.low), format_duration(plan.time.high)
     return say(
-        "training all {weights} weights takes {size} ({parts}) and about {time} ({low} to {high}) "
+        "training all {weights} weights takes {size} ({parts}) and about {time} ({range}) "
         "for {steps} steps",
         weights=f"{plan.outline.num_trained:,}",
         size=format_bytes(plan.total_bytes),
         parts=_by_part(plan),
         time=format_duration(plan.time.seconds),
-        low=low,
-        high=high,
+        range=format_range(plan.time.low, plan.time.high),
         steps=plan.num_steps,
     )
 

@@ -73,6 +73,11 @@ class ModePlan:
         return self.time.seconds / self.num_steps
 
     @property
+    def passes(self) -> float:
+        """How often the text is read: windows visited over the windows there are."""
+        return self.work.passes(self.num_steps)
+
+    @property
     def tokens_per_step(self) -> int:
         """Room of a full step, padding included."""
         shape = self.work.shape

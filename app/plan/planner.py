@@ -15,6 +15,7 @@ from app.plan.advice import (
     memory_advice,
     slow_advice,
 )
+from app.plan.coverage import coverage_advice
 from app.plan.mode_plan import Advice, ModePlan
 from app.plan.modes import Mode, RunSettings
 from app.plan.speed import RunShape, RunWork, Speed
@@ -86,9 +87,9 @@ class Planner:
         first = self.assess(wanted)
         chosen = self._fitting(wanted, {*pinned, "rank"}) or first
         warnings = [] if chosen.is_feasible else [self._remedy(chosen)]
-        slow = slow_advice(chosen)
-        if slow is not None:
-            warnings.append(slow)
+        whole = self.assess(chosen.settings.edited(steps=None, epochs=1.0))
+        also = (coverage_advice(chosen, whole), slow_advice(chosen))
+        warnings += [advice for advice in also if advice is not None]
         return replace(chosen, notes=describe_change(first, chosen), warnings=tuple(warnings))
 
     def assess(self, settings: RunSettings) -> ModePlan:

@@ -36,7 +36,7 @@ class Preset:
 PRESETS: dict[PresetName, Preset] = {
     "quick": Preset(
         "Quick look",
-        "A minute at most: does it learn from this text at all?",
+        "About a minute: does it learn from this text at all?",
         {True: 60.0, False: 60.0},
         20,
         1,
@@ -54,7 +54,8 @@ PRESETS: dict[PresetName, Preset] = {
     ),
     "thorough": Preset(
         "Thorough",
-        "Several passes with a wider adapter; the learning rate falls towards the end.",
+        "A wider adapter that learns for longer: up to half an hour without a GPU, two hours with "
+        "one. The learning rate falls towards the end.",
         {True: 1800.0, False: 7200.0},
         240,
         3,

@@ -8,7 +8,8 @@ from typing import Any
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
 from app.messages import say
-from app.plan.advice import format_duration
+from app.plan.coverage import coverage
+from app.plan.durations import format_duration, format_range
 from app.plan.mode_plan import Advice, ModePlan
 from app.plan.run_input import settings_values
 from app.plan.speed import CALIBRATION_STEPS, Basis, Speed
@@ -28,8 +29,9 @@ def report_of(
 ) -> dict[str, Any]:
     """Return a plan by the names that docs and scripts use.
 
-    `bytes` holds the memory by part and its `total`; `warnings` have a `text` and, where settings
-    remedy them, a `remedy` and those `settings`.
+    `bytes` holds the memory by part and its `total`; `passes` is how often the text is read, below
+    1 the share of it that is, and `coverage` the same in words; `warnings` have a `text` and,
+    where settings remedy them, a `remedy` and those `settings`.
     """
     if isinstance(plan, UnavailableMode):
         return {
@@ -41,6 +43,8 @@ def report_of(
             "seconds": None,
             "seconds_low": None,
             "seconds_high": None,
+            "passes": None,
+            "coverage": "",
             "warnings": [],
         }
     settings, evaluation = plan.settings, plan.dataset.evaluation
@@ -56,6 +60,8 @@ def report_of(
         "seconds": plan.time.seconds,
         "seconds_low": plan.time.low,
         "seconds_high": plan.time.high,
+        "passes": plan.passes,
+        "coverage": coverage(plan.passes),
         "basis": plan.time.basis,
         "time_basis": time_basis(plan.time.basis, speed),
         "memory_basis": budget.source,
@@ -104,14 +110,15 @@ def text_of(report: dict[str, Any]) -> str:
     verdict = "fits" if report["feasible"] else f"does not fit: {report['reason']}"
     if report["selected"]:
         verdict += ", the fastest that does" if report["feasible"] else ""
-    low, high = (format_duration(report[key]) for key in ("seconds_low", "seconds_high"))
+    span = format_range(report["seconds_low"], report["seconds_high"])
     parts = dict(report["bytes"])
     total = format_bytes(parts.pop("total"))
     lines = [
         f"{name}: {verdict}",
-        f"  time    about {format_duration(report['seconds'])} (between {low} and {high}) for "
+        f"  time    about {format_duration(report['seconds'])} ({span}) for "
         f"{report['num_steps']} steps of {report['tokens_per_step']} tokens",
         f"          {report['time_basis']}",
+        f"  text    {report['coverage']}",
         f"  memory  {total}: "
         + ", ".join(f"{part} {format_bytes(size)}" for part, size in parts.items()),
         f"          {report['memory_basis']}",
@@ -121,7 +128,11 @@ def text_of(report: dict[str, Any]) -> str:
         lines.append(f"  beware  {warning['text']}")
         if warning["remedy"]:
             options = " ".join(
-                f"--{key.replace('_', '-')} {value}" for key, value in warning["settings"].items()
+                f"--{key.replace('_', '-')} {value:g}"
+                if isinstance(value, float)
+                else f"--{key.replace('_', '-')} {value}"
+                for key, value in warning["settings"].items()
+                if value is not None
             )
             lines.append(f"          {warning['remedy']} ({options})")
     return "\n".join(lines)

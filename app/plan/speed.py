@@ -60,6 +60,8 @@ class RunWork:
         update_bytes: Memory that could be copied while an update runs, where that counts.
         num_windows: Of an epoch.
         num_steps: Of the whole run.
+        beside_flops: Of the evaluations and samples in the whole run.
+        beside_seconds: What those take at least, however fast the device is.
     """
 
     shape: RunShape
@@ -68,6 +70,14 @@ class RunWork:
     update_bytes: float
     num_windows: int
     num_steps: int
+    beside_flops: float = 0.0
+    beside_seconds: float = 0.0
+
+    def passes(self, num_steps: int) -> float:
+        """Return how often the first steps read the text, of which the last may be cut short."""
+        each = self.shape.micro_batch_size * self.shape.gradient_accumulation_steps
+        epochs, rest = divmod(num_steps, -(-self.num_windows // each))
+        return epochs + rest * each / self.num_windows
 
     def micro_batches(self, num_steps: int) -> int:
         """Return the micro-batches of the first steps."""
@@ -131,16 +141,22 @@ class Speed:
         count = work.micro_batches(work.num_steps)
         found = self.runs.get(work.shape)
         if found is not None:
-            return TimeEstimate(
-                count * found.seconds, count * found.low, count * found.high, "calibration"
+            # What accompanies a run is taken to be as fast for its work as the run itself.
+            units = count + work.beside_flops / found.flops
+            low, middle, high = (
+                units * each + work.beside_seconds
+                for each in (found.low, found.seconds, found.high)
             )
+            return TimeEstimate(middle, low, high, "calibration")
         similar = [one for shape, one in self.runs.items() if shape.mode == work.shape.mode]
         basis: Basis = "similar" if similar else "probe"
         if similar:
-            seconds = count * work.flops * similar[-1].seconds / similar[-1].flops
+            flops = count * work.flops + work.beside_flops
+            seconds = flops * similar[-1].seconds / similar[-1].flops + work.beside_seconds
         else:
             rate = max(self.gflops, 1e-6) * 1e9 * STEP_EFFICIENCY
             seconds = count * (work.flops / rate + work.num_dispatches * self.dispatch_seconds)
+            seconds += work.beside_flops / rate + work.beside_seconds
             if work.update_bytes and self.gbytes_per_second:
                 seconds += work.num_steps * work.update_bytes / (self.gbytes_per_second * 1e9)
         low, high = STEP_EFFICIENCY / HIGHEST_EFFICIENCY, STEP_EFFICIENCY / LOWEST_EFFICIENCY

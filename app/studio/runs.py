@@ -11,6 +11,7 @@ from app.errors import ConfigError, Problems, StudioError
 from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
+from app.plan.coverage import coverage
 from app.plan.defaults import suggest_config
 from app.plan.mode_plan import ModePlan
 from app.plan.modes import Mode, RunSettings
@@ -125,6 +126,8 @@ class RunLayout:
             num_eval_tokens=evaluation.num_tokens if evaluation else 0,
             tokens_per_step=plan.tokens_per_step,
             seconds=plan.time.seconds,
+            passes=plan.passes,
+            coverage=coverage(plan.passes),
             bytes=parts,
             total_bytes=memory.total_bytes,
             optimizer_state_bytes=plan.outline.optimizer_state_bytes,

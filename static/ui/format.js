@@ -75,8 +75,8 @@ export function describeAdapter({ rank, bits, num_parameters, origin, name, step
   return plural(steps, { one: 'Trained {count} step ({size})', other: 'Trained {count} steps ({size})' }, { size });
 }
 
-/** @param {number} minutes */
-const hours = (minutes) => `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+/** @param {number} minutes @param {string} [rest] */
+const hours = (minutes, rest = minutes % 60 ? ` ${minutes % 60} min` : '') => `${Math.floor(minutes / 60)} h${rest}`;
 /** @param {number} minutes */
 const days = (minutes) => plural(Math.round(minutes / 60 / 24), { one: '{count} day', other: '{count} days' });
 
@@ -85,7 +85,7 @@ export const formatDuration = number((/** @type {number} */ seconds) => {
   const total = Math.round(seconds);
   if (total < 60) return `${total} s`;
   const minutes = Math.floor(total / 60);
-  if (minutes < 60) return `${minutes} min ${String(total % 60).padStart(2, '0')} s`;
+  if (minutes < 60) return total % 60 ? `${minutes} min ${total % 60} s` : `${minutes} min`;
   return minutes < 48 * 60 ? hours(minutes) : days(minutes);
 });
 
@@ -95,13 +95,22 @@ export const formatEta = number((/** @type {number} */ seconds) => {
   return seconds < 10 ? `${Math.ceil(seconds)} s` : formatDuration(seconds);
 });
 
-/** A time that was estimated, no finer than that. */
-export const formatRough = number((/** @type {number} */ seconds) => {
+/** As `app/plan/durations.py` writes it. @param {number} seconds @param {number} largest time whose units are used */
+function rough(seconds, largest) {
   if (seconds < 1) return '< 1 s';
-  if (seconds < 90) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 90) return `${minutes} min`;
-  return minutes < 48 * 60 ? hours(minutes) : days(minutes);
+  if (largest < 90 || !minutes) return `${Math.round(seconds)} s`;
+  if (minutes < 60) return `${minutes} min`;
+  return largest < 48 * 3600 || minutes < 12 * 60 ? hours(minutes) : days(minutes);
+}
+
+/** A time that was estimated, no finer than that. */
+export const formatRough = number((/** @type {number} */ seconds) => rough(seconds, seconds));
+
+/** Two such times, in the units of the larger one. */
+export const formatRoughRange = number((/** @type {number} */ low, /** @type {number} */ high) => {
+  const ends = { low: rough(low, high), high: rough(high, high) };
+  return ends.low === ends.high ? ends.low : t('{low} – {high}', ends);
 });
 
 export const formatSmall = number((/** @type {number} */ value) => {

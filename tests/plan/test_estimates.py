@@ -11,7 +11,7 @@ from app.config import LoraConfig, TrainConfig
 from app.gpu.adapter import AdapterInfo
 from app.gpu.budget import ASSUMED_BYTES, MemoryBudget, software_share
 from app.models.random import NAMED_SHAPES
-from app.plan.advice import format_duration
+from app.plan.durations import format_duration, format_range
 from app.plan.speed import CALIBRATION_STEPS, RunShape, RunWork, Speed
 from app.plan.work import adapter_parameters, count_micro_batches, training_flops_per_token
 from app.text.windows import batches
@@ -108,9 +108,26 @@ def test_what_is_known_of_memory_is_said() -> None:
         (42.4, "42 s"),
         (61, "61 s"),
         (600, "10 min"),
+        (3580, "1 h"),
+        (4080, "1 h 8 min"),
         (7800, "2 h 10 min"),
         (864000, "10 days"),
     ],
 )
 def test_durations_are_no_finer_than_estimates(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (20, 45, "20 s – 45 s"),
+        (70, 100, "1 min – 2 min"),
+        (2700, 6960, "45 min – 1 h 56 min"),
+        (3600, 9240, "1 h – 2 h 34 min"),
+        (100, 110, "2 min"),
+        (20_000, 400_000, "5 h 33 min – 5 days"),
+    ],
+)
+def test_a_range_is_told_in_the_units_of_its_larger_end(low: float, high: float, text: str) -> None:
+    assert format_range(low, high) == text

@@ -126,6 +126,7 @@ class PlanEvent:
         suggested: the same without the edits.
         num_tokens: tokens in the training windows; `num_eval_tokens` in those kept aside.
         seconds: estimate from the device's measured speed.
+        passes: how often the text is read, below 1 the share that is; `coverage` in words.
         bytes: GPU memory by what it is for; sums to `total_bytes`.
         optimizer_state_bytes: the moments' share of what `bytes` counts under optimizer.
         occupancy: share of the windows' room that holds tokens; the rest is padding.
@@ -141,6 +142,8 @@ class PlanEvent:
     num_eval_tokens: int = 0
     tokens_per_step: int = 0
     seconds: float = 0.0
+    passes: float = 0.0
+    coverage: str = ""
     bytes: dict[str, int] | None = None
     total_bytes: int = 0
     optimizer_state_bytes: int = 0

@@ -2,9 +2,10 @@
 /** How the model answers: a form built from the settings that Python describes. */
 
 import { keep, kept } from '../../kept/kept.js';
-import { t } from '../../messages/messages.js';
+import { onLanguage, t } from '../../messages/messages.js';
 import { state, watch } from '../../store.js';
 import { button, byId, element, make } from '../dom.js';
+import { fieldNumber, readNumber } from '../number.js';
 
 /** @import {Field} from '../../types.js' */
 
@@ -28,18 +29,23 @@ export function isSampling() {
 }
 
 /** @param {Field} field */
+function shown({ name, default: suggested }) {
+  const value = edits[name] ?? suggested;
+  return typeof value === 'number' ? fieldNumber(value) : String(value);
+}
+
+/** @param {Field} field */
 function row(field) {
   const id = `chat-${field.name}`;
   const node = make('input', {
-    id, type: 'text', inputmode: field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false', value: String(edits[field.name] ?? field.default),
+    id, type: 'text', inputmode: field.kind === 'int' ? 'numeric' : 'decimal', autocomplete: 'off', spellcheck: 'false', value: shown(field),
   });
   node.addEventListener('change', () => {
     const text = node.value.trim();
-    const number = Number(text);
     // What is no number goes to Python as it is: its refusal names the setting.
     if (text === '') delete edits[field.name];
-    else edits[field.name] = Number.isNaN(number) ? text : number;
-    if (text === '') node.value = String(field.default);
+    else edits[field.name] = readNumber(text) ?? text;
+    node.value = shown(field);
     keep('chat', Object.keys(edits).length ? edits : undefined);
   });
   return make('label', { class: 'field', for: id }, make('span', { text: t(field.label) }), node, make('small', { text: t(field.help) }));
@@ -67,6 +73,9 @@ function restore() {
 
 export function mountChatSettings() {
   const dialog = byId('chat-dialog', HTMLDialogElement);
+  onLanguage(() => {
+    for (const field of state.answerFields) byId(`chat-${field.name}`, HTMLInputElement).value = shown(field);
+  });
   element('chat-own-fields').append(...ownFields());
   watch(['answerFields'], () => {
     const place = element('chat-fields');

@@ -5,6 +5,8 @@ import { mark } from '../../messages/mark.js';
 import { t } from '../../messages/messages.js';
 import { state } from '../../store.js';
 import { make } from '../dom.js';
+import { fieldNumber, readNumber } from '../number.js';
+import { sentence } from './modes.js';
 
 /** @import {Field, Plan, Preset, Setting} from '../../types.js' */
 
@@ -21,7 +23,10 @@ const OF_ADAPTERS = ['rank', 'alpha', 'target_modules', 'use_rslora', 'adapter_b
 const OF_WHOLE = ['full_weights'];
 
 /** @param {Setting|undefined} value */
-const asText = (value) => (Array.isArray(value) ? value.join(',') : value === null || value === undefined ? '' : String(value));
+const asText = (value) => {
+  if (Array.isArray(value)) return value.join(',');
+  return typeof value === 'number' ? fieldNumber(value) : String(value ?? '');
+};
 
 /** @param {Field} field @param {string} id */
 function control(field, id) {
@@ -51,9 +56,8 @@ function parse(field, text) {
   if (field.kind === 'text') return text;
   const trimmed = text.trim();
   if (trimmed === '') return field.optional ? null : undefined;
-  const number = Number(trimmed);
   // What is no number goes to Python as it is: its refusal names the field.
-  return Number.isNaN(number) ? trimmed : number;
+  return readNumber(trimmed) ?? trimmed;
 }
 
 /**
@@ -75,8 +79,13 @@ export function buildFields(place, { onEdit, onKeep }) {
     const id = `setting-${field.name}`;
     const node = control(field, id);
     node.dataset['setting'] = field.name;
+    // The name is the label's words alone: help and problem are told after it.
+    node.setAttribute('aria-labelledby', `${id}-label`);
+    node.setAttribute('aria-describedby', `${id}-help`);
     node.addEventListener('change', () => onEdit(field.name, parse(field, node.value)));
-    return make('label', { class: 'field', for: id }, make('span', { text: t(field.label) }), node, make('small', { text: t(field.help) }));
+    const problem = make('span', { class: 'problem', id: `${id}-problem` });
+    problem.hidden = true;
+    return make('label', { class: 'field', for: id }, make('span', { id: `${id}-label`, text: t(field.label) }), node, problem, make('small', { id: `${id}-help`, text: t(field.help) }));
   });
   place.replaceChildren(keepRow, ...rows);
 }
@@ -105,6 +114,9 @@ export function showPlanIn(place, plan, edits) {
   if (keep.parentElement) keep.parentElement.hidden = isFull;
 }
 
+/** What a preset is for, and what it comes to here. @param {Preset[]} presets @param {string} chosen @param {Plan|null} plan */
+export const presetWords = (presets, chosen, plan) => [t(presets.find(({ name }) => name === chosen)?.help ?? ''), sentence(t(plan?.coverage ?? ''))].join(' ').trim();
+
 /**
  * The presets as one choice.
  * @param {HTMLElement} place
@@ -113,12 +125,12 @@ export function showPlanIn(place, plan, edits) {
  * @param {(name: string) => void} onPreset
  */
 export function buildPresets(place, presets, chosen, onPreset) {
-  const help = make('p', { class: 'hint', id: 'preset-help', text: t(presets.find(({ name }) => name === chosen)?.help ?? '') });
-  const choices = presets.map(({ name, label, help: words }) => {
+  const help = make('p', { class: 'hint', id: 'preset-help', text: presetWords(presets, chosen, null) });
+  const choices = presets.map(({ name, label }) => {
     const radio = make('input', { type: 'radio', name: 'preset', id: `preset-${name}`, value: name, 'aria-describedby': 'preset-help' });
     radio.checked = name === chosen;
     radio.addEventListener('change', () => {
-      help.textContent = t(words);
+      help.textContent = presetWords(presets, name, null);
       onPreset(name);
     });
     return make('label', { class: 'segment', for: `preset-${name}` }, radio, make('span', { text: t(label) }));

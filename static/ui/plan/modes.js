@@ -4,7 +4,7 @@
 import { mark } from '../../messages/mark.js';
 import { t } from '../../messages/messages.js';
 import { make } from '../dom.js';
-import { formatBytes, formatCount, formatRough } from '../format.js';
+import { formatBytes, formatCount, formatFixed, formatRough, formatRoughRange } from '../format.js';
 
 /** @import {Advice, ModePlan, Plan, Setting} from '../../types.js' */
 
@@ -42,7 +42,9 @@ function memory(bytes) {
 }
 
 /** @param {string} text */
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+const capital = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+/** @param {string} text without its full stop */
+export const sentence = (text) => (text ? `${capital(text)}.` : '');
 
 /** @param {ModePlan} plan */
 function verdict(plan) {
@@ -72,9 +74,10 @@ function card(plan, onMode) {
   node.append(
     make('dl', { class: 'mode-figures' },
       make('div', {}, make('dt', { text: t('Time') }), make('dd', { text: `≈ ${formatRough(plan.seconds)}` }),
-        make('dd', { class: 'range', text: t('{low} to {high}', { low: formatRough(plan.seconds_low ?? 0), high: formatRough(plan.seconds_high ?? 0) }) })),
+        make('dd', { class: 'range', text: formatRoughRange(plan.seconds_low ?? 0, plan.seconds_high ?? 0) })),
       make('div', {}, make('dt', { text: t('GPU memory') }), make('dd', { text: formatBytes(plan.bytes['total'] ?? 0) }),
-        make('dd', { class: 'range', text: t('to the byte') }))),
+        make('dd', { class: 'range', text: t('to the byte') })),
+      make('div', { class: 'reading' }, make('dt', { text: t('Text') }), make('dd', { text: capital(t(plan.coverage)) }))),
     ...memory(plan.bytes));
   if (plan.confirm) node.append(make('p', { class: 'mode-reason', text: t('This device is slower than advised for it: you are asked before it begins.') }));
   if (plan.selected) return node;
@@ -142,6 +145,7 @@ export function renderNumbers(place, plan) {
     [t('Tokens to learn from'), formatCount(plan.num_tokens)],
     [t('Kept for evaluation'), formatCount(plan.num_eval_tokens)],
     [t('Windows filled with text'), `${Math.round(100 * plan.occupancy)} %`],
+    [t('Passes over the text'), formatFixed(plan.passes, plan.passes < 1 ? 3 : 1)],
     [t('Steps'), formatCount(plan.num_steps)],
     [t('Tokens in a step'), formatCount(plan.tokens_per_step)],
     [t('Parameters that learn'), formatCount(chosen.num_trained ?? 0)],

@@ -3,14 +3,14 @@
 
 import { StudioError } from '../../api.js';
 import { keep, kept } from '../../kept/kept.js';
-import { t } from '../../messages/messages.js';
+import { onLanguage, t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { currentCorpus } from '../corpus/corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from '../dom.js';
-import { formatBytes, formatCount, formatEta } from '../format.js';
-import { buildFields, buildPresets, showPlanIn } from './form.js';
-import { renderAdvice, renderModes, renderNumbers } from './modes.js';
-import { problemList } from './problems.js';
+import { formatBytes, formatCount, formatRough } from '../format.js';
+import { buildFields, buildPresets, presetWords, showPlanIn } from './form.js';
+import { renderAdvice, renderModes, renderNumbers, sentence } from './modes.js';
+import { markFields, problemList } from './problems.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Plan, Setting} from '../../types.js' */
@@ -106,14 +106,19 @@ export function mountPlan(studio) {
   watch(['plan', 'planProblem', 'adapter', 'run', 'edits'], () => {
     const { plan: current } = state;
     const feasible = current && !current.problem ? current : null;
-    setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatEta(value) : `≈ ${formatEta(value)}`));
+    setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatRough(value) : `≈ ${formatRough(value)}`));
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
+    setText(element('plan-coverage'), sentence(t(feasible?.coverage ?? '')));
     element('plan-eta').title = t(current?.modes.find((mode) => mode.selected)?.time_basis ?? '');
     setText(element('plan-note'), state.planProblems.length > 1 ? t('{count} settings need a look: see above.', { count: state.planProblems.length }) : t(state.planProblem));
     showPlanIn(element('plan-fields'), current, state.edits);
+    markFields(element('plan-fields'), state.planProblems, state.fields, state.edits);
   });
+  onLanguage(() => showPlanIn(element('plan-fields'), state.plan, state.edits));
   watch(['plan', 'planProblem'], () => {
+    const help = document.getElementById('preset-help');
+    if (help) setText(help, presetWords(state.presets, preset, state.plan));
     renderModes(element('plan-modes'), state.plan, state.planProblem, (mode) => put({ mode }));
     if (!state.plan && state.planProblems.length) {
       element('plan-modes').replaceChildren(problemList(state.planProblems, state.fields, state.edits, (name) => {
@@ -128,7 +133,10 @@ export function mountPlan(studio) {
   });
   watch(['corpusVersion', 'model', 'adapter', 'status', 'edits'], replan);
 
-  button('plan-open').addEventListener('click', () => dialog.showModal());
+  button('plan-open').addEventListener('click', () => {
+    dialog.showModal();
+    dialog.querySelector('.plan-body')?.scrollTo(0, 0);
+  });
   button('plan-reset').addEventListener('click', () => {
     choose(DEFAULT_PRESET);
     showPresets();

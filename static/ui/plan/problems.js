@@ -25,13 +25,42 @@ export function settingAtFault(problem, fields, edits) {
  */
 export function problemList(problems, fields, edits, onForget) {
   return make('ul', { class: 'plan-problems' }, ...problems.map((problem) => {
-    const item = make('li', {}, make('span', { text: problem }));
+    const item = make('li', {}, make('span', { text: t(problem) }));
     const field = settingAtFault(problem, fields, edits);
     if (field) {
-      const fix = make('button', { type: 'button', class: 'remedy', text: t('Use the suggested value'), 'aria-label': t('Use the suggested value: {label}', { label: field.label }) });
+      const fix = make('button', { type: 'button', class: 'remedy', text: t('Use the suggested value'), 'aria-label': t('Use the suggested value: {label}', { label: t(field.label) }) });
       fix.addEventListener('click', () => onForget(field.name));
       item.append(' ', fix);
     }
     return item;
   }));
+}
+
+/**
+ * Say at each field what is wrong with its value, for eyes and for screen readers.
+ * @param {HTMLElement} place the form
+ * @param {string[]} problems
+ * @param {Field[]} fields
+ * @param {Record<string, Setting>} edits
+ */
+export function markFields(place, problems, fields, edits) {
+  /** @type {Map<string, string>} */
+  const wrong = new Map();
+  for (const problem of problems) {
+    const field = settingAtFault(problem, fields, edits);
+    if (field) wrong.set(field.name, t(problem));
+  }
+  for (const { name } of fields) {
+    const node = place.querySelector(`[data-setting="${name}"]`);
+    const words = place.querySelector(`#setting-${name}-problem`);
+    if (!(node instanceof HTMLElement) || !(words instanceof HTMLElement)) continue;
+    const text = wrong.get(name) ?? '';
+    const isNew = text !== '' && words.hidden;
+    words.hidden = text === '';
+    if (words.textContent !== text) words.textContent = text;
+    if (text) node.setAttribute('aria-invalid', 'true');
+    else node.removeAttribute('aria-invalid');
+    node.setAttribute('aria-describedby', text ? `setting-${name}-problem setting-${name}-help` : `setting-${name}-help`);
+    if (isNew) (node.closest('label') ?? node).scrollIntoView({ block: 'nearest' });
+  }
 }

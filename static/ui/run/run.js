@@ -115,7 +115,7 @@ function renderButtons() {
   const { status } = state;
   const running = isRunning();
   const idle = state.model !== null && !running && (status === 'ready' || status === 'error');
-  button('train').disabled = !idle;
+  button('train').disabled = !idle || state.planProblem !== '';
   button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
   setText(button('pause'), status === 'paused' ? t('Resume') : t('Pause'));
   button('stop').disabled = !running || stopping;

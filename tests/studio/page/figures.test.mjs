@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as format from '../../../static/ui/format.js';
+import { useCatalogue } from '../../../static/messages/messages.js';
+import { fieldNumber, readNumber } from '../../../static/ui/number.js';
 
 test('figures are short and keep their meaning', () => {
   assert.equal(format.formatLoss(3.45678), '3.457');
@@ -20,10 +22,32 @@ test('figures are short and keep their meaning', () => {
 
 test('times grow from seconds to days', () => {
   assert.equal(format.formatDuration(3.21), '3.2 s');
-  assert.equal(format.formatDuration(59.6), '1 min 00 s');
-  assert.equal(format.formatDuration(125), '2 min 05 s');
-  assert.equal(format.formatDuration(7260), '2 h 01 min');
+  assert.equal(format.formatDuration(59.6), '1 min');
+  assert.equal(format.formatDuration(125), '2 min 5 s');
+  assert.equal(format.formatDuration(7260), '2 h 1 min');
   assert.equal(format.formatEta(0.4), '< 1 s');
   assert.equal(format.formatEta(4.2), '5 s');
-  assert.equal(format.formatEta(600), '10 min 00 s');
+  assert.equal(format.formatEta(600), '10 min');
+  assert.equal(format.formatRough(4080), '1 h 8 min');
+  assert.equal(format.formatRough(3580), '1 h');
+});
+
+test('a range is told in the units of its larger end', () => {
+  assert.equal(format.formatRoughRange(20, 45), '20 s – 45 s');
+  assert.equal(format.formatRoughRange(2700, 6960), '45 min – 1 h 56 min');
+  assert.equal(format.formatRoughRange(3600, 9240), '1 h – 2 h 34 min');
+  assert.equal(format.formatRoughRange(100, 110), '2 min');
+});
+
+test('typed numbers are read as the language writes them, the point always', () => {
+  for (const [typed, value] of [['0.01', 0.01], ['1e-3', 0.001], [' 42 ', 42], ['.5', 0.5], ['-1', -1], ['1.000', 1], ['1,000', null], ['0,01', null], ['1 000', null], ['ten', null]]) {
+    assert.equal(readNumber(typed), value, typed);
+  }
+  assert.equal(fieldNumber(0.0005), '0.0005');
+  useCatalogue('de', {});
+  for (const [typed, value] of [['0,01', 0.01], ['0.01', 0.01], ['0.001', 0.001], ['5e-4', 0.0005], ['1,5e-3', 0.0015], ['1.000', null], ['1.000,5', null], ['1,000', 1], ['12.5', 12.5]]) {
+    assert.equal(readNumber(typed), value, typed);
+  }
+  assert.equal(fieldNumber(0.0005), '0,0005');
+  useCatalogue('en', {});
 });
