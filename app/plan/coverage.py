@@ -48,8 +48,8 @@ def coverage_advice(plan: ModePlan, whole: ModePlan) -> Advice | None:
             "This run reads {share} of the text before it ends, about {read} of {total} tokens. "
             "What stands in the rest is not learnt.",
             share=share_of(plan.passes),
-            read=round(plan.passes * total),
-            total=total,
+            read=f"{round(plan.passes * total):,}",
+            total=f"{total:,}",
         ),
         say("Read all of it once: about {time}", time=format_duration(whole.time.seconds)),
         {"steps": None, "epochs": 1.0},

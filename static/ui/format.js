@@ -107,6 +107,8 @@ function rough(seconds, largest) {
 /** A time that was estimated, no finer than that. */
 export const formatRough = number((/** @type {number} */ seconds) => rough(seconds, seconds));
 
+export const formatAbout = number((/** @type {number} */ seconds) => (seconds < 1 ? '< 1 s' : `≈ ${rough(seconds, seconds)}`));
+
 /** Two such times, in the units of the larger one. */
 export const formatRoughRange = number((/** @type {number} */ low, /** @type {number} */ high) => {
   const ends = { low: rough(low, high), high: rough(high, high) };

@@ -57,7 +57,7 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     steps = tiny.page.locator("#plan-steps").get_attribute("data-value") or ""
     assert steps
     tiny.page.keyboard.press("ArrowLeft")
-    expect(tiny.page.locator("#preset-help")).to_contain_text("A minute")
+    expect(tiny.page.locator("#preset-help")).to_contain_text("About a minute")
     expect(tiny.page.locator("#plan-steps")).not_to_have_attribute("data-value", steps)
     tiny.page.keyboard.press("ArrowRight")
     expect(tiny.page.locator("#plan-steps")).to_have_attribute("data-value", steps)
@@ -73,7 +73,7 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     keep_screen(tiny.page, "plan-does-not-fit")
     dialog.get_by_role("button", name="Make it fit").click()
     expect(card(tiny, "adapter")).to_contain_text("Fits")
-    expect(dialog.locator(".warning")).to_have_count(0)
+    expect(dialog.get_by_role("button", name="Make it fit")).to_have_count(0)
     planned = selected(tiny)
     assert planned["bytes"]["total"] <= limit * 1e9
     for name in ("max_seq_len", "micro_batch_size", "gradient_accumulation_steps", "rank"):
@@ -102,3 +102,64 @@ def test_more_than_half_an_hour_is_warned_of(tiny: Studio) -> None:
     assert tiny.number("plan-eta") <= 1800
     tiny.page.locator("#plan-reset").click()
     done(tiny)
+
+
+def test_what_a_run_reads_is_told_before_it(tiny: Studio) -> None:
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    tiny.change_settings(steps=2, max_seq_len=64, micro_batch_size=1)
+    read = tiny.get("plan-coverage")
+    expect(read).to_have_text(re.compile(r"^Reads \d\.?\d? % of the text\.$"), timeout=60_000)
+    dialog = open_plan(tiny)
+    expect(card(tiny, "adapter")).to_contain_text(re.compile(r"Reads \d.* of the text"))
+    expect(tiny.page.locator("#preset-help")).to_contain_text("of the text")
+    expect(dialog.locator(".warning")).to_contain_text("This run reads")
+    dialog.get_by_role("button", name="Read all of it once").click()
+    expect(read).to_have_text("Reads the text once.")
+    expect(dialog.locator(".warning")).to_have_count(0)
+    assert selected(tiny)["passes"] == 1
+    tiny.page.locator("#plan-reset").click()
+    done(tiny)
+
+
+def test_a_bad_value_is_told_at_its_field(tiny: Studio) -> None:
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    expect(tiny.get("train")).to_be_enabled()
+    tiny.change_settings(weight_decay="1,000")
+    expect(tiny.get("train")).to_be_disabled()
+    expect(tiny.page.locator("#train-hint")).to_contain_text("Weight decay is '1,000'")
+    open_plan(tiny)
+    assert tiny.page.locator("#plan-dialog .plan-body").evaluate("e => e.scrollTop") == 0
+    field = tiny.page.get_by_role("textbox", name=re.compile("^Weight decay"))
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(re.compile("without a sign between the thousands"))
+    # Told where the person is: what has just been typed is in view with its sentence.
+    field.fill("-3")
+    field.blur()
+    expect(tiny.page.locator("#setting-weight_decay-problem")).to_be_in_viewport()
+    field.fill("0.5")
+    field.blur()
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    done(tiny)
+    expect(tiny.get("train")).to_be_enabled()
+
+
+def test_numbers_are_typed_and_shown_as_the_language_writes_them(tiny: Studio) -> None:
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    tiny.get("language").select_option("de")
+    rate = tiny.page.locator("#setting-learning_rate")
+    try:
+        for typed, shown in (("0,002", "0,002"), ("0.003", "0,003")):
+            tiny.change_settings(learning_rate=typed)
+            expect(rate).to_have_value(shown)
+            expect(tiny.get("train")).to_be_enabled()
+        tiny.change_chat(temperature="0,7")
+        expect(tiny.page.locator("#chat-temperature")).to_have_value("0,7")
+    finally:
+        tiny.get("language").select_option("en")
+    expect(rate).to_have_value("0.003")
+    expect(tiny.page.locator("#chat-temperature")).to_have_value("0.7")
+    tiny.change_chat(temperature="")
+    tiny.change_settings(learning_rate="")

@@ -4,7 +4,7 @@
 import { mark } from '../../messages/mark.js';
 import { t } from '../../messages/messages.js';
 import { make } from '../dom.js';
-import { formatBytes, formatCount, formatFixed, formatRough, formatRoughRange } from '../format.js';
+import { formatAbout, formatBytes, formatCount, formatFixed, formatRoughRange } from '../format.js';
 
 /** @import {Advice, ModePlan, Plan, Setting} from '../../types.js' */
 
@@ -73,7 +73,7 @@ function card(plan, onMode) {
   }
   node.append(
     make('dl', { class: 'mode-figures' },
-      make('div', {}, make('dt', { text: t('Time') }), make('dd', { text: `≈ ${formatRough(plan.seconds)}` }),
+      make('div', {}, make('dt', { text: t('Time') }), make('dd', { text: formatAbout(plan.seconds) }),
         make('dd', { class: 'range', text: formatRoughRange(plan.seconds_low ?? 0, plan.seconds_high ?? 0) })),
       make('div', {}, make('dt', { text: t('GPU memory') }), make('dd', { text: formatBytes(plan.bytes['total'] ?? 0) }),
         make('dd', { class: 'range', text: t('to the byte') })),

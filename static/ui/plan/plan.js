@@ -7,7 +7,7 @@ import { onLanguage, t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { currentCorpus } from '../corpus/corpus.js';
 import { button, byId, debounce, element, setNumber, setText } from '../dom.js';
-import { formatBytes, formatCount, formatRough } from '../format.js';
+import { formatAbout, formatBytes, formatCount } from '../format.js';
 import { buildFields, buildPresets, presetWords, showPlanIn } from './form.js';
 import { renderAdvice, renderModes, renderNumbers, sentence } from './modes.js';
 import { markFields, problemList } from './problems.js';
@@ -106,7 +106,7 @@ export function mountPlan(studio) {
   watch(['plan', 'planProblem', 'adapter', 'run', 'edits'], () => {
     const { plan: current } = state;
     const feasible = current && !current.problem ? current : null;
-    setNumber(element('plan-eta'), feasible?.seconds, (value) => (value < 1 ? formatRough(value) : `≈ ${formatRough(value)}`));
+    setNumber(element('plan-eta'), feasible?.seconds, formatAbout);
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
     setText(element('plan-coverage'), sentence(t(feasible?.coverage ?? '')));
