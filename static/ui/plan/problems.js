@@ -55,7 +55,7 @@ export function markFields(place, problems, fields, edits) {
     const words = place.querySelector(`#setting-${name}-problem`);
     if (!(node instanceof HTMLElement) || !(words instanceof HTMLElement)) continue;
     const text = wrong.get(name) ?? '';
-    const isNew = text !== '' && words.hidden;
+    const isNew = text !== '' && words.textContent !== text;
     words.hidden = text === '';
     if (words.textContent !== text) words.textContent = text;
     if (text) node.setAttribute('aria-invalid', 'true');
