@@ -125,9 +125,11 @@ def test_what_a_run_reads_is_told_before_it(tiny: Studio) -> None:
 def test_a_bad_value_is_told_at_its_field(tiny: Studio) -> None:
     tiny.paste(TEXT)
     tiny.wait_counted()
+    # the first plan measures the device
+    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
     expect(tiny.get("train")).to_be_enabled()
     tiny.change_settings(weight_decay="1,000")
-    expect(tiny.get("train")).to_be_disabled()
+    expect(tiny.get("train")).to_be_disabled(timeout=60_000)
     expect(tiny.page.locator("#train-hint")).to_contain_text("Weight decay is '1,000'")
     open_plan(tiny)
     assert tiny.page.locator("#plan-dialog .plan-body").evaluate("e => e.scrollTop") == 0
@@ -137,17 +139,21 @@ def test_a_bad_value_is_told_at_its_field(tiny: Studio) -> None:
     # Told where the person is: what has just been typed is in view with its sentence.
     field.fill("-3")
     field.blur()
-    expect(tiny.page.locator("#setting-weight_decay-problem")).to_be_in_viewport()
+    problem = tiny.page.locator("#setting-weight_decay-problem")
+    expect(problem).to_contain_text("is -3", timeout=60_000)
+    expect(problem).to_be_in_viewport()
     field.fill("0.5")
     field.blur()
-    expect(field).not_to_have_attribute("aria-invalid", "true")
+    expect(field).not_to_have_attribute("aria-invalid", "true", timeout=60_000)
+    tiny.page.locator("#plan-reset").click()
     done(tiny)
-    expect(tiny.get("train")).to_be_enabled()
+    expect(tiny.get("train")).to_be_enabled(timeout=60_000)
 
 
 def test_numbers_are_typed_and_shown_as_the_language_writes_them(tiny: Studio) -> None:
     tiny.paste(TEXT)
     tiny.wait_counted()
+    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
     tiny.get("language").select_option("de")
     rate = tiny.page.locator("#setting-learning_rate")
     try:
