@@ -161,8 +161,11 @@ def test_numbers_are_typed_and_shown_as_the_language_writes_them(tiny: Studio) -
             tiny.change_settings(learning_rate=typed)
             expect(rate).to_have_value(shown)
             expect(tiny.get("train")).to_be_enabled()
-        tiny.change_chat(temperature="0,7")
+        tiny.page.locator("#chat-settings-open").click()
+        tiny.page.locator("#chat-temperature").fill("0,7")
+        tiny.page.locator("#chat-temperature").blur()
         expect(tiny.page.locator("#chat-temperature")).to_have_value("0,7")
+        tiny.page.keyboard.press("Escape")
     finally:
         tiny.get("language").select_option("en")
     expect(rate).to_have_value("0.003")
