@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.gpu.budget import format_bytes
 from app.messages import say
-from app.plan.advice import format_duration
+from app.plan.durations import format_duration
 from app.plan.mode_plan import Advice, ModePlan
 from app.runs.pace import CheckpointPace
 
