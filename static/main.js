@@ -3,9 +3,11 @@
 
 import { Studio } from './api.js';
 import { checkGpu } from './gpu/check.js';
+import { keepForReload, takeOver } from './early.js';
+import { holdBack, writeAgain } from './kept/kept.js';
 import { t } from './messages/messages.js';
 import { isolate } from './offline/register.js';
-import { isRunning, update } from './store.js';
+import { isRunning, state, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter/adapter.js';
 import { mountAwake } from './ui/run/awake.js';
 import { mountCharts } from './ui/console/charts.js';
@@ -18,7 +20,7 @@ import { mountChat } from './ui/chat/chat.js';
 import { mountCorpus, useCorpusFiles } from './ui/corpus/corpus.js';
 import { mountDevice } from './ui/device/device.js';
 import { mountLost } from './ui/device/lost.js';
-import { mountDrops } from './ui/drops.js';
+import { mountDrops, sortFiles } from './ui/drops.js';
 import { mountEvaluate } from './ui/run/evaluate.js';
 import { mountFirst } from './ui/first/first.js';
 import { mountPrivacy } from './ui/first/privacy.js';
@@ -38,14 +40,16 @@ import { mountRunEvents } from './ui/run/events.js';
 import { mountRunFacts } from './ui/run/facts.js';
 import { mountShare } from './ui/plan/share.js';
 import { mountShelf } from './ui/adapter/shelf.js';
+import { mayLoseAdapter } from './ui/adapter/shelf-kept.js';
 import { mountStatus } from './ui/status.js';
 import { mountStorage } from './ui/storage.js';
 import { showNoGpu } from './ui/device/support.js';
 import { waitForTurn } from './ui/tabs.js';
 
 // Before anything is begun, or taken from the address, that a reload would end.
-if (await isolate()) await new Promise(() => {});
+if (await isolate(keepForReload)) await new Promise(() => {});
 
+holdBack(); // until it is clear that no other tab works
 const studio = new Studio();
 
 mountMessages();
@@ -73,12 +77,14 @@ mountAdapter(studio);
 mountShelf(studio);
 mountFullModel(studio);
 mountChat(studio);
-mountDrops({
+/** @type {import('./ui/drops.js').Targets} */
+const targets = {
   corpus: useCorpusFiles,
   model: (file) => loadModelFile(studio, file),
   modelFolder: (files, name) => loadModelFolder(studio, files, name),
-  adapter: (files) => void loadAdapter(studio, files),
-});
+  adapter: (files) => loadAdapter(studio, files),
+};
+mountDrops(targets);
 mountFirst();
 mountPrivacy(studio);
 mountOffline();
@@ -89,17 +95,21 @@ mountDevice(studio);
 mountLost(studio);
 
 addEventListener('beforeunload', (event) => {
-  if (isRunning()) event.preventDefault();
+  const mayLoseModel = state.tuned?.is_saved === false && !state.resumable;
+  if (isRunning() || mayLoseAdapter() || mayLoseModel) event.preventDefault();
 });
+takeOver((files) => void sortFiles(files, targets));
 
 const support = await checkGpu();
 if (support.ok) {
   await waitForTurn();
+  writeAgain();
   void loadHistory();
   update({ gpuText: support.isFallback ? t('software adapter (slow)') : t('looking…') });
   studio.start();
   loadFirstModel(studio);
 } else {
+  writeAgain();
   showNoGpu(support);
   void loadHistory();
 }

@@ -62,13 +62,13 @@
  *
  * @typedef {{id: number, rank: number, alpha: number, bits: number, num_parameters: number,
  *   origin: 'trained'|'loaded', name: string, steps: number, strength: number,
- *   has_record: boolean}} Adapter
+ *   has_record: boolean, is_saved: boolean}} Adapter
  * @typedef {{name: string, steps: number, num_parameters: number, weights_bytes: number,
  *   weights_format: string, is_saved: boolean}} Tuned
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
  * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse', gain: number, margin: number,
  *   train_gain: number|null, num_better: number, num_passages: number}} Judgement
- * @typedef {{base: Score, lora: Score|null, source: 'held-out'|'learnt'|'pasted', shortened: boolean,
+ * @typedef {{base: Score, lora: Score|null, source: 'held-out'|'learnt'|'pasted'|'other'|'unknown', shortened: boolean,
  *   stopped: boolean, judgement: Judgement|null,
  *   passages: {text: string, is_cut: boolean, base: number, lora: number}[]}} Evaluation
  *

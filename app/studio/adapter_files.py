@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import PurePath
 
 from app.config import LoraConfig, ModelConfig
 from app.errors import AdapterError
@@ -18,12 +19,12 @@ from app.io.adapter import (
 )
 from app.io.adapter_tensors import AdapterTensors
 from app.io.adapter_zip import CONFIG_NAME, WEIGHTS_NAME, unzip_adapter, zip_folder
-from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.runs.record import FILE_NAME as RECORD_NAME
 from app.studio.protocol import ImportRequest, Message
+from app.studio.provenance import Provenance
 
 FILENAME = WEIGHTS_NAME
 """What PEFT and everything after it look for in a folder."""
@@ -73,9 +74,9 @@ def adapter_files(
     tensors: AdapterTensors | None,
     *,
     name: str,
-    facts: TrainingFacts | None,
-    record: str,
+    provenance: Provenance,
     as_folder: bool,
+    filename: str = FILENAME,
 ) -> Message:
     """Return an adapter as one file with its config, or as a zipped PEFT folder with its card.
 
@@ -87,20 +88,22 @@ def adapter_files(
         model: Its base.
         tensors: What the model computes with; needed in one or two bits only.
         name: What it is called on the shelf.
-        facts: Of the run that made it, for the model card.
-        record: The text of run.json, '' where there is none.
+        provenance: How it was made, for the model card and run.json.
         as_folder: A zipped folder rather than the file.
+        filename: Of the single file.
     """
     base_name = model.base_name
+    facts, record = provenance.facts, provenance.record
     config = json.dumps(adapter_config_json(lora, base_name), indent=2) + "\n"
     packed = None
     if tensors is not None:
         packed = packed_adapter_bytes(tensors, lora, model.config, base_name)
     if not as_folder:
-        message: Message = {"bytes": data, "filename": FILENAME, "config": config}
+        message: Message = {"bytes": data, "filename": filename, "config": config}
         message["record"] = record
         if packed is not None:
-            message |= {"packed": packed, "packed_filename": PACKED_NAME}
+            own = filename.removesuffix(".safetensors") + PurePath(PACKED_NAME).suffix
+            message |= {"packed": packed, "packed_filename": own}
         return message
     card = model_card(lora, base_name, facts, name=name)
     files = {WEIGHTS_NAME: data, CONFIG_NAME: config.encode(), "README.md": card.encode()}
@@ -108,10 +111,10 @@ def adapter_files(
         files[PACKED_NAME] = packed
     if record:
         files[RECORD_NAME] = record.encode()
-    return {"bytes": zip_folder(files), "filename": f"{_file_stem(name)}.zip", "config": config}
+    return {"bytes": zip_folder(files), "filename": f"{file_stem(name)}.zip", "config": config}
 
 
-def _file_stem(name: str) -> str:
+def file_stem(name: str) -> str:
     """Return a name that every file system takes."""
-    stem = re.sub(r"\.(safetensors|zip)$", "", name, flags=re.IGNORECASE)
+    stem = re.sub(r"\.(safetensors|lorabits|zip)$", "", name, flags=re.IGNORECASE)
     return re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-._") or "adapter"

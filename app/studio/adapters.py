@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from app.config import is_number
 from app.errors import AdapterError, GpuError
 from app.io.adapter import adapter_to_safetensors
 from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.studio.adapter_files import FILENAME, adapter_files, read_adapter
+from app.studio.adapter_files import adapter_files, read_adapter
 from app.studio.protocol import (
     AdapterEvent,
     AdapterInfo,
@@ -23,13 +22,12 @@ from app.studio.protocol import (
     ImportRequest,
     Message,
 )
+from app.studio.provenance import LearntTexts, Provenance, Split, read_made
+from app.studio.shelf_names import checked_name, checked_strength, run_name, run_number
 from app.studio.shelved import Copy, Shelved
 
 MAX_ON_SHELF = 8
 """Each takes room on the GPU; the oldest leaves when another comes, handed out if unsaved."""
-
-MAX_NAME_LENGTH = 80
-MAX_STRENGTH = 2.0
 
 
 class AdapterDesk:
@@ -114,7 +112,7 @@ class AdapterDesk:
 
     async def _hand_out(self, item: Shelved) -> None:
         assert self._model is not None
-        self._post(AdapterReplacedEvent(await item.file(self._model), FILENAME))
+        self._offer(item, await item.file(self._model))
         item.is_saved = True
 
     def replace(self, adapter: Adapter, *, steps: int) -> None:
@@ -123,26 +121,47 @@ class AdapterDesk:
         if item is None:
             self._make_room()
             self._num_runs += 1
-            info = self._info(adapter, origin="trained", name=f"Run {self._num_runs}")
+            info = self._info(adapter, origin="trained", name=run_name(self._num_runs))
             item = self._chosen = Shelved(adapter, adapter.lora, info, is_saved=False)
+            item.provenance = Provenance(LearntTexts())
             self._shelf.append(item)
-        item.is_saved, item.record = False, ""
-        item.info = replace(item.info, origin="trained", steps=steps, has_record=False)
+        item.is_saved, item.provenance.record = False, ""
+        item.info = replace(item.info, origin="trained", steps=steps)
         self._tell()
 
     def note_run(self, adapter: Adapter, facts: TrainingFacts, record: str) -> None:
         """Keep what a run was, for the model card and as the text of run.json."""
         for item in self._shelf:
             if item.adapter is adapter:
-                item.facts, item.record = facts, record
-                item.info = replace(item.info, has_record=True)
+                item.provenance.facts, item.provenance.record = facts, record
         self._tell()
+
+    def note_text(self, adapter: Adapter, text: str, split: Split, *, is_complete: bool) -> None:
+        """Keep which text an adapter was trained on.
+
+        Args:
+            adapter: On the shelf.
+            text: Hash of the text.
+            split: How it was split.
+            is_complete: Whether what was before is known as well.
+        """
+        for item in self._shelf:
+            if item.adapter is adapter:
+                texts = item.provenance.texts
+                texts.add(text, split)
+                texts.is_complete = texts.is_complete and is_complete
+
+    @property
+    def texts(self) -> LearntTexts | None:
+        """The texts that the adapter that answers was trained on; None where there is none."""
+        return None if self._chosen is None else self._chosen.provenance.texts
 
     def note_evaluation(self, base: float, lora: float, measured_on: str) -> None:
         """Keep the perplexities of the current adapter, for the model card."""
-        if self._chosen is not None and self._chosen.facts is not None and self.strength == 1:
-            self._chosen.facts = replace(
-                self._chosen.facts, perplexities=(base, lora), measured_on=measured_on
+        provenance = None if self._chosen is None else self._chosen.provenance
+        if provenance is not None and provenance.facts is not None and self.strength == 1:
+            provenance.facts = replace(
+                provenance.facts, perplexities=(base, lora), measured_on=measured_on
             )
 
     async def load(self, request: ImportRequest) -> AdapterInfo:
@@ -154,7 +173,7 @@ class AdapterDesk:
         model = self._model
         assert model is not None
         tensors, lora = await read_adapter(request, model.config)
-        strength = _strength(request.get("strength", 1.0))
+        strength = checked_strength(request.get("strength", 1.0))
         adapter = Adapter(model.config, model.device, lora)
         try:
             adapter.load(tensors)
@@ -162,15 +181,23 @@ class AdapterDesk:
             adapter.destroy()
             raise
         self._make_room()
-        info = self._info(adapter, origin="loaded", name=_name(request["name"]))
-        item = Shelved(adapter, lora, replace(info, strength=strength), is_saved=True)
+        info = self._info(adapter, origin="loaded", name=checked_name(request["name"]))
+        info = replace(info, strength=strength)
+        item = Shelved(adapter, lora, info, is_saved=True, is_named=True)
+        made = read_made(request["made"]) if request.get("made") else None
+        if made is not None:
+            item.info = replace(info, origin="trained", steps=made.steps)
+            item.provenance, item.is_named = made.provenance, made.is_named
+            item.is_saved = request.get("is_saved", True)
+            if not made.is_named:  # the next run has another number
+                self._num_runs = max(self._num_runs, run_number(info.name))
         exported = adapter_to_safetensors(tensors, lora, model.config, model.base_name)
-        item.copy = Copy(exported, adapter.version, info.steps)
+        item.copy = Copy(exported, adapter.version, item.info.steps)
         self._shelf.append(item)
         if request.get("choose", True) or self._chosen is None:
             self._chosen = item
         self._tell()
-        return item.info
+        return item.told
 
     def edit(self, request: EditAdapterRequest) -> None:
         """Choose, rename or weigh an adapter; what the request does not name stays.
@@ -181,9 +208,11 @@ class AdapterDesk:
         item = self._item(request["adapter"])
         info = item.info
         if "name" in request:
-            info = replace(info, name=_name(request["name"]))
+            name = checked_name(request["name"])
+            item.is_named = item.is_named or name != info.name
+            info = replace(info, name=name)
         if "strength" in request:
-            info = replace(info, strength=_strength(request["strength"]))
+            info = replace(info, strength=checked_strength(request["strength"]))
         item.info = info
         if request.get("chosen"):
             self._chosen = item
@@ -203,6 +232,7 @@ class AdapterDesk:
         In one or two bits it comes packed as well.
 
         Its strength is how it is listened to, and no part of it: the file is as it was trained.
+        With `peek` it is not downloaded by that.
 
         Raises:
             AdapterError: there is none, or it holds values that are not finite.
@@ -215,11 +245,15 @@ class AdapterDesk:
             self._model,
             await item.packable(self._model),
             name=item.info.name,
-            facts=item.facts,
-            record=item.record,
+            provenance=item.provenance,
             as_folder=request.get("form") == "folder",
+            filename=item.filename,
         )
-        item.is_saved = True
+        if item.info.origin == "trained":
+            message["made"] = item.made()
+        if not request.get("peek") and not item.is_saved:
+            item.is_saved = True
+            self._tell()
         return message
 
     async def keep_copies(self) -> None:
@@ -265,8 +299,11 @@ class AdapterDesk:
         raise AdapterError(say("that adapter is no longer on the shelf: choose another one"))
 
     def _tell(self) -> None:
-        chosen = None if self._chosen is None else self._chosen.info
-        self._post(AdapterEvent(chosen, [item.info for item in self._shelf]))
+        chosen = None if self._chosen is None else self._chosen.told
+        self._post(AdapterEvent(chosen, [item.told for item in self._shelf]))
+
+    def _offer(self, item: Shelved, data: bytes) -> None:
+        self._post(AdapterReplacedEvent(data, item.filename, item.info.id))
 
     def _info(self, adapter: Adapter, *, origin: Any, name: str) -> AdapterInfo:
         assert self._model is not None
@@ -290,7 +327,7 @@ class AdapterDesk:
         if len(self._shelf) >= MAX_ON_SHELF and others:
             oldest = others[0]
             if not oldest.is_saved and oldest.copy is not None:
-                self._post(AdapterReplacedEvent(oldest.copy.data, FILENAME))
+                self._offer(oldest, oldest.copy.data)
             self._free(oldest)
 
     def _free(self, item: Shelved) -> None:
@@ -308,23 +345,3 @@ class AdapterDesk:
 def _is_same(model: Model, other: Model) -> bool:
     """Whether adapters of one model fit the other, and are meant for it."""
     return model.base_name == other.base_name and model.config == other.config
-
-
-def _name(value: Any) -> str:
-    """Return a name as it can be shown in one line. Raises AdapterError where nothing is left."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
-    if not text:
-        raise AdapterError(say("an adapter needs a name: give it one"))
-    return text[:MAX_NAME_LENGTH]
-
-
-def _strength(value: Any) -> float:
-    if not is_number(value, 0, MAX_STRENGTH):
-        raise AdapterError(
-            say(
-                "strength is {value}: give a number from 0 (the base alone) to {max_strength}",
-                value=f"{value!r}",
-                max_strength=f"{MAX_STRENGTH:g}",
-            )
-        )
-    return float(value)

@@ -10,10 +10,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import CorpusError
+from app.messages import say_count
 from app.models.loader import Model
 from app.nn.adapter import Adapter
+from app.studio.corpus import TokenizedCorpus
 from app.studio.protocol import EvaluateProgressEvent, Message
-from app.text.windows import Windows
+from app.studio.provenance import LearntTexts, text_hash
+from app.text.dataset import Dataset, goes_by_documents, make_dataset
+from app.text.windows import MIN_TOKENS, Windows
 from app.train.control import RunControl
 from app.train.evaluate import EvalResult, evaluate
 from app.train.verdict import Passage, judge
@@ -26,7 +31,57 @@ EXAMPLES = 3
 
 EXCERPT_TOKENS = 24
 
-Source = Literal["held-out", "learnt", "pasted"]
+Source = Literal["held-out", "learnt", "pasted", "other", "unknown"]
+"""What is read: text kept out of training, text learnt from, text put in for this; the corpus on
+the page where it is not the one learnt from, or where nobody knows whether it is."""
+
+
+def check_enough(corpus: TokenizedCorpus) -> None:
+    """Raise CorpusError where there is nothing to predict."""
+    count = corpus.documents.num_tokens
+    if count < MIN_TOKENS:
+        raise CorpusError(
+            say_count(
+                count,
+                "the text to evaluate on has {count} token and needs at least {least}: add more",
+                "the text to evaluate on has {count} tokens and needs at least {least}: add more",
+                least=MIN_TOKENS,
+            )
+        )
+
+
+def what_to_read(
+    dataset: Dataset, corpus: TokenizedCorpus, texts: LearntTexts | None, *, is_pasted: bool
+) -> tuple[Windows, Windows | None, Source]:
+    """Return what is evaluated on, beside it what was learnt from, and what the first is.
+
+    A text that was learnt from is split as its run did: only then was the part that is kept aside
+    really kept out. No other text has such a part.
+
+    Args:
+        dataset: The corpus as the next run would cut it.
+        corpus: The text.
+        texts: That were trained on; None where nothing has been trained yet.
+        is_pasted: It was put in for this, beside the corpus on the page.
+    """
+    if texts is None:
+        if is_pasted:
+            return dataset.train, None, "pasted"
+        if dataset.evaluation is not None:
+            return dataset.evaluation, dataset.train, "held-out"
+        return dataset.train, None, "learnt"
+    text = text_hash(corpus.files)
+    standing = texts.standing(text)
+    if standing != "learnt":
+        return dataset.train, None, "pasted" if is_pasted else standing
+    split = texts.split(text)
+    if split is not None and goes_by_documents(corpus.files, split["packing"]) == (
+        corpus.by_documents
+    ):
+        dataset = make_dataset(corpus.documents, by_documents=corpus.by_documents, **split)
+        if dataset.evaluation is not None:
+            return dataset.evaluation, dataset.train, "held-out"
+    return dataset.train, None, "learnt"
 
 
 class Evaluation:

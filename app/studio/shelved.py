@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from app.config import LoraConfig
 from app.errors import AdapterError
 from app.io.adapter import adapter_from_bytes
 from app.io.adapter_tensors import AdapterTensors
-from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.studio.adapter_files import adapter_bytes
+from app.studio.adapter_files import FILENAME, adapter_bytes, file_stem
 from app.studio.protocol import AdapterInfo
+from app.studio.provenance import Provenance, made_text
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Shelved:
         adapter: None while it is a file only: its device went away, or the room was needed.
         lora: Its shape.
         copy: Its file, for the day the device goes away; it may be older than the adapter.
-        record: Of the run that made it, once that is over: the text of run.json.
+        provenance: How it was made, as far as is known.
+        is_named: Its name is a person's, or its file's, and no number of a run.
     """
 
     adapter: Adapter | None
@@ -45,8 +46,22 @@ class Shelved:
     info: AdapterInfo
     is_saved: bool
     copy: Copy | None = None
-    facts: TrainingFacts | None = None
-    record: str = ""
+    provenance: Provenance = field(default_factory=Provenance.unknown)
+    is_named: bool = False
+
+    @property
+    def told(self) -> AdapterInfo:
+        """What the page is told of it."""
+        return replace(self.info, is_saved=self.is_saved, has_record=bool(self.provenance.record))
+
+    @property
+    def filename(self) -> str:
+        """What its file is called: by its name where that says something, else as PEFT does."""
+        return f"{file_stem(self.info.name)}.safetensors" if self.is_named else FILENAME
+
+    def made(self) -> str:
+        """Return how it was made, to be kept beside it."""
+        return made_text(self.provenance, steps=self.info.steps, is_named=self.is_named)
 
     async def file(self, model: Model) -> bytes:
         """Return the adapter as one `.safetensors`."""

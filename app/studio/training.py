@@ -22,7 +22,7 @@ from app.studio.adapters import AdapterDesk
 from app.studio.checkpoints import CheckpointDesk
 from app.studio.copies import RunCopies
 from app.studio.corpus import TokenizedCorpus
-from app.studio.evaluation import Evaluation, Source
+from app.studio.evaluation import Evaluation, check_enough, what_to_read
 from app.studio.find_rate import find_rate
 from app.studio.full import FullDesk, FullRun
 from app.studio.kept_plan import Room
@@ -40,6 +40,7 @@ from app.studio.protocol import (
     StepEvent,
     WarningEvent,
 )
+from app.studio.provenance import LearntTexts, split_of, text_hash
 from app.studio.runs import RunLayout, lay_out
 from app.text.preview import CorpusPreview, preview_of
 from app.train.control import RunControl
@@ -51,6 +52,8 @@ PLACES = {
     "held-out": "text kept out of training",
     "learnt": "the text learnt from",
     "pasted": "other text",
+    "other": "other text",
+    "unknown": "a text",
 }
 """Where perplexities were measured, for the model card."""
 
@@ -72,6 +75,7 @@ class TrainingDesk:
         self._model: Model | None = None
         self._modes: tuple[Mode, Mode] | None = None
         self._speed = Speed(0.0, False)
+        self._tuned_texts: LearntTexts | None = None
         self.control = RunControl()
 
     def use_model(self, model: Model, speed: Speed | None) -> None:
@@ -176,6 +180,13 @@ class TrainingDesk:
                 trainer.destroy()
             if not self._adapters.holds(adapter):
                 adapter.destroy()
+            elif records or resumed is not None:
+                self._adapters.note_text(
+                    adapter,
+                    text_hash(corpus.files),
+                    split_of(layout.config),
+                    is_complete=resumed is None or steps_before == 0,
+                )
             self._note_speed(layout, records)
         if adapter is self._adapters.current:
             steps = course.early_stop.best_step or result.steps
@@ -227,6 +238,9 @@ class TrainingDesk:
                 await self._checkpoints.clear()
             return result
         finally:
+            if records:
+                self._tuned_texts = LearntTexts()
+                self._tuned_texts.add(text_hash(corpus.files), split_of(layout.config))
             self._note_speed(layout, records)
             await self._checkpoints.announce(self._model.base_name)
 
@@ -299,15 +313,14 @@ class TrainingDesk:
         """
         self.control = control = RunControl()
         assert self._model is not None
+        check_enough(corpus)
         layout, _ = self._lay_out(request, corpus)
-        windows, learnt = layout.windows, None
-        source: Source = "learnt"
-        if request.get("text"):
-            source = "pasted"
-        elif layout.eval_windows is not None:
-            windows, learnt, source = layout.eval_windows, layout.windows, "held-out"
         desk = self._adapters
         tuned = self._full.model if request.get("use_tuned") else None
+        texts = desk.texts if tuned is None else self._tuned_texts
+        windows, learnt, source = what_to_read(
+            layout.dataset, corpus, texts, is_pasted=bool(request.get("text"))
+        )
         evaluation = Evaluation(
             self._model, desk.current, desk.strength, control, self._post, tuned
         )

@@ -1,11 +1,22 @@
 // @ts-check
 /**
- * Adapters that a person keeps in this browser between visits: for each a file of weights and one
- * of what is known of it, in the browser's private file system. The description is written last:
- * without it the weights do not count.
+ * Adapters that lie in this browser: those that a person keeps between visits, and those that were
+ * trained and not downloaded yet. For each a file of weights and one of what is known of it, in the
+ * browser's private file system. The description is written last: without it the weights do not count.
  */
 
-/** @typedef {{key: string, model: string, name: string, strength: number, steps: number}} Kept */
+/**
+ * @typedef {object} Kept
+ * @property {string} key
+ * @property {string} model
+ * @property {string} name
+ * @property {number} strength
+ * @property {number} steps
+ * @property {string} [made] how it was made, in Python's words
+ * @property {boolean} [isUnsaved] nobody asked for it to stay: it goes once it is downloaded or discarded
+ */
+
+/** @typedef {{kept: Kept, at: number, file: File}} Found */
 
 const FOLDER = 'adapters';
 
@@ -38,28 +49,28 @@ export async function forget(key) {
 }
 
 /**
- * What was kept for a model, oldest first. What cannot be read is left out.
- * @param {string} model
- * @returns {Promise<{kept: Kept, file: File}[]>}
+ * What lies here, oldest first. What cannot be read is left out.
+ * @returns {Promise<Found[]>}
  */
-export async function keptFor(model) {
+export async function keptAdapters() {
+  /** @type {Found[]} */
   const found = [];
   try {
-    const place = await folder();
+    const place = await (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER);
     for await (const name of place.keys()) {
       if (!name.endsWith('.json')) continue;
       try {
         const about = await (await place.getFileHandle(name)).getFile();
         /** @type {Kept} */
         const kept = JSON.parse(await about.text());
-        if (kept.model !== model || `${kept.key}.json` !== name) continue;
+        if (`${kept.key}.json` !== name) continue;
         found.push({ kept, at: about.lastModified, file: await (await place.getFileHandle(`${kept.key}.safetensors`)).getFile() });
       } catch {
         // Half written, or not ours.
       }
     }
   } catch {
-    // No private file system here (a private window, storage switched off): nothing is kept.
+    // No private file system here (a private window, storage switched off), or nothing in it.
   }
   return found.sort((a, b) => a.at - b.at);
 }

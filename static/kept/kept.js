@@ -9,6 +9,9 @@ const PREFIX = 'lora-lab.';
 const FOLDER = 'corpus';
 const INDEX = 'index.json';
 
+/** One change of the text after the other: they share the folder. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
 /** @param {string} name @returns {any} undefined where nothing is kept */
 export function kept(name) {
   try {
@@ -19,8 +22,34 @@ export function kept(name) {
   }
 }
 
+/** What a page that has to wait would have written, null where it may write. @type {Map<string, unknown>|null} */
+let waiting = null;
+let mayWrite = () => {};
+
+/** Write nothing until `writeAgain`: another tab works, and what is kept is its. */
+export function holdBack() {
+  waiting ??= new Map();
+  const before = last;
+  last = new Promise((resolve) => {
+    mayWrite = () => resolve(before);
+  });
+}
+
+/** It is this page's turn: write what has changed meanwhile. */
+export function writeAgain() {
+  const changes = waiting ?? [];
+  waiting = null;
+  for (const [name, value] of changes) keep(name, value);
+  mayWrite();
+}
+
 /** @param {string} name @param {unknown} value undefined forgets it */
 export function keep(name, value) {
+  if (waiting) {
+    // What is the same as ever is no change: the other tab may have changed it since.
+    if (waiting.has(name) || JSON.stringify(value) !== JSON.stringify(kept(name))) waiting.set(name, value);
+    return;
+  }
   try {
     if (value === undefined) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
@@ -42,9 +71,6 @@ async function write(place, name, data) {
   await stream.write(data);
   await stream.close(); // only now is the file replaced, whole
 }
-
-/** One change after the other: they share the folder. @type {Promise<unknown>} */
-let last = Promise.resolve();
 
 /** @template T @param {() => Promise<T>} change @returns {Promise<T>} */
 function afterTheLast(change) {

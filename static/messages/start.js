@@ -1,9 +1,11 @@
 // @ts-check
 /**
  * Runs before the page is first painted, so that nobody sees it in one language and then in
- * another; and offers the choice where the page has room for it.
+ * another; and offers the choice where the page has room for it. With it comes what notes the
+ * presses that the page cannot answer yet.
  */
 
+import '../early.js';
 import { translateDocument } from './document.js';
 import { currentLanguage, LANGUAGES, switchLanguage } from './messages.js';
 

@@ -37,9 +37,10 @@ function reloaded(value) {
 
 /**
  * Where the host sent no isolation headers, let the service worker send them: reload once.
+ * @param {() => boolean} [mayReload] asked just before; keeps what was typed until then
  * @returns {Promise<boolean>} the page is about to reload
  */
-export async function isolate() {
+export async function isolate(mayReload = () => true) {
   const registered = register();
   if (globalThis.crossOriginIsolated) {
     reloaded(false);
@@ -48,7 +49,7 @@ export async function isolate() {
   if (!navigator.serviceWorker || reloaded() || !(await registered)) return false;
   const late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, null));
   const active = await Promise.race([navigator.serviceWorker.ready, late]);
-  if (!active || !reloaded(true)) return false;
+  if (!active || !mayReload() || !reloaded(true)) return false;
   location.reload();
   return true;
 }

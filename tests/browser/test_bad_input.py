@@ -206,3 +206,15 @@ def test_dropping_text_model_and_nonsense(studio: Studio, tiny_gguf: bytes) -> N
     studio.page.locator("#corpus-chip-remove").click()
     studio.drop(("holiday.mov", b"\x00\x01"))
     studio.wait_error("holiday.mov", ".safetensors")
+
+
+def test_of_several_files_what_is_understood_is_taken_and_the_rest_named(
+    tiny: Studio, config: ModelConfig
+) -> None:
+    several = [("a.txt", b"one more text " * 5), ("b.pdf", b"%PDF"), ("c.docx", b"PK")]
+    tiny.drop(*several, ("another.safetensors", make_adapter(config)))
+    expect(tiny.get("notice-unread")).to_contain_text("b.pdf and c.docx are of kinds")
+    expect(tiny.page.locator("#corpus-chip-name")).to_contain_text("a.txt")
+    tiny.wait_adapter("another.safetensors")
+    tiny.drop(("b.txt", b"and another text " * 5))
+    expect(tiny.get("notice-unread")).to_have_count(0)

@@ -90,6 +90,22 @@ def test_answer_again_moves_the_seed_on_and_edit_goes_on_from_there(chat: Studio
     expect(bodies(chat)).to_have_count(1)
     expect(chat.get("chat-again")).to_be_visible()
     assert words(asked(chat)[-1]) == ["Be brief.", "the dog"]
+
+    # What the edit took away comes back, and goes again; so does what Clear took.
+    user = chat.get("chat-log").locator("[data-role=user]")
+    back = chat.get("chat-aside").get_by_role("button")
+    expect(back).to_have_text("Bring back the message as it was and the 2 after it")
+    back.click()
+    expect(user).to_contain_text(["the cat", "and then?"])
+    expect(bodies(chat).first).to_have_text(first)
+    expect(back).to_have_text("Bring back 2 messages")
+    back.click()
+    expect(user).to_contain_text(["the dog"])
+    chat.page.locator("#chat-clear").click()
+    expect(user).to_have_count(0)
+    back.click()
+    expect(user).to_contain_text(["the dog"])
+    expect(back).to_have_count(0)
     shown = chat.get("chat-context")
     expect(shown).to_have_text(re.compile(r"Prompt \d+ \+ answer \d+ = \d+ of [\d,]+ tokens"))
 
@@ -146,6 +162,17 @@ HOSTILE = (
     "[paper](https://example.org/a?b=1)\n\n```html\n<svg onload=alert(1)>\n```\n\n"
     "| <i>a</i> |\n|---|\n| <iframe srcdoc='<script>hacked=4</script>'> |\n"
 )  # fmt: skip
+
+
+def test_an_answer_without_a_word_says_what_it_is(chat: Studio) -> None:
+    listen(chat, " \n ", "words")
+    chat.get("chat-compare").click()
+    chat.get("chat-input").fill("well?")
+    chat.get("chat-send").click()
+    expect(chat.page.locator(".compared")).to_contain_text("nothing to compare")
+    expect(bodies(chat)).to_have_text(["(Only blank space: no word among its tokens.)", "words"])
+    assert chat.page.locator("mark").count() == 0
+    chat.get("chat-compare").click()
 
 
 def test_what_a_model_writes_is_only_ever_text(chat: Studio) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Site, Watched, new_context, watch
 from tests.browser.plain_host import GO_ON, PlainHost
@@ -85,10 +85,46 @@ def test_first_visit_to_a_trained_adapter(page: Page, site: Site, tiny_gguf: byt
     expect(studio.get("first")).to_be_hidden()
 
 
+def test_what_is_pressed_before_the_page_can_answer_is_done_when_it_can(
+    page: Page, site: Site
+) -> None:
+    studio = Studio(page)
+    # One part of the page takes its time: nothing is mounted until it is there.
+    held: list[Route] = []
+    page.route("**/ui/storage.js", lambda route: held.append(route))
+    page.goto(f"{site.url}#model=none", wait_until="commit")
+    studio.get("first-sample").click()
+    studio.get("remember-text").click()
+    studio.get("chat-input").fill("asked early")
+    expect(studio.get("first-sample")).to_have_attribute("data-early", "")
+    expect(studio.get("corpus-text")).to_have_value("")
+    wait_until(lambda: bool(held), 30, page, "the page asks for its part")
+    held[0].continue_()
+    expect(studio.get("corpus-text")).to_have_value(re.compile("Ostrimere"), timeout=BOOT_MS)
+    expect(studio.get("remember-text")).to_be_checked()
+    expect(studio.get("chat-input")).to_have_value("asked early")
+    expect(studio.get("first-sample")).not_to_have_attribute("data-early", "")
+
+
 def test_a_text_that_is_too_short_is_told_in_its_place(tiny: Studio) -> None:
     tiny.paste("a")
     expect(tiny.page.locator("#train-hint")).to_contain_text("add more text", timeout=30_000)
     expect(step(tiny, "text")).to_have_attribute("data-state", "failed")
+    # What is said of the text goes with that text.
+    tiny.get("train").click()
+    tiny.wait_error("add more text")
+    tiny.paste(TEXT)
+    tiny.wait_counted()
+    expect(tiny.get("error")).to_be_hidden()
+    tiny.get("evaluate").click()
+    expect(tiny.get("ppl-base")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
+    tiny.page.get_by_text("On other text").click()
+    tiny.get("evaluate-text").fill("x")
+    tiny.get("evaluate").click()
+    tiny.wait_error("to evaluate on")
+    expect(tiny.get("ppl-base")).to_have_text("–")
+    tiny.get("evaluate-text").fill("")
+    expect(tiny.get("error")).to_be_hidden()
     tiny.paste("")
 
 

@@ -58,7 +58,7 @@ def test_adapters_are_weighed_compared_kept_and_deleted(open_tiny: Callable[[], 
     weigh(rows(studio).first, 0)
     expect(rows(studio).first.locator("output")).to_have_text("0.00 × (as Base)")
     rows(studio).first.get_by_label("Name of Run 1").fill("Cats")
-    rows(studio).first.get_by_label("Name of Run 1").press("Tab")
+    rows(studio).first.get_by_label("Name of Run 1").press("Enter")
     expect(rows(studio).nth(0).get_by_label("Name of Cats")).to_be_visible()
     close(studio)
     assert asked_anew(studio) == base
@@ -101,9 +101,13 @@ def test_adapters_are_weighed_compared_kept_and_deleted(open_tiny: Callable[[], 
     studio.page.wait_for_timeout(500)
     studio.page.reload()
     studio = open_tiny()
-    studio.wait_adapter("Loaded Cats")
+    studio.wait_adapter("Trained 8 steps")
+    expect(studio.get("notice-unsaved")).to_contain_text("Run 2 of your last visit")
     studio.get("shelf-open").click()
     expect(rows(studio)).to_have_count(1)
+    with studio.page.expect_download() as download:
+        rows(studio).first.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "Cats.safetensors"
     expect(rows(studio).first.locator("output")).to_have_text("0.50 ×")
     expect(rows(studio).first.get_by_test_id("shelf-keep")).to_be_checked()
     weigh(rows(studio).first, 1)

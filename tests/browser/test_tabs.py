@@ -63,12 +63,19 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
 
     # A second tab waits, and takes over when the first is closed.
     second = Studio(watched.context.new_page())
-    second.page.goto(f"{host.url}#model=models/tiny.gguf")
+    kept = page.evaluate("JSON.stringify(localStorage)")
+    second.page.goto(f"{host.url}#model=models/tiny.gguf&settings=steps:7")
     expect(second.get("notice-tabs")).to_contain_text("already open", timeout=30_000)
     expect(second.get("train")).to_be_disabled()
     expect(second.get("runs")).to_be_hidden()
     keep_screen(second.page, "second-tab")
     assert not second.page.workers
+    # While it waits it stores nothing.
+    second.get("remember-text").check()
+    second.get("language").select_option("de")
+    second.get("language").select_option("en")
+    expect(second.get("notice-tabs")).to_contain_text("already open")
+    assert page.evaluate("JSON.stringify(localStorage)") == kept
     page.close(run_before_unload=False)
     second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
     second.wait_status("ready")

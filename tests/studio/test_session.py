@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -324,9 +325,34 @@ def test_evaluate_reads_the_same_windows_with_base_and_adapter(loaded: Page) -> 
     run(story())
 
 
+def test_an_evaluation_knows_the_text_of_the_run(loaded: Page) -> None:
+    async def story() -> None:
+        async def source(text: str, **edits: Any) -> str:
+            return str((await loaded.ask("evaluate", **run_fields(text, **edits)))["source"])
+
+        other = "Zebras quarrel; vex 9876!" * 9
+        assert await source(TEXT) == "learnt"  # nothing is trained yet: what would be learnt
+        await loaded.train()
+        assert await source(TEXT) == "learnt"
+        # All of it was learnt, whatever the next run would keep aside.
+        assert await source(TEXT, eval_fraction=0.3) == "learnt"
+        assert await source(other) == "other"
+        assert await source(other, eval_fraction=0.3) == "other"
+        # The same adapter, trained on with the second text, knows both.
+        await loaded.ask("train", **run_fields(other, keep_adapter=True))
+        assert [await source(TEXT), await source(other)] == ["learnt", "learnt"]
+        file = (await loaded.ask("export-adapter"))["bytes"]
+        loading = {"file": MemorySource(file, "a.safetensors"), "name": "a", "config": None}
+        await loaded.ask("import-adapter", **loading)
+        assert await source(TEXT) == "unknown"
+        assert "evaluate" in await loaded.refused("evaluate", **run_fields(), text="x")
+
+    run(story())
+
+
 def test_an_evaluation_says_what_the_adapter_has_learnt(loaded: Page) -> None:
     async def story() -> None:
-        await loaded.train(steps=20, learning_rate=0.02)
+        await loaded.train(steps=20, learning_rate=0.02, eval_fraction=0.3)
         kept = await loaded.ask("evaluate", **run_fields(eval_fraction=0.3))
         assert kept["source"] == "held-out"
         judged = kept["judgement"]
@@ -340,6 +366,9 @@ def test_an_evaluation_says_what_the_adapter_has_learnt(loaded: Page) -> None:
         other = await loaded.ask("evaluate", **run_fields(), text="Zebras quarrel; vex 9876!" * 9)
         assert other["source"] == "pasted"
         assert other["judgement"]["train_gain"] is None
+        # The part that the run kept aside, whatever the next one would keep.
+        same = await loaded.ask("evaluate", **run_fields(eval_fraction=0.7))
+        assert (same["source"], same["judgement"]) == (kept["source"], kept["judgement"])
         assert other["base"]["num_predicted"] != kept["base"]["num_predicted"]
         (only,) = loaded.events("adapter")[-1]["shelf"]
         await loaded.ask("edit-adapter", adapter=only["id"], strength=0)

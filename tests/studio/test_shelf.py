@@ -144,3 +144,50 @@ def test_the_shelf_has_an_end_and_nothing_unsaved_falls_off_it(loaded: Page) -> 
         assert loaded.device.allocated_bytes <= held * MAX_ON_SHELF
 
     run(story())
+
+
+def test_a_kept_adapter_comes_back_with_how_it_was_made(loaded: Page) -> None:
+    async def story() -> None:
+        await loaded.train(steps=4, learning_rate=0.02, eval_fraction=0.3)
+        (only,) = shelf(loaded)
+        assert only["is_saved"] is False
+        kept = await loaded.ask("export-adapter", peek=True)
+        assert kept["filename"] == "adapter_model.safetensors"
+        assert shelf(loaded)[0]["is_saved"] is False
+        judged = await loaded.ask("evaluate", **run_fields())
+        await loaded.ask("delete-adapter", adapter=only["id"])
+        info = await put(loaded, kept["bytes"], "Run 7", made=kept["made"], is_saved=False)
+        assert (info["origin"], info["steps"], info["name"]) == ("trained", 4, "Run 7")
+        assert info["has_record"]
+        assert not info["is_saved"]
+        again = await loaded.ask("evaluate", **run_fields())
+        assert (again["source"], again["judgement"]) == ("held-out", judged["judgement"])
+        exported = await loaded.ask("export-adapter")
+        assert exported["bytes"] == kept["bytes"]
+        assert exported["record"] == kept["record"]
+        assert shelf(loaded)[0]["is_saved"] is True
+        await loaded.train()
+        assert shelf(loaded)[1]["name"] == "Run 8"
+        # What is not understood is left out; the adapter loads all the same.
+        for made in ("{", "[]", '{"steps": 3}', kept["made"].replace("0.3", '"much"')):
+            info = await put(loaded, kept["bytes"], "Cats", made=made, is_saved=False)
+            assert (info["origin"], info["is_saved"]) == ("loaded", True)
+
+    run(story())
+
+
+def test_a_file_is_called_as_its_adapter_once_a_person_named_it(loaded: Page) -> None:
+    async def story() -> None:
+        await loaded.train()
+        (only,) = shelf(loaded)
+        await loaded.ask("edit-adapter", adapter=only["id"], name=only["name"])
+        named = await loaded.ask("export-adapter")
+        assert named["filename"] == "adapter_model.safetensors"
+        await loaded.ask("edit-adapter", adapter=only["id"], name="Night / watch")
+        named = await loaded.ask("export-adapter")
+        assert named["filename"] == "Night-watch.safetensors"
+        info = await put(loaded, named["bytes"], "pirate.safetensors")
+        again = await loaded.ask("export-adapter", adapter=info["id"])
+        assert again["filename"] == "pirate.safetensors"
+
+    run(story())

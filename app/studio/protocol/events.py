@@ -275,6 +275,7 @@ class AdapterInfo:
     Attributes:
         strength: Factor of its scale when it answers: 1 as it was trained, 0 the base alone.
         has_record: Whether the run that made it can be had as run.json.
+        is_saved: Whether the person has it: downloaded, kept or loaded from a file.
     """
 
     id: int
@@ -287,6 +288,7 @@ class AdapterInfo:
     steps: int
     strength: float
     has_record: bool = False
+    is_saved: bool = True
 
 
 @dataclass(frozen=True)
@@ -305,6 +307,7 @@ class AdapterReplacedEvent:
     type: ClassVar[str] = "adapter-replaced"
     bytes: bytes
     filename: str
+    adapter: int
 
 
 @dataclass(frozen=True)

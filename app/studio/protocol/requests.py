@@ -105,7 +105,8 @@ class ChatRequest(TypedDict):
 class ImportRequest(TypedDict):
     """An adapter's file or zipped folder and, where it was dropped along, its config.
 
-    It is chosen unless `choose` is false and another one is.
+    It is chosen unless `choose` is false and another one is. `made` is what an export said of how
+    it was made; with it, `is_saved` false says that the person has never downloaded it.
     """
 
     file: ByteSource
@@ -113,6 +114,8 @@ class ImportRequest(TypedDict):
     config: ByteSource | None
     strength: NotRequired[float]
     choose: NotRequired[bool]
+    made: NotRequired[str]
+    is_saved: NotRequired[bool]
 
 
 class EditAdapterRequest(TypedDict):
@@ -125,10 +128,14 @@ class EditAdapterRequest(TypedDict):
 
 
 class ExportRequest(TypedDict):
-    """Which adapter, by its id (the chosen one without), and as what."""
+    """Which adapter, by its id (the chosen one without), and as what.
+
+    With `peek` it does not count as downloaded.
+    """
 
     adapter: NotRequired[int]
     form: NotRequired[Literal["file", "folder"]]
+    peek: NotRequired[bool]
 
 
 class DiagnoseRequest(TypedDict):

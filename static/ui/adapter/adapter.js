@@ -6,10 +6,11 @@ import { state, update, watch } from '../../store.js';
 import { button, element, input, saveFile, setText } from '../dom.js';
 import { describeAdapter } from '../format.js';
 import { announce, clearError, showFailure } from '../messages.js';
+import { letGo } from './shelf-kept.js';
 
 /** @import {Studio} from '../../api.js' */
 
-/** @type {{bytes: Uint8Array<ArrayBuffer>, filename: string}[]} adapters that had to go unsaved */
+/** @type {{bytes: Uint8Array<ArrayBuffer>, filename: string, adapter: number}[]} adapters that had to go unsaved */
 let handedOut = [];
 
 /**
@@ -39,7 +40,7 @@ async function downloadPacked(studio) {
 /** @param {Studio} studio */
 async function downloadRecord(studio) {
   try {
-    const { record } = await studio.request('export-adapter');
+    const { record } = await studio.request('export-adapter', { peek: true });
     saveFile(new Blob([record], { type: 'application/json' }), 'run.json');
   } catch (error) {
     showFailure(error);
@@ -86,6 +87,7 @@ export function mountAdapter(studio) {
   button('adapter-record').addEventListener('click', () => void downloadRecord(studio));
   button('adapter-previous').addEventListener('click', () => {
     for (const { bytes, filename } of handedOut) saveFile(new Blob([bytes], { type: 'application/octet-stream' }), filename);
+    void letGo(handedOut.map(({ adapter }) => adapter));
   });
   const chooser = input('adapter-file');
   chooser.addEventListener('change', () => {

@@ -35,7 +35,7 @@ class Row {
       make('label', { class: 'shelf-strength' }, t('Strength'), ' ', this.strength, this.shown),
       make('div', { class: 'row wrap' }, file, folder, this.drop, make('label', { class: 'shelf-kept' }, this.kept, t('Keep in this browser'))));
     this.chosen.addEventListener('change', () => this.edit({ chosen: true }));
-    this.name.addEventListener('change', () => this.edit({ name: this.name.value }));
+    this.name.addEventListener('change', () => this.rename());
     this.strength.addEventListener('input', () => this.showStrength());
     this.strength.addEventListener('change', () => this.edit({ strength: this.strength.valueAsNumber }));
     this.kept.addEventListener('change', () => {
@@ -55,6 +55,12 @@ class Row {
       showFailure(error);
       render();
     });
+  }
+
+  rename() {
+    const adapter = state.shelf.find(({ id }) => id === this.id);
+    // After Enter the field changes once more when it is left.
+    if (adapter?.name !== this.name.value) this.edit({ name: this.name.value });
   }
 
   /** What cannot be had again is asked for twice. */
@@ -122,7 +128,14 @@ function render() {
 /** @param {Studio} studio */
 export function mountShelf(studio) {
   line = studio;
-  button('shelf-open').addEventListener('click', () => byId('shelf-dialog', HTMLDialogElement).showModal());
+  const dialog = byId('shelf-dialog', HTMLDialogElement);
+  button('shelf-open').addEventListener('click', () => dialog.showModal());
+  // Enter would press Done: it takes what was typed, and the dialog stays.
+  dialog.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.isComposing || !(event.target instanceof HTMLInputElement)) return;
+    event.preventDefault();
+    event.target.dispatchEvent(new Event('change'));
+  });
   mountKept(studio, render);
   watch(['adapter', 'shelf', 'status', 'run'], render);
 }

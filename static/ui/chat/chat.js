@@ -51,7 +51,7 @@ function render(talk) {
   button('chat-send').hidden = talk.isAnswering;
   button('chat-stop').hidden = !talk.isAnswering;
   button('chat-clear').disabled = talk.thread.turns.length === 0 || talk.isAnswering;
-  for (const node of talk.log.querySelectorAll('.user .msg-actions button')) {
+  for (const node of talk.log.querySelectorAll('.user .msg-actions button, .aside button')) {
     if (node instanceof HTMLButtonElement) node.disabled = !canSend;
   }
   const chosen = other();

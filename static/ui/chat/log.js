@@ -30,6 +30,12 @@ export function smallButton(text, label, action) {
   return node;
 }
 
+/** What stands in the place of an answer without a word. @param {Answer} answer */
+function describeBlank({ text, stop_reason: reason }) {
+  if (reason === 'stopped') return t('(Stopped before the first word.)');
+  return text ? t('(Only blank space: no word among its tokens.)') : t('(The model said nothing.)');
+}
+
 /** An answer that is being written; its text is put on the screen once a frame. */
 export class AnswerBubble {
   /**
@@ -41,6 +47,7 @@ export class AnswerBubble {
     this.log = log;
     this.text = '';
     this.isPlain = isPlain;
+    this.isBlank = false; // without a word: a sentence about it stands in its place
     this.scheduled = false;
     this.body = make('div', { class: isPlain ? 'msg-body plain' : 'msg-body md', translate: 'no' });
     this.about = make('span', { class: 'about', text: t('waiting…') });
@@ -86,7 +93,8 @@ export class AnswerBubble {
     if (answer.stop_reason === 'length') parts.push(t('cut at the longest answer set'));
     if (answer.stop_reason === 'stopped') parts.push(t('stopped'));
     setText(this.about, parts.join(' · '));
-    if (!answer.text.trim()) setText(this.body, t('(The model said nothing.)'));
+    this.isBlank = !answer.text.trim();
+    if (this.isBlank) setText(this.body, describeBlank(answer));
     else this.actions.append(smallButton(t('Copy'), t('Copy this answer'), () => void navigator.clipboard.writeText(answer.text).catch(() => {})));
     for (const text of notes) this.node.append(make('p', { class: 'msg-note', text }));
     keep();

@@ -3,6 +3,7 @@
 
 import { plural, t } from '../../messages/messages.js';
 import { state } from '../../store.js';
+import { Aside } from './aside.js';
 import { follow, showEmpty, smallButton, TurnView } from './log.js';
 import { markDifferences } from './marks.js';
 import { answerSettings, isSampling } from './settings.js';
@@ -37,6 +38,7 @@ export class Talk {
     this.writing = null;
     this.isAnswering = false;
     this.isStopped = false;
+    this.aside = new Aside(() => this.bringBack());
     showEmpty(log);
   }
 
@@ -54,10 +56,29 @@ export class Talk {
     this.studio.request('chat-stop').catch(showFailure);
   }
 
+  /** Begin anew; what there was can be brought back. */
   clear() {
-    this.thread.turns.length = 0;
-    this.views.clear();
-    showEmpty(this.log);
+    if (this.thread.turns.length) this.aside.put(this.thread.turns.splice(0), 0);
+    this.showAgain();
+  }
+
+  /** Bring back what an edit or Clear put aside; what stands in its place goes aside instead. */
+  bringBack() {
+    const { turns, index } = this.aside;
+    if (!this.canSend() || !turns.length) return;
+    this.aside.put(this.thread.turns.splice(index), index);
+    this.thread.restore(turns);
+    this.showAgain();
+    this.onChange(null);
+  }
+
+  /** Put the conversation on the screen as it is now. */
+  showAgain() {
+    this.log.replaceChildren(...this.thread.turns.flatMap((turn) => this.views.get(turn)?.node ?? []));
+    if (!this.thread.turns.length) showEmpty(this.log);
+    this.offerAgain();
+    this.aside.show(this.log);
+    this.log.scrollTop = this.log.scrollHeight;
   }
 
   /**
@@ -69,6 +90,7 @@ export class Talk {
    */
   async ask(question, { turn: old, attempt = 0 } = {}) {
     if (!this.canSend()) return false;
+    const index = old ? this.thread.turns.indexOf(old) : -1;
     const cut = old ? this.thread.cut(old) : [];
     const removed = cut.flatMap((turn) => this.views.get(turn) ?? []);
     for (const view of removed) view.node.remove();
@@ -77,7 +99,7 @@ export class Talk {
     this.views.set(turn, view);
     const isAnswered = await this.answer(turn, view);
     if (isAnswered) {
-      for (const gone of cut) this.views.delete(gone);
+      if (cut.length > 1) this.aside.put(cut, index);
     } else {
       this.thread.cut(turn);
       this.views.delete(turn);
@@ -87,6 +109,7 @@ export class Talk {
       if (!this.thread.turns.length) showEmpty(this.log);
     }
     this.offerAgain();
+    this.aside.show(this.log);
     this.onChange(null);
     return isAnswered;
   }
@@ -114,7 +137,10 @@ export class Talk {
     view.answers.classList.toggle('two', done.length > 1);
     const [left, right] = done;
     const keep = follow(this.log);
-    if (left && right) view.answers.append(make('p', { class: 'compared', text: markDifferences(left.body, right.body) }));
+    if (left && right) {
+      const found = left.isBlank || right.isBlank ? t('There is nothing to compare: an answer has no words.') : markDifferences(left.body, right.body);
+      view.answers.append(make('p', { class: 'compared', text: found }));
+    }
     keep();
     const said = speaking.flatMap((voice) => {
       const answer = turn.answers.get(voice.key);

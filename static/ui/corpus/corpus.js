@@ -19,6 +19,11 @@ const COUNT_AFTER_MS = 350;
 /** Chosen files; none where the text is typed. @type {File[]} */
 let files = [];
 
+/** By the person, since it was last counted: an error about the text before may be over. */
+let isChanged = false;
+/** The links to samples are there. @type {Promise<void>} */
+let samplesShown = Promise.resolve();
+
 /** @returns {Corpus} */
 export const currentCorpus = () => (files.length
   ? { files: files.map((file) => ({ file, name: file.name })) }
@@ -110,6 +115,12 @@ async function mountSamples() {
   }
 }
 
+/** Take the first sample, as soon as there is one. */
+export async function useFirstSample() {
+  await samplesShown;
+  element('samples').querySelector('button')?.click();
+}
+
 /** @param {Studio} studio */
 async function count(studio) {
   if (!state.model || !state.hasCorpus) return;
@@ -117,7 +128,10 @@ async function count(studio) {
   try {
     /** @type {Count} */
     const result = await studio.request('count-tokens', { corpus: currentCorpus() });
-    if (version === state.corpusVersion) update({ count: result });
+    if (version !== state.corpusVersion) return;
+    if (isChanged) clearError('text');
+    isChanged = false;
+    update({ count: result });
   } catch (error) {
     if (version !== state.corpusVersion) return;
     showFailure(error);
@@ -136,6 +150,7 @@ function describe() {
 export function mountCorpus(studio) {
   const box = textarea('corpus-text');
   box.addEventListener('input', () => {
+    isChanged = true;
     update({ question: '' });
     removeFiles();
   });
@@ -145,7 +160,10 @@ export function mountCorpus(studio) {
     if (chosen.length) useCorpusFiles(chosen);
     input('corpus-file').value = '';
   });
-  button('corpus-chip-remove').addEventListener('click', removeFiles);
+  button('corpus-chip-remove').addEventListener('click', () => {
+    isChanged = true;
+    removeFiles();
+  });
 
   watch(['corpusVersion', 'model'], debounce(COUNT_AFTER_MS, () => void count(studio)));
   watch(['count', 'hasCorpus', 'model'], () => {
@@ -156,5 +174,5 @@ export function mountCorpus(studio) {
   });
   // A reload may bring back what was typed before.
   if (box.value) changed();
-  void mountSamples();
+  samplesShown = mountSamples();
 }

@@ -5,6 +5,7 @@ import { keep, kept } from '../../kept/kept.js';
 import { onLanguage, t } from '../../messages/messages.js';
 import { isRunning, state, watch } from '../../store.js';
 import { button, element, make, setText } from '../dom.js';
+import { useFirstSample } from '../corpus/corpus.js';
 import { describeDevice, describeSteps } from './steps.js';
 
 /** @import {Step} from './steps.js' */
@@ -72,7 +73,7 @@ export function mountFirst() {
     button('first-open').focus();
   });
   button('first-sample').addEventListener('click', () => {
-    element('samples').querySelector('button')?.click();
+    void useFirstSample();
     goTo('text');
   });
   watch(['supported', 'status', 'boot', 'model', 'modelProgress', 'hasCorpus', 'count', 'plan', 'planProblem', 'run', 'adapter', 'tuned', 'gpu'], render);

@@ -105,7 +105,7 @@ async function load(studio, option) {
 export function loadModelFile(studio, file) {
   const value = `file:${file.name}:${file.size}`;
   addOption(value, t('{name} ({size}, this computer)', { name: file.name, size: formatBytes(file.size) }), { kind: 'file', file });
-  void load(studio, value);
+  return load(studio, value);
 }
 
 /** @param {Studio} studio @param {File[]} chosen @param {string} name */

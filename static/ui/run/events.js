@@ -3,6 +3,7 @@
 
 import { t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
+import { isHeld, isKept } from '../adapter/shelf-kept.js';
 import { element, make, setText } from '../dom.js';
 import { formatLoss, formatPerplexity } from '../format.js';
 import { announce } from '../messages.js';
@@ -47,12 +48,23 @@ function joinEarlier(run) {
   });
 }
 
+/**
+ * What of a run a reload does not lose: its checkpoint as long as there is one, then its adapter.
+ * @param {Run} run
+ */
+function describeKept({ keptAt, done, failed, plan }) {
+  if (keptAt && (state.resumable || !(done || failed))) return t('Kept after step {step}: a reload does not lose it', { step: keptAt });
+  if (!done || plan?.settings['mode'] === 'full' || !state.adapter || state.adapter.origin !== 'trained' || !isHeld(state.adapter)) return '';
+  return isKept(state.adapter.id) ? t('Kept in this browser: a reload does not lose it') : t('Held in this browser until it is downloaded or deleted: a reload does not lose it');
+}
+
 /** @param {Run|null} run */
 function render(run) {
   element('run-evaluation').hidden = !run?.evaluations.length;
   if (run) setText(element('run-evaluation'), describeEvaluations(run));
-  element('run-kept').hidden = !run?.keptAt;
-  if (run?.keptAt) setText(element('run-kept'), t('Kept after step {step}: a reload does not lose it', { step: run.keptAt }));
+  const keptWords = run ? describeKept(run) : '';
+  element('run-kept').hidden = !keptWords;
+  setText(element('run-kept'), keptWords);
   element('run-warning').hidden = !run?.warning;
   setText(element('run-warning'), t(run?.warning ?? ''));
   const place = element('samples-written');
@@ -91,5 +103,5 @@ export function mountRunEvents(studio) {
     run.samples = [...samples];
     joinEarlier(run);
   }));
-  watch(['run'], () => render(state.run));
+  watch(['run', 'resumable', 'adapter', 'shelf'], () => render(state.run));
 }

@@ -10,15 +10,15 @@ import { allRuns } from '../console/runs.js';
 import { trackOf } from '../console/track.js';
 import { button, byId, element, setNumber, setProgress, setText } from '../dom.js';
 import { formatCount, formatEta, formatFixed, formatLoss, formatRate } from '../format.js';
-import { isFull, mayLoseTuned, mayTrainAll } from '../full/ask.js';
+import { isFull, mayLoseTuned } from '../full/ask.js';
 import { announce, clearError, showFailure } from '../messages.js';
-import { planNow, runRequest } from '../plan/plan.js';
+import { runRequest } from '../plan/plan.js';
+import { mayBegin, REPLACES, showConsole } from './begin.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Run, Step} from '../../types.js' */
 
-const REPLACES = () => t('Another run of all weights takes its place.');
-let stopping = false;
+let [stopping, beginning] = [false, false]; // beginning: Train was pressed, and there is no run yet
 /** Of this run since it was begun or gone on with: what an earlier page measured says little. */
 let pace = new Pace();
 
@@ -48,16 +48,16 @@ function newRun() {
  * @param {boolean} [resume]
  */
 export async function train(studio, resume = false) {
+  if (isRunning() || beginning) return; // pressed twice
   clearError();
-  // What is asked must be what is run, also where a setting was changed a moment ago.
-  if (!resume && (isFull() || state.edits['mode'] === 'full')) await planNow(studio);
-  if (!resume && !(await mayTrainAll())) return;
-  if (!resume && isFull() && !(await mayLoseTuned(studio, REPLACES()))) return;
+  beginning = !resume;
+  renderButtons();
+  const may = resume || (await mayBegin(studio).catch(showFailure).finally(() => { beginning = false; }));
+  if (!may) return renderButtons();
   stopping = false;
   pace = new Pace();
   const { run: before, pastRuns } = state;
-  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  element('console').scrollIntoView({ block: 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+  showConsole();
   showTop();
   update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
   try {
@@ -114,7 +114,7 @@ function hint() {
 function renderButtons() {
   const { status } = state;
   const running = isRunning();
-  const idle = state.model !== null && !running && (status === 'ready' || status === 'error');
+  const idle = state.model !== null && !running && !beginning && (status === 'ready' || status === 'error');
   button('train').disabled = !idle || state.planProblem !== '';
   button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
   setText(button('pause'), status === 'paused' ? t('Resume') : t('Pause'));

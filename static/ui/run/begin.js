@@ -1,0 +1,28 @@
+// @ts-check
+/** What is asked before a run begins, and where it is then seen. */
+
+import { t } from '../../messages/messages.js';
+import { state } from '../../store.js';
+import { element } from '../dom.js';
+import { isFull, mayLoseTuned, mayTrainAll } from '../full/ask.js';
+import { planNow } from '../plan/plan.js';
+
+/** @import {Studio} from '../../api.js' */
+
+export const REPLACES = () => t('Another run of all weights takes its place.');
+
+/**
+ * Whether a run may begin: it takes what is planned, and lets nothing go that nobody has.
+ * @param {Studio} studio
+ */
+export async function mayBegin(studio) {
+  // What is asked must be what is run, also where a setting was changed a moment ago.
+  if (isFull() || state.edits['mode'] === 'full') await planNow(studio);
+  return (await mayTrainAll()) && (!isFull() || mayLoseTuned(studio, REPLACES()));
+}
+
+/** Bring the run into view. */
+export function showConsole() {
+  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  element('console').scrollIntoView({ block: 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+}
