@@ -33,24 +33,31 @@ def share_of(passes: float) -> str:
     return f"{math.floor(percent)} %" if percent >= 1 else f"{math.floor(10 * percent) / 10:.1f} %"
 
 
-def coverage_advice(plan: ModePlan, whole: ModePlan) -> Advice | None:
+def coverage_advice(plan: ModePlan, whole: ModePlan, *, is_software: bool) -> Advice | None:
     """Return what to say of a run that ends before the text does.
 
     Args:
         plan: The run.
         whole: The same over the whole text, once.
+        is_software: The device is a software adapter: a longer run is not had for little.
     """
     if plan.passes >= WHOLE:
         return None
     total = plan.dataset.train.num_tokens
+    text = say(
+        "This run reads {share} of the text before it ends, about {read} of {total} tokens. "
+        "What stands in the rest is not learnt.",
+        share=share_of(plan.passes),
+        read=f"{round(plan.passes * total):,}",
+        total=f"{total:,}",
+    )
+    if is_software:
+        text = say(
+            "{text} It is too short to teach facts of the text: it shows how training works.",
+            text=text,
+        )
     return Advice(
-        say(
-            "This run reads {share} of the text before it ends, about {read} of {total} tokens. "
-            "What stands in the rest is not learnt.",
-            share=share_of(plan.passes),
-            read=f"{round(plan.passes * total):,}",
-            total=f"{total:,}",
-        ),
+        text,
         say("Read all of it once: about {time}", time=format_duration(whole.time.seconds)),
         {"steps": None, "epochs": 1.0},
     )

@@ -88,7 +88,10 @@ class Planner:
         chosen = self._fitting(wanted, {*pinned, "rank"}) or first
         warnings = [] if chosen.is_feasible else [self._remedy(chosen)]
         whole = self.assess(chosen.settings.edited(steps=None, epochs=1.0))
-        also = (coverage_advice(chosen, whole), slow_advice(chosen))
+        also = (
+            coverage_advice(chosen, whole, is_software=self.speed.is_software),
+            slow_advice(chosen),
+        )
         warnings += [advice for advice in also if advice is not None]
         return replace(chosen, notes=describe_change(first, chosen), warnings=tuple(warnings))
 
