@@ -23,6 +23,7 @@ class ModelHost:
         status: Path → what is answered in place of them.
         types: Path → Content-Type, where it is another than that of bytes.
         halves: Paths of which half is sent, the rest once `go_on` is set.
+        silent: Paths that are not answered before `go_on` is set.
         breaks: Paths whose next answer breaks off in the middle.
         has_ranges: Whether it heeds Range.
         is_open: Whether pages of other sites may read it.
@@ -33,6 +34,7 @@ class ModelHost:
     status: dict[str, int] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
     halves: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
     breaks: set[str] = field(default_factory=set)
     has_ranges: bool = True
     is_open: bool = True
@@ -83,6 +85,8 @@ class ModelHost:
         path = to.path.split("?")[0]
         wanted = to.headers.get("Range", "")
         self.requests.append((to.command, path, wanted))
+        if path in self.silent:
+            self.go_on.wait(120)
         data = self.files.get(path, b"")
         status = self.status.get(path, 200 if path in self.files else 404)
         start = 0

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import Site, new_context, watch
 from tests.browser.model_host import COMMIT, ModelHost
 from tests.browser.screens import keep_screen
-from tests.browser.studio import BOOT_MS, Studio
+from tests.browser.studio import BOOT_MS, Studio, wait_until
 from tests.tiny_folder import make_tiny_folder
 from tests.tiny_model import make_tiny_gguf
 
@@ -212,6 +212,18 @@ def test_what_a_host_does_wrong_is_said_and_leaves_nothing_behind(
     studio.get("models-open").click()
     names = studio.get("kept-model").locator("b")
     expect(names).to_have_text(["a.gguf", "mine"])  # of the damaged one, the other files
+
+
+def test_a_host_that_does_not_answer_can_be_left(studio: Studio, models: ModelHost) -> None:
+    models.silent.add("/asleep.gguf")
+    type_address(studio, f"{models.url}/asleep.gguf")
+    text = studio.page.locator("#model-text")
+    expect(text).to_contain_text("Waiting for the host to answer", timeout=BOOT_MS)
+    wait_until(lambda: bool(models.requests), 60, studio.page, "it is asked")
+    studio.get("model-cancel").click()
+    studio.wait_error("cancelled")
+    expect(studio.get("model-cancel")).to_be_hidden()
+    expect(text).not_to_contain_text("Waiting")
 
 
 def test_a_download_without_room_is_refused_before_it_begins(

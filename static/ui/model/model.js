@@ -83,6 +83,10 @@ async function load(studio, option) {
   const quantize = byId('model-quantize', HTMLSelectElement).value;
   clearError();
   wanted = { option, quantization: quantize };
+  // A host may never answer: from here on it can be cancelled.
+  if (source.kind === 'url' || source.kind === 'url-folder') {
+    update({ modelProgress: { name: option, stage: 'download', loaded_bytes: 0, total_bytes: 0 } });
+  }
   try {
     await studio.request('load-model', { source, quantize, drop_tuned: true });
     loadedOption = option;

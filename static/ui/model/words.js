@@ -16,6 +16,7 @@ export const isFetching = (progress) => progress?.stage === 'check' || progress?
 
 /** @param {ModelProgress} progress @param {Rate|null} rate */
 function fetching({ loaded_bytes, total_bytes }, rate) {
+  if (!loaded_bytes && !total_bytes) return t('Waiting for the host to answer');
   const values = {
     loaded: formatBytes(loaded_bytes), total: formatBytes(total_bytes),
     rate: rate ? formatBytes(Math.round(rate.bytesPerSecond)) : '', left: rate?.secondsLeft != null ? formatEta(rate.secondsLeft) : '',
