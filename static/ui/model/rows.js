@@ -88,7 +88,7 @@ export function entryRow(entry, index, { fits, quantization, kept, load }) {
   const { id, name, page } = entry;
   const value = valueOf(entry);
   const mine = kept.find((one) => one.value === value);
-  const link = make('a', { href: page, target: '_blank', rel: 'noopener noreferrer', text: t('its page') });
+  const link = make('a', { href: page, target: '_blank', rel: 'noopener noreferrer', text: t('Model page'), 'aria-label': t('Model page: {name}', { name: `${name} ${entry.weights}` }) });
   const facts = make('div', {}, make('b', { text: name, translate: 'no' }), make('small', { text: describeEntry(entry) }),
     make('small', {}, `${describeSource(entry, mine)} `, link), ...fitLines(entry, index, fits, quantization));
   const action = actionFor(fits.get(quantization)?.fits[index] ?? null);

@@ -104,7 +104,8 @@ export function showPlanIn(place, plan, edits) {
     if (node.parentElement) node.parentElement.hidden = (isFull ? OF_ADAPTERS : OF_WHOLE).includes(field.name);
     if (node === document.activeElement) continue;
     const edited = Object.hasOwn(edits, field.name);
-    node.parentElement?.toggleAttribute('data-edited', edited);
+    if (edited) node.parentElement?.setAttribute('data-edited', t('yours'));
+    else node.parentElement?.removeAttribute('data-edited');
     node.value = asText(edited ? edits[field.name] : (plan?.settings[field.name] ?? field.default));
     if (node instanceof HTMLInputElement) node.placeholder = field.optional ? (field.name === 'steps' ? t('by epochs') : t('not set')) : asText(plan?.suggested[field.name] ?? field.default);
   }
