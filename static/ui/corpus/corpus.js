@@ -135,7 +135,9 @@ async function count(studio) {
   } catch (error) {
     if (version !== state.corpusVersion) return;
     showFailure(error);
-    // A file that is no text makes room again for what was typed before.
+    // A file that is no text makes room again for what was typed before, which counts well and
+    // takes no error away.
+    isChanged = false;
     if (files.length) removeFiles();
   }
 }
