@@ -33,8 +33,8 @@ function facts(model) {
     size: formatBytes(model.weights_bytes), kind: model.quantization, context: formatCount(model.max_context),
   };
   return model.quantization === 'none'
-    ? t('{parameters} parameters · {layers} layers · {size} on the GPU · context {context}', values)
-    : t('{parameters} parameters · {layers} layers · {size} on the GPU, {kind} · context {context}', values);
+    ? t('{parameters} parameters · {layers} layers · {size} on the GPU · chat up to {context} tokens', values)
+    : t('{parameters} parameters · {layers} layers · {size} on the GPU, {kind} · chat up to {context} tokens', values);
 }
 
 /**

@@ -48,6 +48,7 @@ test('only a limit that the device told refuses a model', () => {
 
 test('a download tells its bytes, speed and time left, as far as they are known', () => {
   const said = (loaded_bytes, total_bytes, rate) => describeModel({ ...state, modelProgress: { name: 'a', stage: 'download', loaded_bytes, total_bytes } }, rate, true);
+  assert.deepEqual(said(0, 0, null), { text: 'Waiting for the host to answer', fraction: null });
   assert.deepEqual(said(5e6, 0, null), { text: 'Fetching 5.0 MB', fraction: null });
   assert.equal(said(5e6, 0, { bytesPerSecond: 2e6, secondsLeft: null }).text, 'Fetching 5.0 MB, 2.0 MB/s');
   assert.deepEqual(said(5e6, 20e6, null), { text: 'Fetching 5.0 MB of 20 MB', fraction: 0.25 });
@@ -68,5 +69,5 @@ test('each state of the model has its words', () => {
   assert.equal(told({ status: 'loading' }), 'Opening the model');
   assert.equal(told({ status: 'error' }), 'No model is loaded.');
   const model = { name: 'm', architecture: 'llama', num_parameters: 134.5e6, num_layers: 30, vocab_size: 1, max_context: 8192, weights_bytes: 98e6, quantization: 'nf4' };
-  assert.equal(told({ model }), '135 M parameters · 30 layers · 98 MB on the GPU, nf4 · context 8,192');
+  assert.equal(told({ model }), '135 M parameters · 30 layers · 98 MB on the GPU, nf4 · chat up to 8,192 tokens');
 });
