@@ -56,8 +56,8 @@ def coverage_advice(plan: ModePlan, whole: ModePlan, *, is_software: bool) -> Ad
             "{text} It is too short to teach facts of the text: it shows how training works.",
             text=text,
         )
-    return Advice(
-        text,
-        say("Read all of it once: about {time}", time=format_duration(whole.time.seconds)),
-        {"steps": None, "epochs": 1.0},
-    )
+    seconds = whole.time.seconds
+    remedy = say("Read all of it once")
+    if seconds >= 1:
+        remedy = say("Read all of it once: about {time}", time=format_duration(seconds))
+    return Advice(text, remedy, {"steps": None, "epochs": 1.0})

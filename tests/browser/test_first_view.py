@@ -111,8 +111,9 @@ def test_a_text_that_is_too_short_is_told_in_its_place(tiny: Studio) -> None:
     expect(tiny.page.locator("#train-hint")).to_contain_text("add more text", timeout=30_000)
     expect(step(tiny, "text")).to_have_attribute("data-state", "failed")
     # What is said of the text goes with that text.
-    tiny.get("train").click()
-    tiny.wait_error("add more text")
+    expect(tiny.get("train")).to_be_disabled()
+    tiny.choose("corpus-file", "picture.txt", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
+    tiny.wait_error("PNG image")
     tiny.paste(TEXT)
     tiny.wait_counted()
     expect(tiny.get("error")).to_be_hidden()

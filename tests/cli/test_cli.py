@@ -111,7 +111,9 @@ def test_plan_foretells_the_run(folder: Path) -> None:
     assert adapter["num_steps"] == 5
     assert adapter["basis"] == "calibration"
     assert adapter["seconds_low"] <= adapter["seconds"] <= adapter["seconds_high"]
-    assert adapter["warnings"] == []
+    (advice,) = adapter["warnings"]  # of the text that five steps do not come to
+    assert adapter["passes"] < 1
+    assert advice["settings"] == {"steps": None, "epochs": 1.0}
     parts = dict(adapter["bytes"])
     assert parts.pop("total") == sum(parts.values())
 
@@ -122,8 +124,7 @@ def test_plan_foretells_the_run(folder: Path) -> None:
     (refused, _) = lines("plan", *files, *settings, *least)
     assert refused["feasible"] is False
     assert "GPU memory" in refused["reason"]
-    (warning,) = refused["warnings"]
-    assert warning["settings"] == {"micro_batch_size": 2, "gradient_accumulation_steps": 2}
+    assert refused["warnings"][0]["settings"] == {"micro_batch_size": 2, "gradient_accumulation_steps": 2}
     wrong = run("plan", *files, "--max-seq-len", "0", "--nonsense")
     assert wrong.returncode == 2
     assert "max_seq_len" in wrong.stderr
