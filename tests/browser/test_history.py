@@ -99,13 +99,13 @@ def wait_written(studio: Studio, step: int) -> None:
 
 
 def interrupt(studio: Studio) -> int:
-    """Train without an end, past a checkpoint, and hold it there; return the last step."""
+    """Train past a checkpoint and past every step of the run before; return the last step."""
     studio.change_settings(steps=100_000, learning_rate=0.03)
     before = len(studio.events("checkpoint"))
     studio.train()
     studio.page.wait_for_function(
         "n => lab.events.filter(e => e.type === 'checkpoint').length >= n",
-        arg=before + 2,
+        arg=before + 3,
         timeout=120_000,
         polling=20,
     )
