@@ -124,7 +124,8 @@ def test_plan_foretells_the_run(folder: Path) -> None:
     (refused, _) = lines("plan", *files, *settings, *least)
     assert refused["feasible"] is False
     assert "GPU memory" in refused["reason"]
-    assert refused["warnings"][0]["settings"] == {"micro_batch_size": 2, "gradient_accumulation_steps": 2}
+    remedy = refused["warnings"][0]["settings"]
+    assert remedy == {"micro_batch_size": 2, "gradient_accumulation_steps": 2}
     wrong = run("plan", *files, "--max-seq-len", "0", "--nonsense")
     assert wrong.returncode == 2
     assert "max_seq_len" in wrong.stderr
