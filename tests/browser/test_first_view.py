@@ -266,6 +266,7 @@ def test_the_catalogue_tells_what_fits_and_what_was_fetched_loads_again(
     keep_screen(page, "models")
     site.requests.clear()
     fits.get_by_role("button", name="Load: test-fits").click()
+    expect(page.locator("#model-text")).to_contain_text("parameters", timeout=BOOT_MS)
     studio.wait_status("ready")
     assert site.requests.count("GET /models/test-fits.gguf") == 1
     # The browser is asked to keep what is stored once there is something worth keeping.
@@ -280,6 +281,7 @@ def test_the_catalogue_tells_what_fits_and_what_was_fetched_loads_again(
     kept = studio.get("kept-model")
     expect(kept).to_have_count(1)
     kept.get_by_role("button", name="Load: test-fits.gguf").press("Enter")
+    expect(page.locator("#model-text")).to_contain_text("parameters", timeout=BOOT_MS)
     studio.wait_status("ready")
     assert not [request for request in site.requests if "/models/" in request]
 

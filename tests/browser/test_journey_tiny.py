@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.browser.conftest import Site, new_context, watch
-from tests.browser.studio import Studio
+from tests.browser.studio import Studio, wait_until
 from tests.tiny_model import make_tiny_gguf
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
@@ -95,6 +95,11 @@ def test_same_seed_gives_the_same_losses_to_the_last_bit(tiny: Studio) -> None:
     assert first == second
 
 
+def would_ask(page: Page) -> bool:
+    """Whether the page wants a person asked before it goes."""
+    return bool(page.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))"))
+
+
 def test_closing_the_tab_in_mid_run_asks_first(open_tiny: Callable[[], Studio]) -> None:
     studio = open_tiny()
     start_long_run(studio)
@@ -112,7 +117,9 @@ def test_closing_the_tab_in_mid_run_asks_first(open_tiny: Callable[[], Studio]) 
     studio.wait_steps(count + 2)  # and the run goes on
     studio.get("stop").click()
     studio.wait_status("ready")
-    with studio.page.expect_event("close"):  # nobody asks now
+    # Once what was learnt is held in the browser, nobody asks any more.
+    wait_until(lambda: not would_ask(studio.page), 60, studio.page, "the adapter is held")
+    with studio.page.expect_event("close"):
         studio.page.close(run_before_unload=True)
     assert asked == ["beforeunload"]
 
