@@ -128,7 +128,7 @@ def test_main_thread_stays_free_while_training(tiny: Studio) -> None:
     start_long_run(tiny)
     # A page that blocks does so in every stretch; a busy machine stretches tasks in some.
     blocked = []
-    for _ in range(3):
+    for _ in range(6):
         first = len(tiny.events("step"))
         since = tiny.page.evaluate("performance.now()")
         tiny.wait_steps(first + 8)
