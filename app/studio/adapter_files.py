@@ -61,6 +61,21 @@ async def read_adapter(
     return adapter_from_bytes(data, peft_config, config)
 
 
+def upload_adapter(tensors: AdapterTensors, lora: LoraConfig, model: Model) -> Adapter:
+    """Return an adapter of its base on the GPU; what cannot be loaded leaves nothing there.
+
+    Raises:
+        AdapterError, OutOfGpuMemoryError: nothing of it was kept.
+    """
+    adapter = Adapter(model.config, model.device, lora)
+    try:
+        adapter.load(tensors)
+    except BaseException:
+        adapter.destroy()
+        raise
+    return adapter
+
+
 async def adapter_bytes(adapter: Adapter, model: Model) -> bytes:
     """Return an adapter as it is now as a .safetensors file."""
     tensors = await adapter.effective_tensors()

@@ -12,7 +12,7 @@ from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.studio.adapter_files import adapter_files, read_adapter
+from app.studio.adapter_files import adapter_files, read_adapter, upload_adapter
 from app.studio.protocol import (
     AdapterEvent,
     AdapterInfo,
@@ -174,12 +174,7 @@ class AdapterDesk:
         assert model is not None
         tensors, lora = await read_adapter(request, model.config)
         strength = checked_strength(request.get("strength", 1.0))
-        adapter = Adapter(model.config, model.device, lora)
-        try:
-            adapter.load(tensors)
-        except BaseException:
-            adapter.destroy()
-            raise
+        adapter = upload_adapter(tensors, lora, model)
         self._make_room()
         info = self._info(adapter, origin="loaded", name=checked_name(request["name"]))
         info = replace(info, strength=strength)

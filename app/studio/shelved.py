@@ -11,7 +11,7 @@ from app.io.adapter_tensors import AdapterTensors
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.studio.adapter_files import FILENAME, adapter_bytes, file_stem
+from app.studio.adapter_files import FILENAME, adapter_bytes, file_stem, upload_adapter
 from app.studio.protocol import AdapterInfo
 from app.studio.provenance import Provenance, made_text
 
@@ -101,12 +101,7 @@ class Shelved:
         """
         kept = self._kept()
         tensors, lora = adapter_from_bytes(kept.data, None, model.config)
-        adapter = Adapter(model.config, model.device, lora)
-        try:
-            adapter.load(tensors)
-        except BaseException:
-            adapter.destroy()
-            raise
+        adapter = upload_adapter(tensors, lora, model)
         self.adapter, self.lora = adapter, lora
         self.copy = replace(kept, version=adapter.version)
 
