@@ -39,7 +39,7 @@ class StatusBoard:
         is_loaded: Callable[[], bool],
         is_paused: Callable[[], bool],
     ) -> None:
-        """Ask `is_loaded` for a model and `is_paused` for the run, whenever the word is due."""
+        """Ask `is_loaded` for a model and `is_paused` for a run that waits, when a word is due."""
         self._post = post
         self._is_loaded = is_loaded
         self._is_paused = is_paused

@@ -67,8 +67,11 @@ class TrainingDesk:
         adapters: AdapterDesk,
         full: FullDesk,
         checkpoints: CheckpointDesk,
+        on_held: Callable[[], None] | None = None,
     ) -> None:
+        """Call `on_held` when a paused run has come to where it waits."""
         self._post = post
+        self._on_held = on_held
         self._adapters = adapters
         self._full = full
         self._checkpoints = checkpoints
@@ -130,7 +133,7 @@ class TrainingDesk:
                 changed.
             TrainingDivergedError: the adapter of the last good step is kept.
         """
-        self.control = control = RunControl()
+        self.control = control = RunControl(self._on_held)
         model = self._model
         assert model is not None
         layout, kept = self._lay_out(request, corpus, await self._checkpoints.room())
@@ -260,7 +263,7 @@ class TrainingDesk:
         Raises:
             ConfigError, CorpusError, OutOfGpuMemoryError: it cannot be done.
         """
-        self.control = control = RunControl()
+        self.control = control = RunControl(self._on_held)
         assert self._model is not None
         layout, kept = self._lay_out(request, corpus)
         return await find_rate(self._model, layout, kept, control, self._post)
@@ -311,7 +314,7 @@ class TrainingDesk:
         Returns:
             See `app.studio.evaluation.Evaluation.run`.
         """
-        self.control = control = RunControl()
+        self.control = control = RunControl(self._on_held)
         assert self._model is not None
         check_enough(corpus)
         layout, _ = self._lay_out(request, corpus)

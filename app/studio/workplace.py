@@ -59,12 +59,14 @@ class Workplace:
         self.adapters = AdapterDesk(post, self._forget_adapter)
         self.checkpoints = CheckpointDesk(post, checkpoints)
         self.full = FullDesk(post)
-        self.training = TrainingDesk(post, self.adapters, self.full, self.checkpoints)
+        self.training = TrainingDesk(
+            post, self.adapters, self.full, self.checkpoints, lambda: self.board.refresh()
+        )
         self.diagnosis = DiagnosisDesk(post)
         self.board = StatusBoard(
             post,
             is_loaded=lambda: self.model is not None,
-            is_paused=lambda: self.training.control.paused,
+            is_paused=lambda: self.training.control.held,
         )
         self._measuring = asyncio.Lock()
 

@@ -179,6 +179,8 @@ class RunLoop(KeptRun):
         self._clear_sums()
         steps = range(self._start.step + 1, self.num_steps + 1)
         for step, indices in zip(steps, self._visit(self._start.step), strict=False):
+            while control.paused and pending:
+                await self._take_report(pending.popleft())  # else it would be told after the pause
             await control.wait_while_paused()
             await self._change_ranks(step)
             if control.stopped or not await self._accumulate(indices, control):

@@ -126,6 +126,41 @@ def test_stopped_before_it_began(tiny: Tiny) -> None:
     adapter.destroy()
 
 
+@pytest.mark.parametrize("is_software", [True, False])
+def test_every_step_is_told_before_a_pause_is(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, is_software: bool
+) -> None:
+    """On a GPU a step is told while the next one runs; in a pause there is none."""
+    monkeypatch.setattr(tiny.device, "info", replace(tiny.device.info, is_software=is_software))
+    told: list[tuple[bool, list[int]]] = []
+    records: list[StepRecord] = []
+
+    def on_held() -> None:
+        told.append((control.held, [record.step for record in records]))
+        control.resume()
+
+    def on_step(record: StepRecord) -> None:
+        records.append(record)
+        if record.step == 2:
+            control.pause()
+
+    control = RunControl(on_held)
+    adapter = tiny.adapter()
+    trainer = Trainer(tiny.model, adapter, windows_of(tiny, 70, 12), CONFIG)
+
+    async def drive() -> None:
+        await trainer.prepare()
+        await trainer.run(on_step, control)
+
+    run(drive())
+    made = [1, 2] if is_software else [1, 2, 3]
+    assert told == [(True, made)]
+    assert not control.held
+    assert [record.step for record in records] == [1, 2, 3, 4]
+    trainer.destroy()
+    adapter.destroy()
+
+
 @pytest.mark.parametrize("is_mid_step", [False, True])
 def test_a_pause_holds_the_run_and_changes_no_number(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, is_mid_step: bool

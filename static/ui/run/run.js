@@ -2,23 +2,22 @@
 /** Train, pause, stop; the figures of the run. */
 
 import { newKey } from '../../kept/run-store.js';
-import { plural, t } from '../../messages/messages.js';
+import { t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
-import { epochsOf } from '../console/columns.js';
 import { Pace } from '../console/pace.js';
 import { allRuns } from '../console/runs.js';
-import { trackOf } from '../console/track.js';
-import { button, byId, element, setNumber, setProgress, setText } from '../dom.js';
-import { formatCount, formatEta, formatFixed, formatLoss, formatRate } from '../format.js';
+import { button, element, setText } from '../dom.js';
 import { isFull, mayLoseTuned } from '../full/ask.js';
 import { announce, clearError, showFailure } from '../messages.js';
 import { runRequest } from '../plan/plan.js';
 import { mayBegin, REPLACES, showConsole } from './begin.js';
+import { renderFigures } from './figures.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Run, Step} from '../../types.js' */
 
-let [stopping, beginning] = [false, false]; // beginning: Train was pressed, and there is no run yet
+// Pressed, and not so yet: Train, Pause, Stop.
+let [beginning, pausing, stopping] = [false, false, false];
 /** Of this run since it was begun or gone on with: what an earlier page measured says little. */
 let pace = new Pace();
 
@@ -54,7 +53,7 @@ export async function train(studio, resume = false) {
   renderButtons();
   const may = resume || (await mayBegin(studio).catch(showFailure).finally(() => { beginning = false; }));
   if (!may) return renderButtons();
-  stopping = false;
+  [pausing, stopping] = [false, false];
   pace = new Pace();
   const { run: before, pastRuns } = state;
   showConsole();
@@ -83,24 +82,6 @@ export async function train(studio, resume = false) {
   }
 }
 
-/** @param {Run} run @returns {number|null} seconds still to go */
-function timeLeft({ steps, numSteps, plan, done }) {
-  const last = steps.at(-1);
-  if (!last || done || !isRunning()) return null;
-  return pace.left(numSteps - last.step, plan?.num_steps ? plan.seconds / plan.num_steps : null);
-}
-
-/** @param {Run|null} run */
-function renderBusy(run) {
-  const busy = run ? trackOf(run).lastBusy : null;
-  element('figure-busy').hidden = busy === null;
-  setNumber(element('gpu-busy'), busy, (share) => `${formatCount(100 * share)} %`);
-  const isTimed = state.gpu?.features.includes('timestamp-query');
-  element('figure-busy').title = isTimed
-    ? t('Share of the time in which the GPU computed, by its own clock')
-    : t('Share of the time in which the GPU had work, from each submit until the browser said that it was done; the wait for that answer counts as work');
-}
-
 function hint() {
   if (!state.supported) return t('Training needs a GPU: see above.');
   if (isRunning()) return '';
@@ -117,7 +98,7 @@ function renderButtons() {
   const idle = state.model !== null && !running && !beginning && (status === 'ready' || status === 'error');
   button('train').disabled = !idle || state.planProblem !== '';
   button('pause').disabled = !running || stopping || (status !== 'training' && status !== 'paused');
-  setText(button('pause'), status === 'paused' ? t('Resume') : t('Pause'));
+  setText(button('pause'), status === 'paused' || pausing ? t('Resume') : t('Pause'));
   button('stop').disabled = !running || stopping;
   setText(button('stop'), !stopping || !running ? t('Stop') : state.keeping ? t('Saving…') : t('Stopping…'));
   setText(element('train-hint'), hint());
@@ -133,30 +114,23 @@ function phaseOf() {
       : t('Saving the checkpoint of step {step} · {percent} %', { step: keeping.step, percent: Math.floor(100 * keeping.fraction) });
   }
   if (stopping) return t('Stopping: what was learned so far is kept');
+  if (pausing) return t('Pausing: what is under way ends first');
   return state.status === 'paused' ? t('Paused: you can chat meanwhile') : '';
 }
 
-/** @param {Run|null} run */
-function renderFigures(run) {
+/** @param {Run} run @returns {number|null} seconds still to go */
+function timeLeft({ steps, numSteps, plan, done }) {
+  const last = steps.at(-1);
+  if (!last || done || !isRunning()) return null;
+  return pace.left(numSteps - last.step, plan?.num_steps ? plan.seconds / plan.num_steps : null);
+}
+
+/** The figures, with what is known here alone. */
+function renderRun() {
+  const { run } = state;
   const last = run?.steps.at(-1);
-  setNumber(element('step'), last?.step, formatCount);
-  setText(element('step-total'), last && run?.numSteps ? `/ ${formatCount(run.numSteps)}` : '');
-  setNumber(element('loss'), last?.loss, formatLoss);
-  setNumber(element('tokens'), last?.num_tokens, formatCount);
-  setNumber(element('epochs'), run && last ? epochsOf(run, last.num_tokens) : null, (value) => formatFixed(value, 2));
-  setNumber(element('throughput'), last?.tokens_per_second, formatRate);
-  const left = run ? timeLeft(run) : null;
-  setNumber(element('eta'), left, formatEta);
-  setNumber(element('foot-eta'), left, formatEta);
-  const bar = byId('run-progress', HTMLProgressElement);
-  if (run && !last && isRunning()) setProgress(bar, run.fraction);
-  else setProgress(bar, last && run?.numSteps ? last.step / run.numSteps : 0);
-  const phase = run && !run.done && last && !run.failed ? phaseOf() : (run?.phase ?? '');
-  setText(element('phase'), phase);
-  const skipped = run ? trackOf(run).numSkipped : 0;
-  renderBusy(run);
-  element('skipped').hidden = skipped === 0;
-  setText(element('skipped'), plural(skipped, { one: '{count} step skipped: the loss was not a number', other: '{count} steps skipped: the loss was not a number' }));
+  const phase = run && !run.done && !run.failed && (last || state.status === 'paused') ? phaseOf() : (run?.phase ?? '');
+  renderFigures(run, phase, run && timeLeft(run));
 }
 
 /** @param {Studio} studio */
@@ -181,20 +155,25 @@ export function mountRun(studio) {
   });
 
   studio.on('status', ({ status }) => {
-    if (status !== 'training') pace.interrupt();
+    if (status === 'training') return;
+    pausing = false;
+    pace.interrupt();
   });
 
   button('train').addEventListener('click', () => void train(studio));
   button('pause').addEventListener('click', () => {
-    studio.request(state.status === 'paused' ? 'resume' : 'pause').catch(showFailure);
+    pausing = state.status === 'training' && !pausing;
+    renderButtons();
+    renderRun();
+    studio.request(pausing ? 'pause' : 'resume').catch(showFailure);
   });
   button('stop').addEventListener('click', () => {
-    stopping = true;
+    [pausing, stopping] = [false, true];
     renderButtons();
-    renderFigures(state.run);
+    renderRun();
     announce(t('Stopping: what was learned so far is kept'));
     studio.request('stop').catch(showFailure);
   });
   watch(['status', 'model', 'run', 'keeping', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
-  watch(['run', 'status', 'keeping'], () => renderFigures(state.run));
+  watch(['run', 'status', 'keeping'], renderRun);
 }
