@@ -5,36 +5,23 @@ The page sends requests `{id, type, …}`; each is answered once, by `{id, resul
 of strings, numbers, booleans, lists and bytes, so that either host can carry them.
 """
 
+from app.studio.protocol.adapter import AdapterEvent, AdapterInfo, AdapterReplacedEvent
 from app.studio.protocol.events import (
-    AdapterEvent,
-    AdapterInfo,
-    AdapterReplacedEvent,
     BenchFigureEvent,
     BenchStageEvent,
-    CheckpointEvent,
     DeviceLostEvent,
     ErrorEvent,
     EvaluateProgressEvent,
-    EvaluationEvent,
     Event,
     GpuEvent,
-    KeepingEvent,
     MemoryEvent,
     ModelEvent,
     ModelLostEvent,
     ModelProgressEvent,
-    PlanEvent,
-    PreparingEvent,
-    ResumableEvent,
-    ResumableRun,
-    RunHistoryEvent,
-    SampleEvent,
     SelfCheckEvent,
     SettingsEvent,
     StatusEvent,
-    StepEvent,
     TokenEvent,
-    WarningEvent,
 )
 from app.studio.protocol.full import ModelPieceEvent, TunedEvent, TunedInfo
 from app.studio.protocol.message import (
@@ -58,6 +45,19 @@ from app.studio.protocol.requests import (
     RequestType,
     RunRequest,
     SelfCheckRequest,
+)
+from app.studio.protocol.run import (
+    CheckpointEvent,
+    EvaluationEvent,
+    KeepingEvent,
+    PlanEvent,
+    PreparingEvent,
+    ResumableEvent,
+    ResumableRun,
+    RunHistoryEvent,
+    SampleEvent,
+    StepEvent,
+    WarningEvent,
 )
 
 __all__ = [
