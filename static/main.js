@@ -95,7 +95,7 @@ mountDevice(studio);
 mountLost(studio);
 
 addEventListener('beforeunload', (event) => {
-  const mayLoseModel = state.tuned?.is_saved === false && !state.resumable;
+  const mayLoseModel = state.tuned?.is_saved === false && !state.tuned.is_kept && !state.resumable;
   if (isRunning() || mayLoseAdapter() || mayLoseModel) event.preventDefault();
 });
 takeOver((files) => void sortFiles(files, targets));

@@ -6,7 +6,7 @@
 
 import { t } from './messages/messages.js';
 
-/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, DamagedRecord, Field, Preset, Plan, Run, RateSearch, Resumable, Keeping, Setting, Adapter, Tuned, Evaluation} from './types.js' */
+/** @import {Status, Boot, Gpu, ModelProgress, ModelInfo, Count, DamagedRecord, Field, Preset, Plan, Run, RateSearch, Resumable, Keeping, Setting, Adapter, KeptModel, Tuned, Evaluation} from './types.js' */
 
 /**
  * @typedef {object} State
@@ -41,6 +41,7 @@ import { t } from './messages/messages.js';
  * @property {Adapter[]} shelf all adapters at hand; `adapter` is the chosen one
  * @property {boolean} useLora
  * @property {Tuned|null} tuned the model whose weights were all trained
+ * @property {KeptModel|null} keptModel one of an earlier visit that lies on the disk
  * @property {boolean} useTuned it answers in the adapter's place
  * @property {number|null} tunedShare how much of it was handed out, while it is
  * @property {boolean} compare answers come side by side
@@ -56,7 +57,7 @@ export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, search: null, resumable: null, keeping: null,
   pastRuns: [], damagedRecords: [], numRunsGone: 0, shownRun: null, hiddenRuns: [], comparedRun: null,
-  adapter: null, shelf: [], useLora: false, tuned: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
+  adapter: null, shelf: [], useLora: false, tuned: null, keptModel: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
 };
 
 /** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */

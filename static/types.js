@@ -45,7 +45,7 @@
  * @typedef {{step: number, prompt: string, text: string}} Sample
  * @typedef {{step: number, num_steps: number, saved_at: string, base_name: string,
  *   is_this_model: boolean, num_characters: number, mode: 'adapter'|'full', bytes: number}} Resumable
- * @typedef {{step: number, fraction: number|null, is_full: boolean}} Keeping
+ * @typedef {{step: number, fraction: number|null, is_full: boolean, is_model: boolean}} Keeping
  * @typedef {{numSteps: number, plan: Plan|null, steps: Step[], phase: string, fraction: number|null,
  *   done: TrainDone|null, failed: boolean, evaluations: EvalPoint[], samples: Sample[],
  *   keptAt: number, warning: string, number: number, startedAt: number, model: string,
@@ -64,7 +64,9 @@
  *   origin: 'trained'|'loaded', name: string, steps: number, strength: number,
  *   has_record: boolean, is_saved: boolean}} Adapter
  * @typedef {{name: string, steps: number, num_parameters: number, weights_bytes: number,
- *   weights_format: string, is_saved: boolean}} Tuned
+ *   weights_format: string, is_saved: boolean, is_kept: boolean}} Tuned
+ * @typedef {{steps: number, saved_at: string, base_name: string, is_this_model: boolean,
+ *   bytes: number}} KeptModel
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
  * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse', gain: number, margin: number,
  *   train_gain: number|null, num_better: number, num_passages: number}} Judgement

@@ -6,13 +6,13 @@
  */
 
 import { bootPython } from './boot.js';
-import { checkpointStore } from './kept/checkpoint-store.js';
+import { checkpointStore, tunedStore } from './kept/checkpoint-store.js';
 import { say } from './messages/mark.js';
 import { allowModel, cancelModel, openModel } from './download/model-store.js';
 import { tryToConnect } from './policy.js';
 import { tuningStore } from './kept/tuning-store.js';
 
-/** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any, checkpoints: any) => Promise<(message: any) => void>}} StudioModule */
+/** @typedef {{start: (post: (message: any) => void, openModel: any, tunings: any, checkpoints: any, models: any) => Promise<(message: any) => void>}} StudioModule */
 
 /** @param {any} message */
 const post = (message) => globalThis.postMessage(message);
@@ -51,7 +51,7 @@ try {
   /** @type {StudioModule} */
   const studio = pyodide.pyimport('app.studio.worker');
   performance.mark('package');
-  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress), tuningStore, checkpointStore);
+  handle = await studio.start(post, (/** @type {any} */ source) => openModel(source, postProgress), tuningStore, checkpointStore, tunedStore);
   for (const message of early) handle(message);
 } catch (error) {
   const reason = error instanceof Error ? error.message.trim().split('\n').at(-1) : String(error);

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from app.errors import CheckpointError
-from app.io.checkpoint import keep_named, make_room, not_kept
+from app.io.checkpoint import KEPT, keep_named, make_room, not_kept
 from app.io.checkpoint_format import (
     Checkpoint,
     LazyArray,
@@ -41,6 +41,7 @@ async def stream_checkpoint(
     checkpoint: Checkpoint,
     summary: Mapping[str, Any] | None = None,
     on_written: OnWritten = lambda _: None,
+    most: int = KEPT,
 ) -> None:
     """Keep a checkpoint as `save_checkpoint` does, with one slice of an array in memory.
 
@@ -51,12 +52,13 @@ async def stream_checkpoint(
         checkpoint: What.
         summary: For `read_summary`, JSON.
         on_written: Told how far it is.
+        most: How many to keep at most, of the same run.
 
     Raises:
         CheckpointError: it could not be kept; what was there before still is.
     """
     try:
-        num_kept = await make_room(store, checkpoint.size_bytes)
+        num_kept = min(most, await make_room(store, checkpoint.size_bytes))
         file = await store.create(checkpoint.name)
         try:
             await _write(file, checkpoint, on_written)

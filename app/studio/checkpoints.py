@@ -23,9 +23,18 @@ from app.studio.protocol import ResumableEvent, ResumableRun, WarningEvent
 class CheckpointDesk:
     """Keeps the checkpoints of one run; the page hears whenever there is one to go on with."""
 
-    def __init__(self, post: Callable[[Any], None], store: CheckpointStore | None) -> None:
-        """Send events through `post`; without a `store` nothing is kept."""
+    def __init__(
+        self,
+        post: Callable[[Any], None],
+        store: CheckpointStore | None,
+        models: CheckpointStore | None = None,
+    ) -> None:
+        """Send events through `post`; without a `store` nothing is kept.
+
+        What lies in `models` gives way to another run as well.
+        """
         self._post = post
+        self._models = models
         self.store = store
 
     async def room(self) -> Room | None:
@@ -36,7 +45,8 @@ class CheckpointDesk:
             free_bytes = await self.store.room_bytes()
             if free_bytes is None:
                 return Room(None)
-            opened = [await self.store.open(name) for name in await self.store.names()]
+            stores = [store for store in (self.store, self._models) if store is not None]
+            opened = [await store.open(name) for store in stores for name in await store.names()]
             return Room(free_bytes + sum(file.size_bytes for file in opened if file is not None))
         except OSError:
             return None

@@ -6,12 +6,19 @@ counts both.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from app.errors import NoTunedModelError, UnsavedModelError
+from app.errors import (
+    DeviceLostError,
+    NoTunedModelError,
+    StudioError,
+    TrainingDivergedError,
+    UnsavedModelError,
+)
 from app.io.checkpoint_format import Checkpoint
 from app.io.checkpoint_store import CheckpointStore
 from app.messages import say
@@ -27,7 +34,16 @@ from app.runs.record import record_text
 from app.runs.resumed import check_resumable
 from app.studio.conversation import Conversation
 from app.studio.corpus import TokenizedCorpus
-from app.studio.protocol import Message, ModelPieceEvent, PreparingEvent, TunedEvent, TunedInfo
+from app.studio.kept_model import KeptModels, Tuned, free_own_weights
+from app.studio.protocol import (
+    KeepingEvent,
+    Message,
+    ModelPieceEvent,
+    PreparingEvent,
+    TunedEvent,
+    TunedInfo,
+)
+from app.studio.provenance import LearntTexts, split_of, text_hash
 from app.studio.runs import RunLayout
 from app.train.control import RunControl
 from app.train.full.trainer import FullTrainer
@@ -64,11 +80,17 @@ class FullRun:
 
 
 class FullDesk:
-    """Holds one trained model, and what there is to say of it."""
+    """Holds one trained model, and what there is to say of it.
 
-    def __init__(self, post: Callable[[Any], None]) -> None:
-        """Send events through `post`."""
+    Attributes:
+        texts: What it learnt from; None where there is none.
+    """
+
+    def __init__(self, post: Callable[[Any], None], kept: KeptModels) -> None:
+        """Send events through `post`; what is not downloaded lies in `kept`."""
         self._post = post
+        self._kept = kept
+        self.texts: LearntTexts | None = None
         self._base: Model | None = None
         self._tuned: Model | None = None
         self._info: TunedInfo | None = None
@@ -105,14 +127,35 @@ class FullDesk:
         Raises:
             UnsavedModelError: it was never downloaded and the request has no `drop_tuned`.
         """
-        if resumed is not None and resumed.run == self._run_name:
+        if request.get("drop_tuned"):
             return
-        if self._info is not None and not self._info.is_saved and not request.get("drop_tuned"):
+        if self._info is not None:
+            if self._info.is_saved or (resumed is not None and resumed.run == self._run_name):
+                return
             raise UnsavedModelError(
                 say(
                     "the model that you trained ({steps} steps) was not downloaded and would be "
                     "lost: download it first, or let it go",
                     steps=self._info.steps,
+                )
+            )
+
+    def check_none_kept(
+        self, request: Mapping[str, Any], resumed: Checkpoint | None = None
+    ) -> None:
+        """Refuse to take the place of a model that is kept and not open.
+
+        Raises:
+            UnsavedModelError: there is one of another run and the request has no `drop_tuned`.
+        """
+        run = self._kept.run
+        if request.get("drop_tuned") or self._info is not None or not run:
+            return
+        if resumed is None or resumed.run != run:
+            raise UnsavedModelError(
+                say(
+                    "a trained model that was not downloaded is kept in this browser and would "
+                    "be lost: open it and download it first, or let it go"
                 )
             )
 
@@ -134,6 +177,10 @@ class FullDesk:
         if resumed is not None:
             check_resumable(resumed, identity)
         self.drop()
+        self.texts = LearntTexts()
+        self.texts.add(text_hash(run.corpus.files), split_of(layout.config))
+        if resumed is None or resumed.run != self._kept.run:
+            await self._kept.forget()
         tuned = replace(base, version=0)
         trainer = FullTrainer(tuned, layout.windows, layout.config, keeps_base=True)
 
@@ -160,18 +207,66 @@ class FullDesk:
                 await course.resume(resumed)
                 self._note(base, tuned, trainer.num_parameters, trainer.progress.step)
                 run.on_history(course.history)
-            self._run_name = course.run_name
+            self._run_name = course.run_name or os.urandom(4).hex()
             result = await course.run(control)
+        except TrainingDivergedError:
+            await self._keep(run, is_finished=False)
+            raise
         finally:
             trainer.destroy()
             if self._tuned is not tuned:
-                _free(tuned, base)
+                free_own_weights(tuned, base)
         if self._tuned is tuned:
             steps = course.early_stop.best_step or result.steps
             self._note(base, tuned, trainer.num_parameters, steps)
             self._record = record_text(course.record(run.corpus.files, result))
+            await self._keep(run, is_finished=not result.stopped)
         first = next((item.loss for item in course.history.steps if not item.skipped), None)
         return asdict(result) | {"first_loss": first}
+
+    async def _keep(self, run: FullRun, *, is_finished: bool) -> None:
+        """Keep the model until somebody has it; what is in the way of it is told once."""
+        tuned, info, texts = self._tuned, self._info, self.texts
+        if tuned is None or info is None or texts is None:
+            return
+        told = -1
+
+        def on_written(fraction: float | None) -> None:
+            nonlocal told
+            percent = 100 if fraction is None else int(100 * fraction)
+            if percent != told or fraction is None:
+                told = percent
+                self._post(KeepingEvent(info.steps, fraction, is_full=True, is_model=True))
+
+        weights = run.layout.config.full_weights
+        what = Tuned(tuned, weights, info, self._run_name, self._record, texts)
+        try:
+            if await self._kept.keep(what, run.base, on_written, is_finished=is_finished):
+                self._tell(replace(info, is_kept=True))
+        except DeviceLostError:
+            raise
+        except StudioError as error:
+            run.listener.on_warning(
+                say(
+                    "{error}: download the trained model before you leave, a reload loses it",
+                    error=error,
+                )
+            )
+
+    async def open_kept(self, base: Model) -> None:
+        """Bring back the model that is kept. Raises as `KeptModels.open`; nothing is changed."""
+        tuned = await self._kept.open(base)
+        self.drop()
+        self._base, self._tuned, self.texts = base, tuned.model, tuned.texts
+        self._record, self._run_name = tuned.record, tuned.run
+        self._tell(tuned.info)
+
+    async def let_go(self, base_name: str) -> None:
+        """Let the kept model go; one that is open stays as it is."""
+        await self._kept.forget()
+        if self._info is not None and self._info.is_kept:
+            self._tell(replace(self._info, is_kept=False))
+        await self._kept.announce(base_name)
 
     async def export(self, request: Mapping[str, Any]) -> Message:
         """Hand the whole model out as a zipped HuggingFace folder, in pieces as events.
@@ -189,7 +284,8 @@ class FullDesk:
             end = max(end, offset + len(data))
             self._post(ModelPieceEvent(request["id"], offset, data, fraction))
         if self._tuned is model and self._info is info and info is not None:
-            self._tell(replace(info, is_saved=True))
+            await self._kept.forget()
+            self._tell(replace(info, is_saved=True, is_kept=False))
         return {"filename": f"{_file_stem(model.base_name)}-tuned.zip", "bytes": end}
 
     def drop(self) -> None:
@@ -197,14 +293,20 @@ class FullDesk:
         if self._conversation is not None:
             self._conversation.destroy()
         if self._tuned is not None and self._base is not None:
-            _free(self._tuned, self._base)
+            free_own_weights(self._tuned, self._base)
         self.abandon()
+
+    async def replaced(self) -> None:
+        """Free the trained model for another one; it was asked about, and is kept no longer."""
+        if self._info is not None and self._info.is_kept:
+            await self._kept.forget()
+        self.drop()
 
     def abandon(self) -> None:
         """The device is gone, and the model with it; nothing is freed."""
         had = self._info is not None
         self._base, self._tuned, self._conversation = None, None, None
-        self._record, self._run_name = "", ""
+        self._record, self._run_name, self.texts = "", "", None
         if had:
             self._tell(None)
 
@@ -226,15 +328,6 @@ class FullDesk:
     def _tell(self, info: TunedInfo | None) -> None:
         self._info = info
         self._post(TunedEvent(info))
-
-
-def _free(tuned: Model, base: Model) -> None:
-    """Free the weights of a trained model that are not those of its base."""
-    shared = set(base.weights.storages())
-    for storage in tuned.weights.storages():
-        if storage not in shared and storage.buffer is not None:
-            tuned.device.destroy_buffer(storage.buffer)
-            storage.buffer = None
 
 
 def _file_stem(name: str) -> str:

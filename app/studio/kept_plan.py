@@ -47,6 +47,18 @@ class KeptPlan:
         return outline.checkpoint_bytes + (outline.best_bytes if has_best else 0)
 
     @property
+    def model_bytes(self) -> int:
+        """Bytes of what the run comes to."""
+        return self.plan.outline.best_bytes
+
+    @property
+    def is_model_kept(self) -> bool:
+        """Whether that has room; the checkpoints of its run give way to it."""
+        if self.room is None:
+            return False
+        return self.room.num_bytes is None or self.room.num_bytes >= self.model_bytes
+
+    @property
     def is_possible(self) -> bool:
         """Whether there is room."""
         if self.room is None:
@@ -73,8 +85,20 @@ class KeptPlan:
     def _pace(self) -> CheckpointPace:
         return CheckpointPace(self.size_bytes, self.plan.step_seconds)
 
-    def note(self) -> str:
-        """Return what is kept, as a sentence; '' where nothing is."""
+    def notes(self) -> list[str]:
+        """Return what is kept, a sentence each."""
+        model = (
+            say(
+                "The trained model ({size}) stays in this browser until you download it or let "
+                "it go.",
+                size=format_bytes(self.model_bytes),
+            )
+            if self.is_model_kept
+            else ""
+        )
+        return [sentence for sentence in (model, self._checkpoint_note()) if sentence]
+
+    def _checkpoint_note(self) -> str:
         if not self.every:
             return ""
         size = format_bytes(self.size_bytes)
@@ -92,17 +116,30 @@ class KeptPlan:
             time=format_duration(self.every * self.plan.step_seconds),
         )
 
-    def warning(self) -> Advice | None:
+    def warnings(self) -> list[Advice]:
         """Return what to say where there is no room for what would be kept."""
-        if self.is_possible or self.asked == 0 or self.room is None:
-            return None
-        return Advice(
-            say(
-                "No checkpoints: they would take {needed} ({count} of {size}), and this browser "
-                "has room for {room}. The run goes without, so a reload or a crash loses it.",
-                needed=format_bytes(LEAST_KEPT * self.size_bytes),
-                count=LEAST_KEPT,
-                size=format_bytes(self.size_bytes),
-                room=format_bytes(self.room.num_bytes or 0),
+        if self.room is None:
+            return []
+        room, found = format_bytes(self.room.num_bytes or 0), []
+        if not self.is_model_kept:
+            found.append(
+                say(
+                    "The trained model ({size}) cannot be kept in this browser, which has room "
+                    "for {room}: download it when the run is over, a reload loses it.",
+                    size=format_bytes(self.model_bytes),
+                    room=room,
+                )
             )
-        )
+        if not self.is_possible and self.asked != 0:
+            found.append(
+                say(
+                    "No checkpoints: they would take {needed} ({count} of {size}), and this "
+                    "browser has room for {room}. The run goes without, so a reload or a crash "
+                    "loses it.",
+                    needed=format_bytes(LEAST_KEPT * self.size_bytes),
+                    count=LEAST_KEPT,
+                    size=format_bytes(self.size_bytes),
+                    room=room,
+                )
+            )
+        return [Advice(sentence) for sentence in found]

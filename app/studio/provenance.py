@@ -82,6 +82,12 @@ class Provenance:
         return cls(LearntTexts(is_complete=False))
 
 
+def learnt_texts(found: Mapping[str, Any]) -> LearntTexts:
+    """Return what `asdict` made of texts. Raises KeyError, TypeError, AttributeError."""
+    splits = {str(name): _split(split) for name, split in found["splits"].items()}
+    return LearntTexts(splits, bool(found["is_complete"]))
+
+
 def made_text(provenance: Provenance, *, steps: int, is_named: bool) -> str:
     """Return how a trained adapter was made, to lie beside it where the page keeps it."""
     facts = provenance.facts
@@ -109,10 +115,9 @@ def read_made(text: Any) -> Made | None:
     """Return what `made_text` wrote; None where it is nothing like it: the adapter still loads."""
     try:
         found = json.loads(text)
-        texts, facts = found["texts"], found["facts"]
-        splits = {str(name): _split(split) for name, split in texts["splits"].items()}
+        facts = found["facts"]
         provenance = Provenance(
-            LearntTexts(splits, bool(texts["is_complete"])),
+            learnt_texts(found["texts"]),
             None if facts is None else _facts(facts),
             str(found["record"]),
         )

@@ -147,9 +147,8 @@ class RunLayout:
             report["confirm"] = confirmation(plan, device, speed.gflops)
         kept = self.kept
         if is_selected and kept is not None:
-            warning, note = kept.warning(), kept.note()
-            report["warnings"] += [] if warning is None else [advice_values(warning)]
-            report["notes"] += [note] if note else []
+            report["warnings"] += [advice_values(warning) for warning in kept.warnings()]
+            report["notes"] += kept.notes()
             report["settings"] = settings_values(self.lora, self.config)
         return report
 

@@ -39,14 +39,16 @@ class Session:
         open_source: OpenSource,
         tunings: TuningStore | None = None,
         checkpoints: CheckpointStore | None = None,
+        models: CheckpointStore | None = None,
     ) -> None:
         """Send messages through `post`; `open_source` turns a request's source into bytes.
 
         Hardware is tuned where there is a store to keep `tunings` in, and runs can be gone on
-        with where there is one for `checkpoints`.
+        with where there is one for `checkpoints`; a trained model that nobody downloaded stays
+        where there is one for `models`.
         """
         self._post_message = post
-        self.place = Workplace(self.post, open_device, checkpoints)
+        self.place = Workplace(self.post, open_device, checkpoints, models)
         self._handlers: Handlers = {
             **ModelHandlers(self.place, open_source, tunings).handlers,
             **RunHandlers(self.place).handlers,

@@ -40,7 +40,7 @@ from app.studio.protocol import (
     StepEvent,
     WarningEvent,
 )
-from app.studio.provenance import LearntTexts, split_of, text_hash
+from app.studio.provenance import split_of, text_hash
 from app.studio.runs import RunLayout, lay_out
 from app.text.preview import CorpusPreview, preview_of
 from app.train.control import RunControl
@@ -78,7 +78,6 @@ class TrainingDesk:
         self._model: Model | None = None
         self._modes: tuple[Mode, Mode] | None = None
         self._speed = Speed(0.0, False)
-        self._tuned_texts: LearntTexts | None = None
         self.control = RunControl()
 
     def use_model(self, model: Model, speed: Speed | None) -> None:
@@ -241,9 +240,6 @@ class TrainingDesk:
                 await self._checkpoints.clear()
             return result
         finally:
-            if records:
-                self._tuned_texts = LearntTexts()
-                self._tuned_texts.add(text_hash(corpus.files), split_of(layout.config))
             self._note_speed(layout, records)
             await self._checkpoints.announce(self._model.base_name)
 
@@ -320,7 +316,7 @@ class TrainingDesk:
         layout, _ = self._lay_out(request, corpus)
         desk = self._adapters
         tuned = self._full.model if request.get("use_tuned") else None
-        texts = desk.texts if tuned is None else self._tuned_texts
+        texts = desk.texts if tuned is None else self._full.texts
         windows, learnt, source = what_to_read(
             layout.dataset, corpus, texts, is_pasted=bool(request.get("text"))
         )

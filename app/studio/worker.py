@@ -111,7 +111,7 @@ async def _called(target: Any, function: str, *arguments: Any) -> Any:
 
 
 async def start(
-    post: Any, open_model: Any, tunings: Any, checkpoints: Any
+    post: Any, open_model: Any, tunings: Any, checkpoints: Any, models: Any
 ) -> Callable[[Any], None]:
     """Open the device and return what takes the page's requests.
 
@@ -121,6 +121,7 @@ async def start(
             `{blob, name}`, or `{files, name}` for a HuggingFace model.
         tunings: JavaScript object that keeps texts by key.
         checkpoints: JavaScript object that keeps files by name.
+        models: The same, for a trained model.
     """
     import js
     from pyodide.ffi import JsException, create_proxy, to_js
@@ -138,7 +139,7 @@ async def start(
             return ModelFolder(name, {str(file.name): BlobSource(file) for file in opened.files})
         return BlobSource(opened.blob, name)
 
-    stores = (BrowserStore(tunings), BrowserCheckpoints(checkpoints))
+    stores = (BrowserStore(tunings), BrowserCheckpoints(checkpoints), BrowserCheckpoints(models))
     session = Session(send, open_browser_device, open_source, *stores)
     await session.start()
 

@@ -22,6 +22,7 @@ from app.studio.conversation import Conversation
 from app.studio.corpus import CorpusDesk
 from app.studio.diagnosis import DiagnosisDesk
 from app.studio.full import FullDesk
+from app.studio.kept_model import KeptModels
 from app.studio.loss import Loss, reopened
 from app.studio.protocol import GpuEvent, MemoryEvent, ModelLostEvent
 from app.studio.training import TrainingDesk
@@ -36,7 +37,8 @@ class Workplace:
         model: The loaded one.
         conversation: With it.
         speed: Of the device, once a plan was asked for.
-        corpus, adapters, checkpoints, full, training, diagnosis: What each looks after.
+        corpus, adapters, checkpoints, kept_models, full, training, diagnosis: What each looks
+            after.
         board: The status word.
     """
 
@@ -45,8 +47,9 @@ class Workplace:
         post: Callable[[Any], None],
         open_device: OpenDevice,
         checkpoints: CheckpointStore | None,
+        models: CheckpointStore | None = None,
     ) -> None:
-        """Send events through `post`; keep checkpoints where there is a store for them."""
+        """Send events through `post`; keep runs and trained models where there are stores."""
         self.post = post
         self._open_device = open_device
         self._device: Device | None = None
@@ -57,8 +60,9 @@ class Workplace:
         self.speed: Speed | None = None
         self.corpus = CorpusDesk()
         self.adapters = AdapterDesk(post, self._forget_adapter)
-        self.checkpoints = CheckpointDesk(post, checkpoints)
-        self.full = FullDesk(post)
+        self.checkpoints = CheckpointDesk(post, checkpoints, models)
+        self.kept_models = KeptModels(post, models, checkpoints)
+        self.full = FullDesk(post, self.kept_models)
         self.training = TrainingDesk(
             post, self.adapters, self.full, self.checkpoints, lambda: self.board.refresh()
         )
@@ -190,7 +194,7 @@ class Workplace:
     async def use_model(self, model: Model) -> None:
         """Work with another model; the one before it is freed."""
         await self.adapters.use_model(model)
-        self.full.drop()
+        await self.full.replaced()
         self._free_model()
         self.model = model
         self.conversation = Conversation(model)
@@ -200,9 +204,13 @@ class Workplace:
     async def set_aside(self) -> None:
         """Make room for a model: the one that is there goes, its adapters stay as files."""
         await self.adapters.set_aside()
-        self.full.drop()
+        await self.full.replaced()
         self._free_model()
         self.conversation, self.model = None, None
+
+    async def let_kept_model_go(self) -> None:
+        """Forget the trained model that is kept until it is downloaded."""
+        await self.full.let_go(self.model.base_name if self.model is not None else "")
 
     def close(self) -> None:
         """Free what is held on the device; the device itself stays open."""

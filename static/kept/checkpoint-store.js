@@ -1,19 +1,13 @@
 // @ts-check
 /**
- * Where runs are kept so that they can go on after a reload: a folder of the browser's private
- * file system. What is a sound checkpoint is known in `app/io/checkpoint.py`; here are only files.
+ * Where runs are kept so that they can go on after a reload, and a trained model until somebody has
+ * it: folders of the browser's private file system. What is a sound checkpoint is known in
+ * `app/io/checkpoint.py`; here are only files.
  */
 
 import { say } from '../messages/mark.js';
 
-const FOLDER = 'checkpoints';
 const PART = '.part';
-
-/** @param {boolean} create @returns {Promise<FileSystemDirectoryHandle>} */
-async function folder(create) {
-  const root = await navigator.storage.getDirectory();
-  return root.getDirectoryHandle(FOLDER, { create });
-}
 
 /** @param {unknown} error */
 const isMissing = (error) => error instanceof DOMException && error.name === 'NotFoundError';
@@ -100,9 +94,9 @@ class Part {
   }
 }
 
-/** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
-async function replace(name, bytes) {
-  const handle = await (await folder(true)).getFileHandle(name, { create: true });
+/** @param {FileSystemDirectoryHandle} place @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
+async function replace(place, name, bytes) {
+  const handle = await place.getFileHandle(name, { create: true });
   const stream = await handle.createWritable();
   try {
     await stream.write(bytes);
@@ -119,7 +113,8 @@ function areEqual(one, other) {
   return new Uint8Array(one).every((byte, index) => byte === bytes[index]);
 }
 
-export const checkpointStore = {
+/** @param {(create: boolean) => Promise<FileSystemDirectoryHandle>} folder */
+const filesIn = (folder) => ({
   /** @returns {Promise<string[]>} none where there is no private file system either */
   async names() {
     const found = [];
@@ -160,7 +155,7 @@ export const checkpointStore = {
 
   /** @param {string} name @param {Uint8Array<ArrayBuffer>} bytes */
   write(name, bytes) {
-    return plainly(replace(name, bytes));
+    return plainly(folder(true).then((place) => replace(place, name, bytes)));
   },
 
   /** @param {string} name */
@@ -171,4 +166,10 @@ export const checkpointStore = {
       if (!isMissing(error)) throw error;
     }
   },
-};
+});
+
+/** @param {string} called @returns {(create: boolean) => Promise<FileSystemDirectoryHandle>} */
+const folderOf = (called) => async (create) => (await navigator.storage.getDirectory()).getDirectoryHandle(called, { create });
+
+export const checkpointStore = filesIn(folderOf('checkpoints'));
+export const tunedStore = filesIn(folderOf('tuned'));

@@ -24,6 +24,7 @@ const FOLDERS = new Map(Object.entries({
   corpus: { kind: mark('Remembered text'), note: '' },
   checkpoints: { kind: CHECKPOINTS, note: mark('a run cannot be resumed without') },
   runs: { kind: CHECKPOINTS, note: mark('a run cannot be resumed without') },
+  tuned: { kind: mark('Trained model'), note: mark('not downloaded yet') },
   adapters: { kind: mark('Adapters'), note: mark('kept by you, or trained and not downloaded yet') },
   history: { kind: mark('History of runs'), note: mark('charts of the newest 100 runs, 20 MB at most: the oldest go first') },
 }));

@@ -67,7 +67,7 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
     steps = studio.events("step")
     assert steps[-1]["loss"] < steps[0]["loss"] - 0.5
     expect(studio.get("tuned-status")).to_contain_text("trained 12 steps")
-    expect(studio.get("tuned-status")).to_contain_text("not downloaded yet")
+    expect(studio.get("tuned-status")).to_contain_text("kept in this browser until")
 
     # Both answer, and the base as it did before.
     expect(studio.page.locator("#switch-lora")).to_have_text("Tuned")
@@ -91,12 +91,6 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
     guard.get_by_role("button", name="Cancel").click()
     expect(select).to_have_value("none")
     expect(studio.get("tuned-bar")).to_be_visible()
-
-    # Closing the page asks as well.
-    studio.page.once("dialog", lambda dialog: dialog.dismiss())
-    with studio.page.expect_event("dialog") as asked:
-        studio.page.close(run_before_unload=True)
-    assert asked.value.type == "beforeunload"
 
     archive = download(studio)
     expect(studio.get("tuned-status")).to_contain_text("downloaded")

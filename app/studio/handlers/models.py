@@ -73,6 +73,7 @@ class ModelHandlers:
                 event = _event_of(model, made_room=made_room)
                 place.post(event)
                 await place.checkpoints.announce(model.base_name)
+                await place.kept_models.announce(model.base_name)
             return to_message(event)
 
     async def _fit(self, request: Any) -> Message:

@@ -28,6 +28,8 @@ class ResultHandlers:
             "delete-adapter": self._delete_adapter,
             "export-model": self._export_model,
             "discard-model": self._discard_model,
+            "open-kept-model": self._open_kept_model,
+            "discard-kept-model": self._discard_kept_model,
         }
 
     async def _chat(self, request: ChatRequest) -> Message:
@@ -81,4 +83,16 @@ class ResultHandlers:
     async def _discard_model(self, _request: Message) -> None:
         self._place.board.require("ready", "error")
         self._place.full.drop()
+        await self._place.let_kept_model_go()
         self._place.post_memory()
+
+    async def _open_kept_model(self, request: Message) -> None:
+        model = self._place.ready_model()
+        self._place.board.require("ready", "error")
+        self._place.full.check_saved(request)
+        async with self._place.job("loading"):
+            await self._place.full.open_kept(model)
+
+    async def _discard_kept_model(self, _request: Message) -> None:
+        self._place.board.require("booting", "loading", "ready", "error")
+        await self._place.let_kept_model_go()

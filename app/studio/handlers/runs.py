@@ -87,6 +87,7 @@ class RunHandlers:
                 request = {**request, "edits": edits, "keep_adapter": False}
             if request["edits"].get("mode") == "full":
                 place.full.check_saved(request, resumed)
+                place.full.check_none_kept(request, resumed)
             corpus = await self._tokenize(request, pinned=True)
             await place.know_speed()
             return await place.training.train(request, corpus, place.post_memory, resumed)

@@ -23,7 +23,13 @@ from app.studio.protocol.events import (
     StatusEvent,
     TokenEvent,
 )
-from app.studio.protocol.full import ModelPieceEvent, TunedEvent, TunedInfo
+from app.studio.protocol.full import (
+    KeptModel,
+    KeptModelEvent,
+    ModelPieceEvent,
+    TunedEvent,
+    TunedInfo,
+)
 from app.studio.protocol.message import (
     Message,
     Status,
@@ -85,6 +91,8 @@ __all__ = [
     "GpuEvent",
     "ImportRequest",
     "KeepingEvent",
+    "KeptModel",
+    "KeptModelEvent",
     "MemoryEvent",
     "Message",
     "ModelEvent",

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from app.checks.selfcheck import CheckResult
 from app.studio.protocol.adapter import AdapterEvent, AdapterReplacedEvent
-from app.studio.protocol.full import ModelPieceEvent, TunedEvent
+from app.studio.protocol.full import KeptModelEvent, ModelPieceEvent, TunedEvent
 from app.studio.protocol.message import Message, Status
 from app.studio.protocol.rate import RatePointEvent, RateStageEvent
 from app.studio.protocol.run import (
@@ -214,6 +214,7 @@ Event = (
     | AdapterEvent
     | AdapterReplacedEvent
     | TunedEvent
+    | KeptModelEvent
     | ModelPieceEvent
     | TokenEvent
     | EvaluateProgressEvent

@@ -15,6 +15,7 @@ class TunedInfo:
         weights_bytes: On the GPU.
         weights_format: What its projections are stored in.
         is_saved: It was downloaded as it is now.
+        is_kept: It lies in the browser's storage until it is downloaded or let go.
     """
 
     name: str
@@ -23,6 +24,34 @@ class TunedInfo:
     weights_bytes: int
     weights_format: str
     is_saved: bool
+    is_kept: bool = False
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A trained model that was not downloaded and lies in the browser's storage.
+
+    Attributes:
+        steps: Updates that made it.
+        saved_at: ISO 8601.
+        base_name: The model that it began as, which has to be loaded to open it.
+        is_this_model: That one is.
+        bytes: Of its weights.
+    """
+
+    steps: int
+    saved_at: str
+    base_name: str
+    is_this_model: bool
+    bytes: int
+
+
+@dataclass(frozen=True)
+class KeptModelEvent:
+    """There is such a model, or none."""
+
+    type: ClassVar[str] = "kept-model"
+    model: KeptModel | None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ RequestType = Literal[
     "discard-checkpoint",
     "export-model",
     "discard-model",
+    "open-kept-model",
+    "discard-kept-model",
     "fit-models",
 ]
 

@@ -95,12 +95,14 @@ class KeepingEvent:
     Attributes:
         fraction: Share of it that is; None while it is read back and compared.
         is_full: It holds all weights, and takes its time.
+        is_model: It is what the run came to, kept until it is downloaded, and no checkpoint.
     """
 
     type: ClassVar[str] = "keeping"
     step: int
     fraction: float | None
     is_full: bool
+    is_model: bool = False
 
 
 @dataclass(frozen=True)

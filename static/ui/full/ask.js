@@ -62,12 +62,31 @@ export async function mayTrainAll() {
 export async function mayLoseTuned(studio, why) {
   const { tuned } = state;
   if (!tuned || tuned.is_saved) return true;
+  const size = formatBytes(tuned.num_parameters * (tuned.weights_format === 'f32' ? 4 : 2));
   const answer = await ask({
     id: 'unsaved-model',
     title: t('Your trained model is not downloaded'),
-    paragraphs: [why, plural(tuned.steps, { one: 'You trained it for {count} step. It is stored nowhere; the file has about {size}.', other: 'You trained it for {count} steps. It is stored nowhere; the file has about {size}.' },
-      { size: formatBytes(tuned.num_parameters * (tuned.weights_format === 'f32' ? 4 : 2)) })],
+    paragraphs: [why, tuned.is_kept
+      ? plural(tuned.steps, { one: 'You trained it for {count} step. It lies in this browser alone and would go from there; the file has about {size}.', other: 'You trained it for {count} steps. It lies in this browser alone and would go from there; the file has about {size}.' }, { size })
+      : plural(tuned.steps, { one: 'You trained it for {count} step. It is stored nowhere; the file has about {size}.', other: 'You trained it for {count} steps. It is stored nowhere; the file has about {size}.' }, { size })],
     buttons: [['cancel', t('Cancel')], ['drop', t('Let it go')], ['save', t('Download it first')]],
   });
   return answer === 'drop' || (answer === 'save' && (await saveModel(studio)));
+}
+
+/**
+ * Ask before a trained model that lies here from an earlier visit is lost to another run.
+ * @returns {Promise<boolean>} whether to go on
+ */
+export async function mayLoseKept() {
+  const kept = state.tuned ? null : state.keptModel;
+  if (!kept) return true;
+  const answer = await ask({
+    id: 'kept-model',
+    title: t('A trained model was not downloaded'),
+    paragraphs: [t('Another run of all weights takes its place.'), plural(kept.steps, { one: 'It comes from an earlier visit ({model}, {count} step, {size}). To have it, open it and download it first.', other: 'It comes from an earlier visit ({model}, {count} steps, {size}). To have it, open it and download it first.' },
+      { model: kept.base_name, size: formatBytes(kept.bytes) })],
+    buttons: [['drop', t('Let it go')], ['cancel', t('Cancel')]],
+  });
+  return answer === 'drop';
 }

@@ -6,6 +6,7 @@ import { isRunning, state, update, watch } from '../../store.js';
 import { button, element, setText } from '../dom.js';
 import { formatBytes } from '../format.js';
 import { mayLoseTuned } from './ask.js';
+import { mountFullKept } from './kept.js';
 import { mountFullSave, saveModel } from './save.js';
 import { showFailure } from '../messages.js';
 
@@ -13,8 +14,9 @@ import { showFailure } from '../messages.js';
 /** @import {Tuned} from '../../types.js' */
 
 /** @param {Tuned} tuned */
-function describe({ steps, weights_bytes, weights_format, is_saved }) {
+function describe({ steps, weights_bytes, weights_format, is_saved, is_kept }) {
   const values = { size: formatBytes(weights_bytes), format: weights_format };
+  if (is_kept) return plural(steps, { one: 'Whole model, trained {count} step ({size} in {format}), kept in this browser until it is downloaded or let go', other: 'Whole model, trained {count} steps ({size} in {format}), kept in this browser until it is downloaded or let go' }, values);
   return is_saved
     ? plural(steps, { one: 'Whole model, trained {count} step ({size} in {format}), downloaded', other: 'Whole model, trained {count} steps ({size} in {format}), downloaded' }, values)
     : plural(steps, { one: 'Whole model, trained {count} step ({size} in {format}), not downloaded yet', other: 'Whole model, trained {count} steps ({size} in {format}), not downloaded yet' }, values);
@@ -32,6 +34,7 @@ export function mountFullModel(studio) {
     });
   });
   mountFullSave(studio);
+  mountFullKept(studio);
   button('tuned-download').addEventListener('click', () => void saveModel(studio));
   button('tuned-drop').addEventListener('click', () => {
     void mayLoseTuned(studio, t('This frees the memory that it takes.')).then((go) => go && studio.request('discard-model').catch(showFailure));
@@ -47,6 +50,6 @@ export function mountFullModel(studio) {
     setText(button('tuned-download'), tunedShare === null ? t('Download model') : `${Math.floor(100 * tunedShare)} %`);
   });
   addEventListener('beforeunload', (event) => {
-    if (state.tuned && !state.tuned.is_saved) event.preventDefault();
+    if (state.tuned && !state.tuned.is_saved && !state.tuned.is_kept) event.preventDefault();
   });
 }

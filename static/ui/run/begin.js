@@ -4,12 +4,16 @@
 import { t } from '../../messages/messages.js';
 import { state } from '../../store.js';
 import { element } from '../dom.js';
-import { isFull, mayLoseTuned, mayTrainAll } from '../full/ask.js';
+import { isFull, mayLoseKept, mayLoseTuned, mayTrainAll } from '../full/ask.js';
 import { planNow } from '../plan/plan.js';
 
 /** @import {Studio} from '../../api.js' */
 
-export const REPLACES = () => t('Another run of all weights takes its place.');
+/**
+ * Whether a run of all weights may take the place of what was trained before.
+ * @param {Studio} studio
+ */
+export const mayReplace = async (studio) => (await mayLoseTuned(studio, t('Another run of all weights takes its place.'))) && mayLoseKept();
 
 /**
  * Whether a run may begin: it takes what is planned, and lets nothing go that nobody has.
@@ -18,7 +22,7 @@ export const REPLACES = () => t('Another run of all weights takes its place.');
 export async function mayBegin(studio) {
   // What is asked must be what is run, also where a setting was changed a moment ago.
   if (isFull() || state.edits['mode'] === 'full') await planNow(studio);
-  return (await mayTrainAll()) && (!isFull() || mayLoseTuned(studio, REPLACES()));
+  return (await mayTrainAll()) && (!isFull() || mayReplace(studio));
 }
 
 /** Bring the run into view. */

@@ -87,7 +87,7 @@ export function mountRunEvents(studio) {
     announce(t('Held-out loss {loss} after step {step}', { loss: formatLoss(point.loss), step: point.step }));
   });
   studio.on('sample', (/** @type {Sample} */ sample) => withRun((run) => run.samples.push(sample)));
-  studio.on('keeping', ({ step, fraction, is_full }) => update({ keeping: { step, fraction: fraction ?? null, is_full } }));
+  studio.on('keeping', ({ step, fraction, is_full, is_model }) => update({ keeping: { step, fraction: fraction ?? null, is_full, is_model } }));
   studio.on('step', () => state.keeping && update({ keeping: null }));
   studio.on('checkpoint', ({ step }) => {
     update({ keeping: null });

@@ -7,10 +7,10 @@ import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { Pace } from '../console/pace.js';
 import { allRuns } from '../console/runs.js';
 import { button, element, setText } from '../dom.js';
-import { isFull, mayLoseTuned } from '../full/ask.js';
+import { isFull } from '../full/ask.js';
 import { announce, clearError, showFailure } from '../messages.js';
 import { runRequest } from '../plan/plan.js';
-import { mayBegin, REPLACES, showConsole } from './begin.js';
+import { mayBegin, mayReplace, showConsole } from './begin.js';
 import { renderFigures } from './figures.js';
 
 /** @import {Studio} from '../../api.js' */
@@ -63,7 +63,7 @@ export async function train(studio, resume = false) {
     const asked = { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() && !resume };
     const done = await studio.request('train', asked).catch(async (error) => {
       // Only the worker knows whether the trained model is of the run that goes on.
-      if (error.kind === 'UnsavedModelError' && (await mayLoseTuned(studio, REPLACES()))) return studio.request('train', { ...asked, drop_tuned: true });
+      if (error.kind === 'UnsavedModelError' && (await mayReplace(studio))) return studio.request('train', { ...asked, drop_tuned: true });
       throw error;
     });
     if (done.steps === 0) {
@@ -109,9 +109,9 @@ function phaseOf() {
   const { keeping } = state;
   // An adapter is kept in a moment, which is told only where the person waits for it.
   if (keeping && (stopping || keeping.is_full)) {
-    return keeping.fraction === null
-      ? t('Reading back the checkpoint of step {step}', { step: keeping.step })
-      : t('Saving the checkpoint of step {step} · {percent} %', { step: keeping.step, percent: Math.floor(100 * keeping.fraction) });
+    const values = { step: keeping.step, percent: Math.floor(100 * (keeping.fraction ?? 1)) };
+    if (keeping.is_model) return t('Keeping the trained model in this browser · {percent} %', values);
+    return keeping.fraction === null ? t('Reading back the checkpoint of step {step}', values) : t('Saving the checkpoint of step {step} · {percent} %', values);
   }
   if (stopping) return t('Stopping: what was learned so far is kept');
   if (pausing) return t('Pausing: what is under way ends first');
