@@ -8,15 +8,15 @@
 /** @param {number|null|undefined} value */
 const known = (value) => (typeof value === 'number' && Number.isFinite(value) ? value : NaN);
 
+/** The smoothed line looks back over about a tenth of the run so far, within these bounds, in steps. */
+const SHORTEST_SPAN = 2, LONGEST_SPAN = 100;
+
 /** NaN stands for what was not reported, or was no number; steps that were skipped are such. */
 export class Track {
-  /** @param {number} numSteps of the whole run: the longer, the smoother */
-  constructor(numSteps) {
-    this.numSteps = numSteps;
-    /** Share of the moving average that stays from step to step. */
-    this.keep = Math.min(0.98, Math.max(0.6, 1 - 10 / Math.max(1, numSteps)));
+  constructor() {
     this.sum = 0;
     this.weight = 0;
+    this.numKnown = 0;
     this.lastRanks = NaN;
     this.numSkipped = 0;
     /** Ranks in use by module path, whenever they changed. @type {{step: number, ranks: Record<string, number>}[]} */
@@ -40,13 +40,19 @@ export class Track {
   }
 
   /**
-   * The smoothed loss is an exponential moving average without the pull of its start.
+   * The smoothed loss is an exponential moving average without the pull of its start: with s and w
+   * beginning at 0, s ← k·s + (1 − k)·loss and w ← k·w + (1 − k), it is s / w. Its span grows with
+   * the run, k = 1 − 2 / (span + 1): a fixed one lags far behind the steep fall at the beginning,
+   * or says nothing of a long run.
    * @param {Step} step
    */
   add({ step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: rate, skipped, ranks, gpu_busy: busy }) {
-    const { columns, keep } = this;
+    const { columns } = this;
     const value = skipped ? NaN : known(loss);
     if (!Number.isNaN(value)) {
+      this.numKnown += 1;
+      const span = Math.min(LONGEST_SPAN, Math.max(SHORTEST_SPAN, this.numKnown / 10));
+      const keep = 1 - 2 / (span + 1);
       this.sum = keep * this.sum + (1 - keep) * value;
       this.weight = keep * this.weight + (1 - keep);
     }
@@ -84,25 +90,8 @@ const tracks = new WeakMap();
  * The columns of a run, up to date; made once for each list of steps.
  * @param {Run} run
  */
-export function trackOf({ steps, numSteps }) {
+export function trackOf({ steps }) {
   let track = tracks.get(steps);
-  if (!track || track.numSteps !== numSteps) tracks.set(steps, track = new Track(numSteps));
+  if (!track) tracks.set(steps, track = new Track());
   return track.follow(steps);
-}
-
-/** @typedef {{kind: 'held-out'|'smoothed', before: number, after: number}} Result */
-
-/**
- * From where to where the loss came, like compared with like: held-out losses where the last was
- * read at the end (after an early stop the best one, whose adapter was kept), else the smoothed
- * loss; a single step's says more of its few windows than of the run.
- * @param {Run} run @returns {Result} NaN where nothing is known
- */
-export function resultOf(run) {
-  const { evaluations, steps, done } = run;
-  const losses = evaluations.map(({ loss }) => loss);
-  const isRead = evaluations.length > 1 && evaluations[0].step === 0 && evaluations.at(-1)?.step === steps.at(-1)?.step;
-  if (isRead) return { kind: 'held-out', before: losses[0], after: done?.stopped_early ? Math.min(...losses) : losses[losses.length - 1] };
-  const smooth = trackOf(run).columns.smooth.filter((value) => !Number.isNaN(value));
-  return { kind: 'smoothed', before: smooth[0] ?? NaN, after: smooth.at(-1) ?? NaN };
 }

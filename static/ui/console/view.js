@@ -13,7 +13,7 @@ import { Track, trackOf } from './track.js';
 
 /** @param {Run|null} run @param {[number, number]|null} [zoom] @returns {View} */
 export function viewOf(run, zoom = null) {
-  const track = run ? trackOf(run) : new Track(0);
+  const track = run ? trackOf(run) : new Track();
   const others = runsBehind().filter((other) => other !== run)
     .map((other) => ({ run: other, track: trackOf(other), evaluations: other === comparedRun() ? other.evaluations : [], ...markOf(other.number) }));
   const evaluations = run?.evaluations ?? [];

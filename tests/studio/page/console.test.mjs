@@ -9,7 +9,9 @@ import { Pace } from '../../../static/ui/console/pace.js';
 import { aligned } from '../../../static/ui/console/plot.js';
 import { differences } from '../../../static/ui/console/runs.js';
 import { formatTicks, LOSS, SMALL } from '../../../static/ui/console/specs.js';
-import { resultOf, Track, trackOf } from '../../../static/ui/console/track.js';
+import { resultOf } from '../../../static/ui/console/result.js';
+import { Track, trackOf } from '../../../static/ui/console/track.js';
+import { endInWords } from '../../../static/ui/run/finish.js';
 
 /** @param {number} step @param {number} loss */
 const made = (step, loss, more = {}) => ({
@@ -20,7 +22,7 @@ const runOf = (steps, more = {}) => ({
 });
 
 test('the smoothed line starts at the first loss and stays inside what was measured', () => {
-  const { x, columns: { loss, smooth } } = new Track(100).follow([made(1, 4), made(2, 2), made(3, 3)]);
+  const { x, columns: { loss, smooth } } = new Track().follow([made(1, 4), made(2, 2), made(3, 3)]);
   assert.deepEqual(x, [1, 2, 3]);
   assert.deepEqual(loss, [4, 2, 3]);
   assert.ok(Math.abs(smooth[0] - 4) < 1e-12);
@@ -28,12 +30,12 @@ test('the smoothed line starts at the first loss and stays inside what was measu
 });
 
 test('a constant loss is smoothed to itself', () => {
-  const { columns } = new Track(50).follow(Array.from({ length: 50 }, (_, index) => made(index + 1, 2.5)));
+  const { columns } = new Track().follow(Array.from({ length: 50 }, (_, index) => made(index + 1, 2.5)));
   for (const value of columns.smooth) assert.ok(Math.abs(value - 2.5) < 1e-9);
 });
 
 test('a skipped step is a gap, not a point', () => {
-  const track = new Track(10).follow([made(1, 4), made(2, NaN, { skipped: true }), made(3, 4)]);
+  const track = new Track().follow([made(1, 4), made(2, NaN, { skipped: true }), made(3, 4)]);
   const [x, raw, smooth] = aligned(LOSS, { track, evaluations: [], others: [], range: [1, 3] });
   assert.deepEqual([x, raw], [[1, 2, 3], [4, null, 4]]);
   assert.equal(smooth[1], null);
@@ -41,18 +43,61 @@ test('a skipped step is a gap, not a point', () => {
   assert.equal(track.numSkipped, 1);
 });
 
+/** A number between -0.5 and 0.5, the same in every run of the tests. @param {number} index */
+const noise = (index) => ((index * 7919) % 101) / 101 - 0.5;
+
+test('the smoothed line keeps up with the steps, in short runs and at the beginning of long ones', () => {
+  for (const count of [12, 25, 35, 300]) {
+    const loss = Array.from({ length: count }, (_, index) => 4 + 2 * Math.exp(-index / 60) - index / 400 + 0.12 * noise(index));
+    const { smooth } = new Track().follow(loss.map((value, index) => made(index + 1, value))).columns;
+    for (let index = 10; index < count; index += 1) {
+      const lately = loss.slice(Math.max(0, index - Math.floor(index / 4)), index + 1);
+      assert.ok(smooth[index] <= Math.max(...lately) && smooth[index] >= Math.min(...lately), `step ${index + 1} of ${count}`);
+    }
+  }
+});
+
+test('the smoothed line calms what scatters', () => {
+  const loss = Array.from({ length: 400 }, (_, index) => 3 + noise(index));
+  const { smooth } = new Track().follow(loss.map((value, index) => made(index + 1, value))).columns;
+  for (const value of smooth.slice(200)) assert.ok(Math.abs(value - 3) < 0.15);
+});
+
 test('a result compares like with like', () => {
-  const steps = [made(1, 4), made(2, 6), made(3, 1)];
-  const smoothed = resultOf(runOf(steps));
-  assert.equal(smoothed.kind, 'smoothed');
-  assert.equal(smoothed.before, 4);
-  assert.ok(smoothed.after > 1 && smoothed.after < 6);
-  const evaluations = [{ step: 0, loss: 5 }, { step: 2, loss: 2 }];
-  assert.equal(resultOf(runOf(steps, { evaluations })).kind, 'smoothed'); // none was read at the end
-  evaluations.push({ step: 3, loss: 3 });
-  assert.deepEqual(resultOf(runOf(steps, { evaluations })), { kind: 'held-out', before: 5, after: 3 });
+  const losses = [6, 5.8, 5.9, 5, 5.2, 4.8, 4.5, 4.6, 4.2, 4.1, 4.2];
+  const steps = losses.map((loss, index) => made(index + 1, loss));
+  const means = resultOf(runOf([...steps, made(12, NaN, { skipped: true })]));
+  assert.deepEqual([means.kind, means.count, means.course], ['means', 3, 'fell']);
+  assert.ok(Math.abs(means.before - 5.9) < 1e-9 && Math.abs(means.after - 12.5 / 3) < 1e-9);
+  assert.equal(resultOf(runOf(Array.from({ length: 60 }, (_, index) => made(index + 1, 5 - index / 20)))).count, 12);
+  const evaluations = [{ step: 0, loss: 5 }, { step: 3, loss: 2 }];
+  assert.equal(resultOf(runOf(steps, { evaluations })).kind, 'means'); // read early in the run
+  evaluations.push({ step: 6, loss: 3 });
+  assert.deepEqual(resultOf(runOf(steps, { evaluations })), { kind: 'held-out', before: 5, after: 3, count: 0, at: 6, course: 'fell' });
   const done = { stopped_early: true };
-  assert.equal(resultOf(runOf(steps, { evaluations, done })).after, 2);
+  assert.deepEqual([resultOf(runOf(steps, { evaluations, done })).after, resultOf(runOf(steps, { evaluations, done })).at], [2, 3]);
+  evaluations.push({ step: 11, loss: 5.1 });
+  assert.equal(resultOf(runOf(steps, { evaluations })).course, 'rose');
+});
+
+test('a run whose loss did not fall says so, and one of few steps that it cannot be told', () => {
+  /** @param {number[]} losses */
+  const endOf = (losses) => endInWords(runOf(losses.map((loss, index) => made(index + 1, loss))), {
+    steps: losses.length, stopped: false, stopped_early: false, num_tokens: 9, num_skipped: 0, seconds: 12.3, first_loss: losses[0], final_loss: losses[losses.length - 1],
+  });
+  assert.deepEqual(endOf([6, 5.8, 5.9, 5, 5.2, 4.8, 4.5, 4.6, 4.2, 4.1, 4.2]), {
+    title: 'Finished.', text: 'Loss 5.900 → 4.167 (means of the first and of the last 3 steps), 11 steps, 12 s.', fell: true,
+  });
+  // As the sample text came out in five steps.
+  const rose = endOf([4.052, 4.3, 4.2, 4.5, 4.35]);
+  assert.equal(rose.fell, false);
+  assert.match(rose.text, /^The loss did not fall\. .*Loss 4\.176 → 4\.425 \(means of the first and of the last 2 steps\), 5 steps/);
+  for (const losses of [[4.2], [4.2, 4.1], [4.2, 3.6, 4.4, 3.5, 4.3, 3.7]]) {
+    const unclear = endOf(losses);
+    assert.equal(unclear.fell, false);
+    assert.match(unclear.text, /^Whether the loss fell cannot be told/);
+  }
+  assert.match(endOf([4.2, 4.1]).text, /Loss of the first step 4\.200, of the last 4\.100; 2 steps/);
 });
 
 test('columns grow with the run and are made once', () => {
@@ -93,7 +138,7 @@ test('what is zoomed into reaches the edges', () => {
 
 test('held-out loss has its place, before the first step too, and with no step drawn there', () => {
   const steps = Array.from({ length: 20_000 }, (_, index) => made(index + 1, 3 - index / 1e4));
-  const track = new Track(20_000).follow(steps);
+  const track = new Track().follow(steps);
   const evaluations = [{ step: 0, loss: 5, perplexity: 1 }, { step: 7777, loss: 2.5, perplexity: 1 }];
   const [x, raw, , judged] = aligned(LOSS, { track, evaluations, others: [], range: [0, 20_000] });
   assert.deepEqual([x[0], raw[0], judged[0]], [0, null, 5]);
@@ -103,7 +148,7 @@ test('held-out loss has its place, before the first step too, and with no step d
 });
 
 test('small charts draw their own column', () => {
-  const track = new Track(2).follow([made(1, 4), made(2, 3, { grad_norm: NaN })]);
+  const track = new Track().follow([made(1, 4), made(2, 3, { grad_norm: NaN })]);
   const [, norm] = SMALL;
   assert.deepEqual(aligned(norm, { track, evaluations: [], others: [], range: [1, 2] }), [[1, 2], [0.5, null]]);
 });
