@@ -166,10 +166,10 @@ def is_slow(gflops: float) -> bool:
 def slowness(device: Device, gflops: float) -> str:
     """Return how fast a device was measured and what is advised, without the sentence's end."""
     return say(
-        "{device} was measured at {measured} TFLOP/s, and at least {advised} are advised",
+        "{device} was measured at {measured} GFLOP/s, and at least {advised} are advised",
         device=device.info.name,
-        measured=f"{gflops / 1000:.3g}",
-        advised=f"{ADVISED_GFLOPS / 1000:.0f}",
+        measured=f"{gflops:,.1f}" if gflops < 100 else f"{gflops:,.0f}",
+        advised=f"{ADVISED_GFLOPS:,.0f}",
     )
 
 

@@ -95,23 +95,25 @@ export const formatEta = number((/** @type {number} */ seconds) => {
   return seconds < 10 ? `${Math.ceil(seconds)} s` : formatDuration(seconds);
 });
 
-/** As `app/plan/durations.py` writes it. @param {number} seconds @param {number} largest time whose units are used */
-function rough(seconds, largest) {
-  if (seconds < 1) return '< 1 s';
-  const minutes = Math.round(seconds / 60);
-  if (largest < 90 || !minutes) return `${Math.round(seconds)} s`;
-  if (minutes < 60) return `${minutes} min`;
-  return largest < 48 * 3600 || minutes < 12 * 60 ? hours(minutes) : days(minutes);
-}
+/** Up to which time what grain is told, both in seconds; see `app/plan/durations.py`. */
+const GRAINS = [[90, 1], [180, 10], [3600, 60], [3 * 3600, 300], [10 * 3600, 600], [48 * 3600, 3600]];
 
 /** A time that was estimated, no finer than that. */
-export const formatRough = number((/** @type {number} */ seconds) => rough(seconds, seconds));
+export const formatRough = number((/** @type {number} */ seconds) => {
+  if (seconds < 1) return '< 1 s';
+  const grain = GRAINS.find(([below = 0]) => seconds < below)?.[1] ?? 24 * 3600;
+  const total = Math.round(seconds / grain) * grain;
+  if (total < 90) return `${total} s`;
+  if (total < 180) return total % 60 ? `${Math.floor(total / 60)} min ${total % 60} s` : `${total / 60} min`;
+  if (total < 3600) return `${total / 60} min`;
+  return total < 48 * 3600 ? hours(total / 60) : days(total / 60);
+});
 
-export const formatAbout = number((/** @type {number} */ seconds) => (seconds < 1 ? '< 1 s' : `≈ ${rough(seconds, seconds)}`));
+export const formatAbout = number((/** @type {number} */ seconds) => (seconds < 1 ? '< 1 s' : `≈ ${formatRough(seconds)}`));
 
-/** Two such times, in the units of the larger one. */
+/** Two such times; what lies between them is told as between. */
 export const formatRoughRange = number((/** @type {number} */ low, /** @type {number} */ high) => {
-  const ends = { low: rough(low, high), high: rough(high, high) };
+  const ends = { low: formatRough(low), high: formatRough(high) };
   return ends.low === ends.high ? ends.low : t('{low} – {high}', ends);
 });
 

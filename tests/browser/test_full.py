@@ -27,7 +27,7 @@ def begin(studio: Studio, steps: int = STEPS) -> None:
     dialog = studio.get("full-confirm")
     expect(dialog).to_contain_text(re.compile(r"Training all [\d,]+ weights takes .* and about"))
     expect(dialog).to_contain_text(f"for {steps} steps")
-    expect(dialog).to_contain_text("TFLOP/s")
+    expect(dialog).to_contain_text("GFLOP/s")
     keep_screen(dialog.page, "full-confirm")
     dialog.get_by_role("button", name="Train all weights").click()
 

@@ -107,10 +107,15 @@ def test_what_is_known_of_memory_is_said() -> None:
         (0.2, "less than a second"),
         (42.4, "42 s"),
         (61, "61 s"),
+        (89.8, "1 min 30 s"),
+        (98, "1 min 40 s"),
+        (119, "2 min"),
+        (178, "3 min"),
         (600, "10 min"),
         (3580, "1 h"),
-        (4080, "1 h 8 min"),
+        (4080, "1 h 10 min"),
         (7800, "2 h 10 min"),
+        (46_920, "13 h"),
         (864000, "10 days"),
     ],
 )
@@ -122,12 +127,23 @@ def test_durations_are_no_finer_than_estimates(seconds: float, text: str) -> Non
     ("low", "high", "text"),
     [
         (20, 45, "20 s – 45 s"),
-        (70, 100, "1 min – 2 min"),
-        (2700, 6960, "45 min – 1 h 56 min"),
-        (3600, 9240, "1 h – 2 h 34 min"),
-        (100, 110, "2 min"),
-        (20_000, 400_000, "5 h 33 min – 5 days"),
+        (40, 97, "40 s – 1 min 40 s"),
+        (2700, 6960, "45 min – 1 h 55 min"),
+        (3600, 9240, "1 h – 2 h 35 min"),
+        (106, 110, "1 min 50 s"),
+        (20_000, 400_000, "5 h 30 min – 5 days"),
     ],
 )
-def test_a_range_is_told_in_the_units_of_its_larger_end(low: float, high: float, text: str) -> None:
+def test_a_range_is_told_by_its_ends(low: float, high: float, text: str) -> None:
     assert format_range(low, high) == text
+
+
+def test_of_two_times_the_longer_is_never_told_as_the_shorter() -> None:
+    units = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400}
+
+    def told(seconds: float) -> int:
+        words = format_duration(seconds).split()
+        return sum(int(n) * units[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
+
+    times = [told(1.001**n) for n in range(1, 14_000)]
+    assert times == sorted(times)

@@ -54,7 +54,7 @@ def test_it_is_confirmed_first_with_time_and_memory(loaded: Page) -> None:
         assert full["bytes"]["total"] == planned["total_bytes"]
         assert full["confirm"].startswith("Training all ")
         assert "weights " in full["confirm"]
-        assert "TFLOP/s" in full["confirm"]
+        assert "GFLOP/s" in full["confirm"]
         sentence = await loaded.refused("train", **run_fields(**FULL))
         assert "Confirm it in the dialog" in sentence
         assert loaded.events("step") == []

@@ -28,15 +28,17 @@ test('times grow from seconds to days', () => {
   assert.equal(format.formatEta(0.4), '< 1 s');
   assert.equal(format.formatEta(4.2), '5 s');
   assert.equal(format.formatEta(600), '10 min');
-  assert.equal(format.formatRough(4080), '1 h 8 min');
+  assert.equal(format.formatRough(4080), '1 h 10 min');
+  assert.equal(format.formatRough(98), '1 min 40 s');
+  assert.equal(format.formatRough(46920), '13 h');
   assert.equal(format.formatRough(3580), '1 h');
 });
 
-test('a range is told in the units of its larger end', () => {
+test('a range is told by its ends, and holds what lies between', () => {
   assert.equal(format.formatRoughRange(20, 45), '20 s – 45 s');
-  assert.equal(format.formatRoughRange(2700, 6960), '45 min – 1 h 56 min');
-  assert.equal(format.formatRoughRange(3600, 9240), '1 h – 2 h 34 min');
-  assert.equal(format.formatRoughRange(100, 110), '2 min');
+  assert.equal(format.formatRoughRange(2700, 6960), '45 min – 1 h 55 min');
+  assert.equal(format.formatRoughRange(3600, 9240), '1 h – 2 h 35 min');
+  assert.equal(format.formatRoughRange(40, 97), '40 s – 1 min 40 s');
 });
 
 test('typed numbers are read as the language writes them, the point always', () => {
