@@ -68,7 +68,7 @@
  * @typedef {{steps: number, saved_at: string, base_name: string, is_this_model: boolean,
  *   bytes: number}} KeptModel
  * @typedef {{loss: number, perplexity: number, num_tokens: number, num_predicted: number}} Score
- * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse', gain: number, margin: number,
+ * @typedef {{verdict: 'learned'|'overfit'|'unchanged'|'worse'|'unclear', gain: number, margin: number,
  *   train_gain: number|null, num_better: number, num_passages: number}} Judgement
  * @typedef {{base: Score, lora: Score|null, source: 'held-out'|'learnt'|'pasted'|'other'|'unknown', shortened: boolean,
  *   stopped: boolean, judgement: Judgement|null,

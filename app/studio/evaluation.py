@@ -66,14 +66,14 @@ def what_to_read(
     """
     if texts is None:
         if is_pasted:
-            return dataset.train, None, "pasted"
+            return dataset.train, None, "pasted"  # by the base alone: there is nothing else yet
         if dataset.evaluation is not None:
             return dataset.evaluation, dataset.train, "held-out"
         return dataset.train, None, "learnt"
     text = text_hash(corpus.files)
     standing = texts.standing(text)
     if standing != "learnt":
-        return dataset.train, None, "pasted" if is_pasted else standing
+        return dataset.train, None, standing
     split = texts.split(text)
     if split is not None and goes_by_documents(corpus.files, split["packing"]) == (
         corpus.by_documents

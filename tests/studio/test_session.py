@@ -366,7 +366,7 @@ def test_an_evaluation_says_what_the_adapter_has_learnt(loaded: Page) -> None:
         assert 0 < judged["num_better"] <= judged["num_passages"]
         assert all(passage["text"] for passage in kept["passages"])
         other = await loaded.ask("evaluate", **run_fields(), text="Zebras quarrel; vex 9876!" * 9)
-        assert other["source"] == "pasted"
+        assert other["source"] == "other"
         assert other["judgement"]["train_gain"] is None
         # The part that the run kept aside, whatever the next one would keep.
         same = await loaded.ask("evaluate", **run_fields(eval_fraction=0.7))

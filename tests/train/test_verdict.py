@@ -31,9 +31,11 @@ def passages(gains: list[float], num_predicted: int = 100) -> list[Passage]:
         ([-0.5, -0.6, -0.4], 0.8, "overfit"),
         ([-0.5, -0.6, -0.4], None, "worse"),
         ([-0.5, -0.6, -0.4], -0.1, "worse"),
-        ([2.0, -1.9, 0.1, -0.1], None, "unchanged"),  # as much either way: chance
-        ([UNSURE_CHANGE * 0.9], None, "unchanged"),
-        ([UNSURE_CHANGE * 1.1], None, "learned"),
+        ([2.0, -1.9, 0.1, -0.1], None, "unclear"),  # as much either way: chance
+        ([2.0, -1.9, 0.1, -0.1], 3.0, "unclear"),  # nor is it known that it did not learn
+        ([0.9, 0.5], None, "unclear"),  # two passages say little of a third
+        ([0.19], None, "unchanged"),  # a hundred tokens, a nat apart each
+        ([0.21], None, "learned"),
         ([MIN_CHANGE * 0.9] * 50, None, "unchanged"),
         ([MIN_CHANGE * 1.1] * 50, None, "learned"),
     ],
@@ -54,6 +56,13 @@ def test_the_margin_holds_what_chance_does() -> None:
         gains = random.normal(0.0, 0.3, 20)
         called += judge(passages(list(gains))).verdict != "unchanged"
     assert called / 400 < 0.1  # two standard errors: about one in twenty
+
+
+def test_a_single_passage_wants_tokens() -> None:
+    long = passages([UNSURE_CHANGE * 1.1], 10_000)
+    assert judge(long).verdict == "learned"
+    assert judge(passages([UNSURE_CHANGE * 0.9], 10_000)).verdict == "unchanged"
+    assert judge(passages([0.39], 25)).verdict == "unclear"
 
 
 def test_long_passages_count_for_more() -> None:

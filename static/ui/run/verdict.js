@@ -28,6 +28,11 @@ export function verdictOf({ judgement, source }) {
     chance: t('differences below {margin} may be chance', { margin: formatFixed(margin, 3) }),
     passages: plural(num_passages, { one: '{better} of {count} passage got easier.', other: '{better} of {count} passages got easier.' }, { better: num_better }),
   };
+  if (verdict === 'unclear') {
+    return [t('Too little to tell.'), gain < 0
+      ? t('The trained model finds {place} harder by {gain}, but {chance}. {passages} Keep more text for evaluation under Plan & settings, or paste more here.', values)
+      : t('The trained model finds {place} easier by {gain}, but {chance}. {passages} Keep more text for evaluation under Plan & settings, or paste more here.', values)];
+  }
   if (source === 'other' || source === 'unknown') {
     const which = { ...values, which: t(WHICH[source]) };
     if (verdict === 'learned') return [t('Easier.'), t('{which} The trained model finds it easier by {gain} ({chance}). {passages}', which)];

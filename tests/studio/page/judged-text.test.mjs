@@ -22,6 +22,15 @@ test('only of text that was learnt from, or kept out of the run, it is said to h
   }
 });
 
+test('of too little text nothing is said, whatever it was', () => {
+  for (const source of ['held-out', 'learnt', 'other', 'unknown']) {
+    const [word, why] = say(source, 'unclear', 0.7);
+    assert.equal(word, 'Too little to tell.');
+    assert.match(why, /easier by 0\.700 nats a token, but differences below 0\.010 may be chance\. .* paste more here\.$/);
+    assert.match(say(source, 'unclear', -0.1)[1], /harder by 0\.100/);
+  }
+});
+
 test('the same stands in German', () => {
   assert.equal(german['This is not the text it was trained on.'], 'Das ist nicht der Text, mit dem trainiert wurde.');
   for (const how of ['finds it easier by', 'finds it harder by']) assert.match(german[`{which} The trained model ${how} {gain} ({chance}). {passages}`], /^\{which\} Dem trainierten Modell/);
