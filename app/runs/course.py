@@ -39,10 +39,12 @@ def check_course(config: TrainConfig, dataset: Dataset) -> None:
     if config.eval_every and dataset.evaluation is None:
         raise ConfigError(
             say(
-                "eval_every is {eval_every} and nothing is kept aside to evaluate on: raise "
-                "eval_fraction ({eval_fraction}), or give more text",
-                eval_every=config.eval_every,
-                eval_fraction=config.eval_fraction,
+                "{setting} is {given} and nothing is kept aside to evaluate on: raise {other} "
+                "({share}), or give more text",
+                setting="eval_every",
+                given=config.eval_every,
+                other="eval_fraction",
+                share=config.eval_fraction,
             )
         )
 

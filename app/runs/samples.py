@@ -47,8 +47,9 @@ class Sampler:
         if not 0 < len(self._token_ids) <= room:
             raise ConfigError(
                 say(
-                    "sample_prompt has {num__token_ids} tokens: give from 1 to {room}",
-                    num__token_ids=len(self._token_ids),
+                    "{setting} has {count} tokens: give from 1 to {room}",
+                    setting="sample_prompt",
+                    count=len(self._token_ids),
                     room=room,
                 )
             )

@@ -45,10 +45,11 @@ def check_page_settings(config: TrainConfig, model: Model) -> None:
     if config.early_stop_patience and size > MAX_BEST_BYTES:
         problems.append(
             say(
-                "early_stop_patience is {early_stop_patience}: to go back to its best the "
+                "{setting} is {given}: to go back to its best the "
                 "run keeps a copy of all weights, {size}, and this page has room for "
                 "{max_best_bytes}; leave it 0, or use the command line",
-                early_stop_patience=config.early_stop_patience,
+                setting="early_stop_patience",
+                given=config.early_stop_patience,
                 size=format_bytes(size),
                 max_best_bytes=format_bytes(MAX_BEST_BYTES),
             )

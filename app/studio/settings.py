@@ -140,9 +140,14 @@ def describe_presets() -> list[dict[str, str]]:
 
 
 def labelled(problem: str) -> str:
-    """Return a sentence on a setting with the name that the form gives it."""
-    if isinstance(problem, Sentence) and problem.values.get("setting") in LABELS:
-        return problem.with_values(setting=say(LABELS[problem.values["setting"]]))
+    """Return a sentence on a setting, or two, with the names that the form gives them."""
+    if isinstance(problem, Sentence) and "setting" in problem.values:
+        named = {key: problem.values.get(key) for key in ("setting", "other")}
+        return problem.with_values(
+            **{key: say(LABELS[name]) for key, name in named.items() if name in LABELS}
+        )
+    if isinstance(problem, Sentence):
+        return problem
     name, space, rest = problem.partition(" ")
     return f"{LABELS[name]}{space}{rest}" if name in LABELS else problem
 

@@ -93,9 +93,10 @@ class TrainingDesk:
 
         Raises:
             CorpusError: fewer than two tokens.
-            ConfigError: settings out of range.
+            ConfigError: settings out of range, or more asked of the corpus than there is.
         """
         layout, _ = self._lay_out(request, corpus, room)
+        check_course(layout.config, layout.dataset)
         return layout.event()
 
     def preview(self, request: RunRequest, corpus: TokenizedCorpus) -> CorpusPreview:

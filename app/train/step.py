@@ -238,8 +238,9 @@ def check_context(model: Model, windows: Windows) -> None:
     if longest > context:
         raise ConfigError(
             say(
-                "max_seq_len is {longest}: {base_name} has a context of {context} tokens",
-                longest=longest,
+                "{setting} is {given}: {base_name} has a context of {context} tokens",
+                setting="max_seq_len",
+                given=longest,
                 base_name=model.base_name,
                 context=context,
             )

@@ -109,14 +109,19 @@ def test_what_a_run_reads_is_told_before_it(tiny: Studio) -> None:
     tiny.wait_counted()
     tiny.change_settings(steps=2, max_seq_len=64, micro_batch_size=1)
     read = tiny.get("plan-coverage")
-    expect(read).to_have_text(re.compile(r"^Reads \d\.?\d? % of the text\.$"), timeout=60_000)
+    part = re.compile(r"^Reads \d\.?\d? % of the text\. What stands in the rest is not learnt\.$")
+    expect(read).to_have_text(part, timeout=60_000)
     dialog = open_plan(tiny)
     expect(card(tiny, "adapter")).to_contain_text(re.compile(r"Reads \d.* of the text"))
     expect(tiny.page.locator("#preset-help")).to_contain_text("of the text")
+    # It is no longer the preset's run, and what the preset promises is not said of it.
+    own = re.compile(r"^Balanced, with \d settings of your own\. Reads")
+    expect(tiny.page.locator("#preset-help")).to_have_text(own)
     expect(dialog.locator(".warning")).to_contain_text("This run reads")
     dialog.get_by_role("button", name="Read all of it once").click()
     expect(read).to_have_text("Reads the text once.")
     expect(dialog.locator(".warning")).to_have_count(0)
+    expect(tiny.page.locator("#plan-advice")).to_be_focused()  # the button that was pressed is gone
     assert selected(tiny)["passes"] == 1
     tiny.page.locator("#plan-reset").click()
     done(tiny)
@@ -145,6 +150,13 @@ def test_a_bad_value_is_told_at_its_field(tiny: Studio) -> None:
     field.fill("0.5")
     field.blur()
     expect(field).not_to_have_attribute("aria-invalid", "true", timeout=60_000)
+    # What the text is too short for is told before Train is pressed, in the form's words.
+    for name, value in (("eval_fraction", "0.0001"), ("eval_every", "2")):
+        tiny.page.locator(f"#setting-{name}").fill(value)
+        tiny.page.locator(f"#setting-{name}").blur()
+    problem = tiny.page.locator("#setting-eval_every-problem")
+    expect(problem).to_contain_text("raise Kept for evaluation (0.0001)", timeout=60_000)
+    expect(tiny.get("train")).to_be_disabled()
     tiny.page.locator("#plan-reset").click()
     done(tiny)
     expect(tiny.get("train")).to_be_enabled(timeout=60_000)

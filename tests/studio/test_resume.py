@@ -135,3 +135,7 @@ def test_without_a_store_a_run_is_made_all_the_same(loaded: Page) -> None:
 def test_evaluations_need_text_that_is_kept_aside(loaded: Page) -> None:
     fields = run_fields(eval_every=2, eval_fraction=0)
     assert "nothing is kept aside" in asyncio.run(loaded.refused("train", **fields))
+    # The plan says so first, by the form's names, so that Train is not offered.
+    told = asyncio.run(loaded.refused("plan", **fields))
+    assert told.startswith("Evaluate every is 2 and nothing is kept aside to evaluate on: raise ")
+    assert "raise Kept for evaluation (0)" in told

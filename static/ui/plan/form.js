@@ -2,7 +2,7 @@
 /** The form inside the plan dialog: built from the settings that Python describes. */
 
 import { mark } from '../../messages/mark.js';
-import { t } from '../../messages/messages.js';
+import { plural, t } from '../../messages/messages.js';
 import { state } from '../../store.js';
 import { make } from '../dom.js';
 import { fieldNumber, readNumber } from '../number.js';
@@ -116,7 +116,15 @@ export function showPlanIn(place, plan, edits) {
 }
 
 /** What a preset is for, and what it comes to here. @param {Preset[]} presets @param {string} chosen @param {Plan|null} plan */
-export const presetWords = (presets, chosen, plan) => [t(presets.find(({ name }) => name === chosen)?.help ?? ''), sentence(t(plan?.coverage ?? ''))].join(' ').trim();
+export function presetWords(presets, chosen, plan) {
+  const preset = presets.find(({ name }) => name === chosen);
+  // What the device has does not change how far a run goes; with anything else it is another run than the preset promises.
+  const count = Object.keys(state.edits).filter((name) => name !== 'device_memory_gb' && name !== 'mode').length;
+  const words = !preset ? '' : count
+    ? plural(count, { one: '{preset}, with {count} setting of your own.', other: '{preset}, with {count} settings of your own.' }, { preset: t(preset.label) })
+    : t(preset.help);
+  return [words, sentence(t(plan?.coverage ?? ''))].join(' ').trim();
+}
 
 /**
  * The presets as one choice.

@@ -3,6 +3,7 @@
 
 import { mark } from '../../messages/mark.js';
 import { t } from '../../messages/messages.js';
+import { state } from '../../store.js';
 import { make } from '../dom.js';
 import { formatAbout, formatBytes, formatCount, formatFixed, formatRoughRange } from '../format.js';
 
@@ -94,7 +95,8 @@ function card(plan, onMode) {
  */
 export function renderModes(place, plan, problem, onMode) {
   if (!plan) {
-    place.replaceChildren(make('p', { class: 'hint', text: t(problem) || t('Add some text, and each way to train is laid out here: its time, and its GPU memory to the byte.') }));
+    const waiting = !state.hasCorpus ? '' : state.model ? t('The run is being laid out…') : t('The model has to load first.');
+    place.replaceChildren(make('p', { class: 'hint', text: t(problem) || waiting || t('Add some text, and each way to train is laid out here: its time, and its GPU memory to the byte.') }));
     return;
   }
   const focused = place.contains(document.activeElement) ? document.activeElement?.id : '';
@@ -126,7 +128,9 @@ export function renderAdvice(place, plan, onRemedy) {
   };
   const notes = (chosen.notes ?? []).map((text) => make('p', { class: 'note', text: t(text) }));
   const basis = [chosen.time_basis, chosen.memory_basis].map((text) => t(text ?? '')).filter(Boolean).join(' ');
+  const isHere = place.contains(document.activeElement);
   place.replaceChildren(...chosen.warnings.map(warning), ...notes, make('p', { class: 'hint', text: basis }));
+  if (isHere) place.focus(); // the remedy that was pressed is gone, and the next one is not asked for
 }
 
 /**

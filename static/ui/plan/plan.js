@@ -16,6 +16,7 @@ import { markFields, problemList } from './problems.js';
 /** @import {Plan, Setting} from '../../types.js' */
 
 const DEFAULT_PRESET = 'balanced';
+const WHOLE = 0.995; // passes: see app/plan/coverage.py
 
 let keepAdapter = false;
 let preset = String(kept('preset') ?? DEFAULT_PRESET);
@@ -109,14 +110,16 @@ export function mountPlan(studio) {
     setNumber(element('plan-eta'), feasible?.seconds, formatAbout);
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
-    setText(element('plan-coverage'), sentence(t(feasible?.coverage ?? '')));
+    const isPart = feasible !== null && feasible.passes < WHOLE;
+    setText(element('plan-coverage'), [sentence(t(feasible?.coverage ?? '')), isPart ? t('What stands in the rest is not learnt.') : ''].join(' ').trim());
+    element('plan-coverage').toggleAttribute('data-warn', isPart);
     element('plan-eta').title = t(current?.modes.find((mode) => mode.selected)?.time_basis ?? '');
     setText(element('plan-note'), state.planProblems.length > 1 ? t('{count} settings need a look: see above.', { count: state.planProblems.length }) : t(state.planProblem));
     showPlanIn(element('plan-fields'), current, state.edits);
     markFields(element('plan-fields'), state.planProblems, state.fields, state.edits);
   });
   onLanguage(() => showPlanIn(element('plan-fields'), state.plan, state.edits));
-  watch(['plan', 'planProblem'], () => {
+  watch(['plan', 'planProblem', 'hasCorpus', 'model', 'edits'], () => {
     const help = document.getElementById('preset-help');
     if (help) setText(help, presetWords(state.presets, preset, state.plan));
     renderModes(element('plan-modes'), state.plan, state.planProblem, (mode) => put({ mode }));
