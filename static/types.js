@@ -78,6 +78,7 @@
  * @typedef {{text: string, stop_reason: 'stop'|'length'|'stopped', num_tokens: number,
  *   num_prompt_tokens: number, max_context: number, tokens_per_second: number,
  *   prefill_seconds: number, num_dropped: number}} Answer
+ * @typedef {{num_prompt_tokens: number, room: number, max_new_tokens: number, max_context: number, num_dropped: number}} PromptSize
  *
  * @typedef {{kind: 'bundled'}|{kind: 'url', url: string, size?: number, sha256?: string}|
  *   {kind: 'url-folder', url: string, name: string, asked?: string,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.config import ModelConfig
+from app.config import GenerationConfig, ModelConfig
 from app.errors import ConfigError
 from app.generate.generator import Generator
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.studio.protocol import ChatMessage, ChatRequest
+from app.studio.protocol import ChatMessage, ChatRequest, CountChatRequest
 from app.studio.settings import merge_generation
 from app.text.chat_template import render_chat
 from app.text.tokenizer import StreamDecoder
@@ -39,6 +39,25 @@ class Answer:
     max_context: int
     tokens_per_second: float
     prefill_seconds: float
+    num_dropped: int
+
+
+@dataclass(frozen=True)
+class PromptSize:
+    """How much of the context a conversation takes before it is answered.
+
+    Attributes:
+        num_prompt_tokens: of all that would be answered, without what is dropped.
+        room: tokens that a prompt may have.
+        max_new_tokens: tokens that the answer may have.
+        max_context: tokens of both that the model sees at once.
+        num_dropped: oldest messages that would be left out for want of room.
+    """
+
+    num_prompt_tokens: int
+    room: int
+    max_new_tokens: int
+    max_context: int
     num_dropped: int
 
 
@@ -72,8 +91,10 @@ class Conversation:
         config = replace(
             merge_generation(request["settings"]), stop_token_ids=self._stop_token_ids()
         )
-        room = self.max_context - min(config.max_new_tokens, self.max_context // 2)
+        room = self._room(config)
         prompt, num_dropped = await self._fit(request["messages"], request["raw"], room)
+        if len(prompt) > room:
+            raise _too_long(request["messages"], len(prompt), room)
         decoder = StreamDecoder(tokenizer, skip_special=True)
         pieces: list[str] = []
 
@@ -104,6 +125,24 @@ class Conversation:
             num_dropped=num_dropped,
         )
 
+    async def measure(self, request: CountChatRequest) -> PromptSize:
+        """Count what `answer` would be asked with, before it is; it may be more than there is room.
+
+        Raises:
+            ConfigError: settings out of range.
+        """
+        config = merge_generation(request["settings"])
+        room = self._room(config)
+        prompt, num_dropped = await self._fit(request["messages"], request["raw"], room)
+        left = max(0, self.max_context - len(prompt))
+        return PromptSize(
+            num_prompt_tokens=len(prompt),
+            room=room,
+            max_new_tokens=min(config.max_new_tokens, left),
+            max_context=self.max_context,
+            num_dropped=num_dropped,
+        )
+
     def forget(self, adapter: Adapter) -> None:
         """Free what was recorded for an adapter that goes away."""
         if self._generator is not None:
@@ -120,35 +159,23 @@ class Conversation:
         found = [tokenizer.eos_token_id, *(tokenizer.token_id(name) for name in END_OF_TURN)]
         return tuple(sorted({token_id for token_id in found if token_id is not None}))
 
+    def _room(self, config: GenerationConfig) -> int:
+        """Return the tokens that a prompt may have: half of the context at least."""
+        return self.max_context - min(config.max_new_tokens, self.max_context // 2)
+
     async def _fit(
         self, messages: Sequence[ChatMessage], raw: bool, room: int
     ) -> tuple[list[int], int]:
         """Return the prompt's tokens and how many of the oldest messages were left out.
 
-        A system prompt at the beginning always stays.
+        A system prompt at the beginning and the last message always stay, whatever their length.
         """
         kept = list(messages)
         system = [kept.pop(0)] if kept and kept[0]["role"] == "system" else []
         while True:
             token_ids = await self._encode([*system, *kept], raw)
-            if len(token_ids) <= room:
+            if len(token_ids) <= room or len(kept) <= 1:
                 return token_ids, len(messages) - len(system) - len(kept)
-            if len(kept) <= 1:
-                raise ConfigError(
-                    say(
-                        "your message with its system prompt has {number} tokens and the model "
-                        "sees at most {room} of them at once: shorten it",
-                        number=len(token_ids),
-                        room=room,
-                    )
-                    if system
-                    else say(
-                        "your message has {number} tokens and the model sees at most {room} of "
-                        "them at once: shorten it",
-                        number=len(token_ids),
-                        room=room,
-                    )
-                )
             del kept[: 2 if len(kept) > 2 else 1]
 
     async def _encode(self, messages: Sequence[ChatMessage], raw: bool) -> list[int]:
@@ -159,3 +186,23 @@ class Conversation:
             turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
             text = await render_chat(model.chat_template, turns, tokenizer=model.tokenizer)
         return self._model.tokenizer.encode(text)
+
+
+def _too_long(messages: Sequence[ChatMessage], number: int, room: int) -> ConfigError:
+    if messages[0]["role"] == "system":
+        return ConfigError(
+            say(
+                "your message with its system prompt has {number} tokens and the model "
+                "sees at most {room} of them at once: shorten it",
+                number=number,
+                room=room,
+            )
+        )
+    return ConfigError(
+        say(
+            "your message has {number} tokens and the model sees at most {room} of "
+            "them at once: shorten it",
+            number=number,
+            room=room,
+        )
+    )

@@ -10,7 +10,7 @@ const ANNOUNCE_EVERY_MS = 5_000;
 
 /**
  * What the error that is shown is about: it goes when that has changed.
- * @typedef {''|'text'|'evaluation'} Cause
+ * @typedef {''|'text'|'evaluation'|'chat'} Cause
  */
 /** @type {Cause} */
 let shown = '';

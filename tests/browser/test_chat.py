@@ -78,6 +78,7 @@ def test_answer_again_moves_the_seed_on_and_edit_goes_on_from_there(chat: Studio
     chat.get("chat-again").click()
     expect(chat.get("chat-again")).to_be_visible()
     expect(bodies(chat)).to_have_count(2)
+    expect(chat.get("chat-again")).to_be_focused()
     again = asked(chat)[-1]
     assert again["settings"] == {"temperature": 2, "seed": 6, "top_k": 50, "max_new_tokens": 8}
     assert words(again) == words(asked(chat)[1]) == ["Be brief.", "the cat", first, "and then?"]
@@ -117,6 +118,33 @@ def test_answer_again_moves_the_seed_on_and_edit_goes_on_from_there(chat: Studio
     expect(chat.get("chat-log").locator("[data-role=user]")).to_contain_text("the dog")
     chat.change_chat(top_p=0.95)
     chat.page.locator("#error-dismiss").click()
+
+
+def test_a_message_that_is_too_long_says_so_before_it_is_sent(chat: Studio) -> None:
+    context, box = chat.get("chat-context"), chat.get("chat-input")
+    chat.ask_model("the cat")
+    box.fill("the dog")
+    expect(context).to_have_text(re.compile(r"Prompt \d+ \+ answer up to 8 of \d+ tokens"))
+    box.fill("\n".join(["the cat sat on the mat."] * 400))
+    expect(context).to_contain_text("Too long")
+    chat.get("chat-send").click()
+    chat.wait_error("shorten it")
+    expect(box).to_have_value(re.compile("^the cat"))  # it has come back
+    expect(context).to_contain_text("Too long")
+    # With a message above and a long text, nothing of the composer is cut off.
+    panel, send, line = (
+        chat.page.locator(part).bounding_box() for part in ("#chat", "#chat-send", "#chat-context")
+    )
+    assert panel
+    assert send
+    assert line
+    assert send["y"] + send["height"] <= line["y"]
+    assert line["y"] + line["height"] <= panel["y"] + panel["height"]
+    chat.page.locator("#chat-clear").click()
+    expect(chat.get("error")).to_be_hidden()
+    expect(context).to_contain_text("Too long")  # still: it is about what stands there
+    box.fill("")
+    expect(context).to_be_hidden()
 
 
 def test_side_by_side_each_voice_goes_on_with_its_own_words(chat: Studio) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from app.config import GenerationConfig
 from app.errors import ConfigError
 from app.studio.settings import GENERATION_NAMES, describe_generation, merge_generation
 from tests.conftest import run
-from tests.studio.conftest import Page, chat_fields
+from tests.studio.conftest import Message, Page, chat_fields
 
 QUESTION = "What did the keeper write?"
 
@@ -96,5 +97,30 @@ def test_tokens_are_counted_and_the_system_prompt_outlives_old_turns(loaded: Pag
             ),
         )
         assert "system prompt" in huge
+
+        # The same is known before anything is sent, and without an answer being written.
+        async def count(*messages: Message, raw: bool = False, **settings: Any) -> Message:
+            edits = {"max_new_tokens": 12} | settings
+            size: Message = await loaded.ask(
+                "count-chat", messages=list(messages), raw=raw, settings=edits
+            )
+            return size
+
+        told_words = loaded.events("token")
+        assert (await count(question))["num_prompt_tokens"] == plain["num_prompt_tokens"]
+        kept = await count(system, *old * 8, question)
+        assert kept["num_dropped"] == long["num_dropped"]
+        assert kept["num_prompt_tokens"] == long["num_prompt_tokens"] <= kept["room"]
+        assert kept["room"] == plain["max_context"] - 12
+        far = await count(system, {"role": "user", "content": "word " * 4000})
+        assert far["num_prompt_tokens"] > far["room"]
+        assert far["max_new_tokens"] == 0
+        assert str(far["num_prompt_tokens"]) in huge
+        bare = await count(*old, question, raw=True)
+        assert bare["num_prompt_tokens"] < plain["num_prompt_tokens"]
+        assert "Top-p is 2" in await loaded.refused(
+            "count-chat", messages=[question], raw=False, settings={"top_p": 2}
+        )
+        assert loaded.events("token") == told_words
 
     run(story())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.studio.handlers import Handlers
-from app.studio.protocol import ChatRequest, Message, TokenEvent, to_message
+from app.studio.protocol import ChatRequest, CountChatRequest, Message, TokenEvent, to_message
 from app.studio.workplace import Workplace
 
 
@@ -21,6 +21,7 @@ class ResultHandlers:
         """Type of request → handler."""
         return {
             "chat": self._chat,
+            "count-chat": self._count_chat,
             "chat-stop": self._chat_stop,
             "export-adapter": self._export_adapter,
             "import-adapter": self._import_adapter,
@@ -53,6 +54,11 @@ class ResultHandlers:
                 should_stop=lambda: self._stop_chat,
             )
         return to_message(answer)
+
+    async def _count_chat(self, request: CountChatRequest) -> Message:
+        self._place.ready_model()
+        assert self._place.conversation is not None
+        return to_message(await self._place.conversation.measure(request))
 
     async def _chat_stop(self, _request: Message) -> None:
         self._stop_chat = True

@@ -19,6 +19,7 @@ RequestType = Literal[
     "resume",
     "stop",
     "chat",
+    "count-chat",
     "chat-stop",
     "export-adapter",
     "import-adapter",
@@ -85,6 +86,14 @@ class ChatMessage(TypedDict):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+class CountChatRequest(TypedDict):
+    """A conversation whose tokens are counted while its last message is being typed."""
+
+    messages: list[ChatMessage]
+    raw: bool
+    settings: dict[str, Any]
 
 
 class ChatRequest(TypedDict):

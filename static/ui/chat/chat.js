@@ -3,35 +3,30 @@
 
 import { t } from '../../messages/messages.js';
 import { isSearching, state, update, watch } from '../../store.js';
+import { ContextLine } from './context.js';
+import { focusComposer } from './focus.js';
 import { mountChatSettings } from './settings.js';
 import { Talk } from './talk.js';
 import { mountVoices, other, voices } from './voices.js';
 import { button, byId, element, input, make, setText, textarea } from '../dom.js';
+import { clearError } from '../messages.js';
 
 /** @import {Studio} from '../../api.js' */
-/** @import {Answer} from '../../types.js' */
 
 /** English in every language: so is what the bundled model learnt. */
 const FIRST_QUESTIONS = ['Explain gravity in one sentence.', 'Write two lines about the sea.'];
 
-/** @param {Talk} talk */
-async function send(talk) {
+/** @param {Talk} talk @param {ContextLine} context */
+async function send(talk, context) {
   const box = textarea('chat-input');
   const question = box.value.trim();
   if (!question || !talk.canSend()) return;
   box.value = '';
   // Nothing that was typed is lost: without an answer the question goes back into the box.
-  if (!(await talk.ask(question)) && !box.value) box.value = question;
-}
-
-/** @param {Answer} answer */
-function showContext({ num_prompt_tokens, num_tokens, max_context }) {
-  const place = element('chat-context');
-  place.hidden = false;
-  place.dataset['value'] = String(num_prompt_tokens + num_tokens);
-  setText(place, t('Prompt {prompt} + answer {answer} = {both} of {most} tokens of context', {
-    prompt: num_prompt_tokens, answer: num_tokens, both: num_prompt_tokens + num_tokens, most: max_context,
-  }));
+  if (!(await talk.ask(question)) && !box.value) {
+    box.value = question;
+    context.changed();
+  }
 }
 
 function placeholder() {
@@ -81,6 +76,7 @@ function renderSuggestions(talk) {
     const chip = make('button', { type: 'button', text: question, translate: 'no' });
     chip.addEventListener('click', () => {
       textarea('chat-input').value = question;
+      textarea('chat-input').dispatchEvent(new Event('input'));
       if (talk.canSend()) byId('chat-form', HTMLFormElement).requestSubmit();
       else textarea('chat-input').focus();
     });
@@ -90,25 +86,28 @@ function renderSuggestions(talk) {
 
 /** @param {Studio} studio */
 export function mountChat(studio) {
-  const talk = new Talk(studio, element('chat-log'), (answer) => {
-    if (answer) showContext(answer);
+  const talk = new Talk(studio, element('chat-log'), () => {
+    context.changed();
     render(talk);
   });
+  const context = new ContextLine(studio, talk.thread);
   studio.on('token', (token) => talk.receive(token));
   byId('chat-form', HTMLFormElement).addEventListener('submit', (event) => {
     event.preventDefault();
-    void send(talk);
+    void send(talk, context);
   });
   textarea('chat-input').addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    void send(talk);
+    void send(talk, context);
   });
   button('chat-stop').addEventListener('click', () => talk.stop());
   button('chat-clear').addEventListener('click', () => {
     talk.clear();
-    element('chat-context').hidden = true;
+    clearError('chat'); // it was about what is gone
+    context.changed();
     render(talk);
+    focusComposer();
   });
   input('use-lora').addEventListener('change', () => update({ useLora: input('use-lora').checked }));
   button('chat-compare').addEventListener('click', () => update({ compare: !state.compare }));

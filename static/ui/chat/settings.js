@@ -11,8 +11,13 @@ import { fieldNumber, readNumber } from '../number.js';
 
 /** @type {Record<string, number|string>} what the person changed; the rest is as described */
 const edits = {};
+/** @type {(() => void)[]} */
+const listeners = [];
 let raw = false;
 let system = '';
+
+/** Call `tell` whenever the person has changed something. @param {() => void} tell */
+export const onAnswerSettings = (tell) => void listeners.push(tell);
 
 /** What an answer is asked for with. `attempt` moves the seed on: another answer, not a rerun. @param {number} attempt */
 export function answerSettings(attempt) {
@@ -90,5 +95,6 @@ export function mountChatSettings() {
       event.target.dispatchEvent(new Event('change'));
     }
   });
+  for (const kind of ['input', 'change']) dialog.addEventListener(kind, () => listeners.forEach((tell) => tell()));
   button('chat-settings-open').addEventListener('click', () => dialog.showModal());
 }

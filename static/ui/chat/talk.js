@@ -4,6 +4,7 @@
 import { plural, t } from '../../messages/messages.js';
 import { state } from '../../store.js';
 import { Aside } from './aside.js';
+import { holdFocus, keepingFocus } from './focus.js';
 import { follow, showEmpty, smallButton, TurnView } from './log.js';
 import { markDifferences } from './marks.js';
 import { answerSettings, isSampling } from './settings.js';
@@ -25,7 +26,7 @@ export class Talk {
   /**
    * @param {Studio} studio
    * @param {HTMLElement} log
-   * @param {(answer: Answer|null) => void} onChange called when an answer begins, and with each when it has come
+   * @param {() => void} onChange called when an answer begins, and whenever one has come
    */
   constructor(studio, log, onChange) {
     this.studio = studio;
@@ -38,7 +39,7 @@ export class Talk {
     this.writing = null;
     this.isAnswering = false;
     this.isStopped = false;
-    this.aside = new Aside(() => this.bringBack());
+    this.aside = new Aside(() => keepingFocus(() => this.bringBack()));
     showEmpty(log);
   }
 
@@ -69,7 +70,7 @@ export class Talk {
     this.aside.put(this.thread.turns.splice(index), index);
     this.thread.restore(turns);
     this.showAgain();
-    this.onChange(null);
+    this.onChange();
   }
 
   /** Put the conversation on the screen as it is now. */
@@ -90,6 +91,7 @@ export class Talk {
    */
   async ask(question, { turn: old, attempt = 0 } = {}) {
     if (!this.canSend()) return false;
+    const focus = holdFocus();
     const index = old ? this.thread.turns.indexOf(old) : -1;
     const cut = old ? this.thread.cut(old) : [];
     const removed = cut.flatMap((turn) => this.views.get(turn) ?? []);
@@ -97,7 +99,9 @@ export class Talk {
     const turn = this.thread.add(question, attempt);
     const view = new TurnView(this.log, question, (changed) => void this.ask(changed, { turn }));
     this.views.set(turn, view);
-    const isAnswered = await this.answer(turn, view);
+    const answering = this.answer(turn, view);
+    focus.wait();
+    const isAnswered = await answering;
     if (isAnswered) {
       if (cut.length > 1) this.aside.put(cut, index);
     } else {
@@ -110,7 +114,8 @@ export class Talk {
     }
     this.offerAgain();
     this.aside.show(this.log);
-    this.onChange(null);
+    this.onChange();
+    focus.end();
     return isAnswered;
   }
 
@@ -119,7 +124,7 @@ export class Talk {
     clearError();
     this.isAnswering = true;
     this.isStopped = false;
-    this.onChange(null);
+    this.onChange();
     const speaking = voices();
     const bubbles = view.addAnswers(speaking, answerSettings(0).raw);
     try {
@@ -128,7 +133,7 @@ export class Talk {
         if (bubble && !this.isStopped) await this.answerWith(voice, turn, bubble);
       }
     } catch (error) {
-      showFailure(error);
+      showFailure(error, 'chat');
     }
     this.writing = null;
     this.isAnswering = false;
@@ -167,7 +172,7 @@ export class Talk {
     }
     bubble.finish(answer, notes);
     turn.answers.set(voice.key, answer);
-    this.onChange(answer);
+    this.onChange();
   }
 
   /** The last turn can be answered anew. */
