@@ -69,14 +69,15 @@ export class RunRecorder {
     let held = this.held.get(run.key);
     if (!held) this.held.set(run.key, held = newHeld({ steps: run.steps, evaluations: run.evaluations, samples: run.samples }));
     const about = describeRun(run);
-    if (about !== held.about) {
-      await store.describe(run.key, about);
-      held.about = about;
-    }
     if (!held.isFull) {
       await this.writeSteps(run, held);
       await this.writeSamples(run, held);
       held.isFull = (store.sizes.get(run.key) ?? 0) > MOST_BYTES - PART_SIZE;
+    }
+    // Last: a run that is said to have ended has all of its steps there.
+    if (about !== held.about) {
+      await store.describe(run.key, about);
+      held.about = about;
     }
     const gone = tooMany(store.sizes, run.key);
     for (const key of gone) await this.drop(key);

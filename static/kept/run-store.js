@@ -5,9 +5,7 @@
  * a long run costs no more a write than a short one.
  */
 
-const FOLDER = 'history';
-const ABOUT = 'run.json';
-const END = '.jsonl';
+const [FOLDER, ABOUT, END] = ['history', 'run.json', '.jsonl'];
 /** Characters after which a log goes on in another part. */
 export const PART_SIZE = 65_536;
 /** So much is kept at most; the oldest go first. */
@@ -43,11 +41,11 @@ export function tooMany(sizes, current = '') {
 }
 
 /** @param {unknown} error */
-const isMissing = (error) => error instanceof DOMException && error.name === 'NotFoundError';
-/** @param {unknown} error */
 const unlessMissing = (error) => {
-  if (!isMissing(error)) throw error;
+  if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error;
 };
+/** @param {string} text */
+const sizeOf = (text) => new Blob([text]).size;
 
 const root = () => navigator.storage.getDirectory();
 /** @param {boolean} create */
@@ -65,13 +63,19 @@ async function write(place, name, text) {
   }
 }
 
-/** @param {FileSystemDirectoryHandle} place @returns {AsyncIterable<[string, FileSystemHandle]>} */
-const entries = (place) => /** @type {any} */ (place).entries();
+/** @param {FileSystemDirectoryHandle} place @returns {Promise<string[]>} in order */
+async function namesIn(place) {
+  const names = [];
+  for await (const [name] of /** @type {any} */ (place).entries()) names.push(name);
+  return names.sort();
+}
 
 export class RunStore {
   constructor() {
     /** Bytes by key. @type {Map<string, number>} */
     this.sizes = new Map();
+    /** Bytes of the descriptions among them. @type {Map<string, number>} */
+    this.abouts = new Map();
     /** The part of each log that is being written. @type {Map<string, {number: number, text: string, isFull: boolean}>} */
     this.parts = new Map();
     /** One after the other: they share files. @type {Promise<unknown>} */
@@ -93,7 +97,9 @@ export class RunStore {
   describe(key, text) {
     return this.afterTheLast(async () => {
       await write(await (await history(true)).getDirectoryHandle(key, { create: true }), ABOUT, text);
-      if (!this.sizes.has(key)) this.sizes.set(key, new Blob([text]).size);
+      const size = sizeOf(text);
+      this.sizes.set(key, (this.sizes.get(key) ?? 0) + size - (this.abouts.get(key) ?? 0));
+      this.abouts.set(key, size);
     });
   }
 
@@ -112,7 +118,7 @@ export class RunStore {
       await write(place, `${log}-${String(number).padStart(6, '0')}${END}`, text);
       // What an earlier page wrote is never touched again: this one begins a part of its own.
       this.parts.set(id, { number, text, isFull: text.length >= PART_SIZE });
-      this.sizes.set(key, (this.sizes.get(key) ?? 0) + new Blob([lines]).size);
+      this.sizes.set(key, (this.sizes.get(key) ?? 0) + sizeOf(lines));
     });
   }
 
@@ -124,11 +130,10 @@ export class RunStore {
     } catch {
       return; // nothing was kept yet, or there is no such file system here
     }
-    const keys = [];
-    for await (const [name] of entries(place)) keys.push(name);
-    for (const key of keys.sort()) {
+    for (const key of await namesIn(place)) {
       const found = await this.afterTheLast(() => readOne(place, key));
       this.sizes.set(key, found.bytes);
+      if (found.about !== null) this.abouts.set(key, sizeOf(found.about));
       yield found;
     }
   }
@@ -138,7 +143,7 @@ export class RunStore {
     return this.afterTheLast(async () => {
       await (await history(true)).removeEntry(key, { recursive: true }).catch(unlessMissing);
       for (const log of LOGS) this.parts.delete(`${key}/${log}`);
-      this.sizes.delete(key);
+      for (const known of [this.sizes, this.abouts]) known.delete(key);
     });
   }
 
@@ -146,8 +151,7 @@ export class RunStore {
   removeAll() {
     return this.afterTheLast(async () => {
       await (await root()).removeEntry(FOLDER, { recursive: true }).catch(unlessMissing);
-      this.parts.clear();
-      this.sizes.clear();
+      for (const known of [this.parts, this.sizes, this.abouts]) known.clear();
     });
   }
 
@@ -168,12 +172,8 @@ export class RunStore {
   }
 }
 
-/** @param {FileSystemDirectoryHandle} place @param {LogName} log @returns {Promise<string[]>} names, in order */
-async function partsOf(place, log) {
-  const names = [];
-  for await (const [name] of entries(place)) if (name.startsWith(`${log}-`) && name.endsWith(END)) names.push(name);
-  return names.sort();
-}
+/** @param {FileSystemDirectoryHandle} place @param {LogName} log */
+const partsOf = async (place, log) => (await namesIn(place)).filter((name) => name.startsWith(`${log}-`) && name.endsWith(END));
 
 /** @param {FileSystemDirectoryHandle} place @param {LogName} log */
 const lastPart = async (place, log) => Number((await partsOf(place, log)).at(-1)?.slice(log.length + 1, -END.length) ?? 0) || 0;

@@ -50,6 +50,23 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** What places show. @type {WeakMap<HTMLElement, string>} */
+const shownIn = new WeakMap();
+
+/**
+ * Fill a place anew, only where it is to show something else: what stands there keeps the focus and
+ * the press that is under way.
+ * @param {HTMLElement} place that nobody else fills
+ * @param {unknown} what it shows, all that its nodes are made from
+ * @param {() => (Node|string)[]} nodes
+ */
+export function refill(place, what, nodes) {
+  const key = JSON.stringify(what);
+  if (shownIn.get(place) === key) return;
+  shownIn.set(place, key);
+  place.replaceChildren(...nodes());
+}
+
 /**
  * Show a measured number: its text, and its plain value for scripts in data-value.
  * @param {HTMLElement} node

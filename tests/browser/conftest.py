@@ -22,15 +22,19 @@ from playwright.sync_api import (
     Page,
     Playwright,
     ViewportSize,
+    expect,
     sync_playwright,
 )
 from playwright.sync_api import Error as PlaywrightError
 
 from build import DIST, make_server
 from tests.browser.plain_host import PlainHost
-from tests.browser.studio import RECORDER, Studio
+from tests.browser.recorder import RECORDER
+from tests.browser.studio import PATIENCE_MS, Studio
 from tests.tiny_model import make_tiny_gguf
 from tools.checks import find_browser
+
+expect.set_options(timeout=PATIENCE_MS)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -168,6 +172,7 @@ class Watched:
 def watch(context: BrowserContext) -> Watched:
     """Note console errors (CSP reports are such), page errors and where requests go."""
     watched = Watched(context)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(RECORDER)
 
     def on_console(message: Any) -> None:

@@ -18,7 +18,8 @@ from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 
 from build import DIST, make_server
 from tests.browser.conftest import GPU_FLAGS, PLAIN_FLAGS
-from tests.browser.studio import RECORDER, wait_kept
+from tests.browser.recorder import RECORDER
+from tests.browser.studio import wait_kept
 from tools.checks import find_browser
 
 READY = """() => globalThis.lab?.events.some(

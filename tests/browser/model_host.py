@@ -86,7 +86,7 @@ class ModelHost:
         wanted = to.headers.get("Range", "")
         self.requests.append((to.command, path, wanted))
         if path in self.silent:
-            self.go_on.wait(120)
+            self.go_on.wait(600)
         data = self.files.get(path, b"")
         status = self.status.get(path, 200 if path in self.files else 404)
         start = 0
@@ -117,7 +117,7 @@ class ModelHost:
         elif path in self.halves and not self.go_on.is_set():
             to.wfile.write(part[: len(part) // 2])
             to.wfile.flush()
-            self.go_on.wait(120)
+            self.go_on.wait(600)
             to.wfile.write(part[len(part) // 2 :])
         else:
             to.wfile.write(part)

@@ -36,7 +36,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data[: len(data) // 2])
-        GO_ON.wait(60)
+        GO_ON.wait(600)
         with contextlib.suppress(ConnectionError):
             self.wfile.write(data[len(data) // 2 :])
 

@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
+from tests.browser.recorder import ANSWER, SETTLED
+
 BOOT_MS = 60_000
 TRAIN_MS = 120_000
-
-# Keeps what the worker posts, with the time, and a way to ask it something beside the page.
-RECORDER = """
-(() => {
-  const Plain = globalThis.Worker;
-  if (!Plain) return;
-  globalThis.lab = { events: [], longTasks: [], answers: new Map() };
-  globalThis.Worker = class extends Plain {
-    constructor(url, options) {
-      super(url, options);
-      globalThis.lab.worker = this;
-      this.addEventListener('message', ({ data }) => {
-        lab.events.push({ at: performance.now(), ...data });
-        lab.answers.get(data.id)?.(data);
-      });
-    }
-  };
-  let nextId = 1_000_000;
-  lab.ask = (type, fields) => new Promise((resolve) => {
-    const id = nextId++;
-    lab.answers.set(id, resolve);
-    lab.worker.postMessage({ ...fields, id, type });
-  });
-  new PerformanceObserver((list) => {
-    for (const { startTime, duration } of list.getEntries()) lab.longTasks.push({ startTime, duration });
-  }).observe({ type: 'longtask' });
-})();
-"""  # noqa: E501
+PATIENCE_MS = 60_000
+"""What is waited for at most where nothing else is said: a test that fails may take its time."""
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, page: Page, what: str) -> None:
@@ -82,7 +59,15 @@ class Studio:
         self.wait_for_event("gpu", BOOT_MS / 1e3)
 
     def load_model(self, data: bytes, name: str = "tiny.gguf") -> None:
-        self.choose("model-file", name, data)
+        with self.loading():
+            self.choose("model-file", name, data)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Wait at the end for the model that what is done here asks for."""
+        asked = self.num_requests()
+        yield
+        self.wait_answer("load-model", asked)
         self.wait_status("ready")
 
     def choose(self, test_id: str, name: str, data: bytes | Path) -> None:
@@ -104,13 +89,79 @@ class Studio:
         found = self.page.evaluate("kind => lab.events.filter(e => e.type === kind)", kind)
         return cast("list[dict[str, Any]]", found)
 
-    def wait_for_event(self, kind: str, seconds: float) -> None:
+    def wait_for_event(self, kind: str, seconds: float = PATIENCE_MS / 1e3) -> None:
         self.page.wait_for_function(
             "kind => globalThis.lab?.events.some(e => e.type === kind)",
             arg=kind,
             timeout=seconds * 1e3,
             polling=50,
         )
+
+    def wait_events(self, kind: str, count: int, timeout_ms: float = TRAIN_MS) -> None:
+        """Wait until the worker has said something so many times since the page was opened."""
+        self.page.wait_for_function(
+            "([kind, n]) => lab.events.filter(e => e.type === kind).length >= n",
+            arg=[kind, count],
+            timeout=timeout_ms,
+            polling=20,
+        )
+
+    def num_requests(self) -> int:
+        """Return how many requests the page has sent."""
+        return int(self.page.evaluate("globalThis.lab?.requests.length ?? 0"))
+
+    def wait_answer(self, kind: str, since: int, timeout_ms: float = TRAIN_MS) -> dict[str, Any]:
+        """Wait for the answer to the last request of a kind, and until the page shows it.
+
+        Args:
+            kind: Of the request.
+            since: How many requests there were before it.
+            timeout_ms: For the answer.
+        """
+        answer: dict[str, Any] = self.page.wait_for_function(
+            ANSWER, arg=[kind, since], timeout=timeout_ms, polling=20
+        ).json_value()
+        assert "error" not in answer, answer["error"]
+        self.settle()
+        return answer
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size, and wait until its charts have followed."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page shows all that it knows."""
+        self.page.evaluate(SETTLED)
+
+    @contextmanager
+    def held(self, kind: str) -> Iterator[None]:
+        """Let requests of a kind wait meanwhile: what a person does before the worker answers."""
+        self.page.evaluate("kind => { lab.held = kind; }", kind)
+        yield
+        self.page.evaluate(
+            "() => { lab.held = null; for (const send of lab.waiting.splice(0)) send(); }"
+        )
+
+    def press_when(self, kind: str, times: int, test_id: str, after_ms: int = 0) -> None:
+        """Press a button as soon as the worker says something so many times more.
+
+        A test that looks first and presses then may come too late for a run that is quick.
+        """
+        press = {
+            "kind": kind,
+            "times": times,
+            "button": f"[data-testid={test_id}]",
+            "after": after_ms,
+        }
+        self.page.evaluate("press => { lab.presses.push(press); }", press)
+
+    def events_before_press(self, kind: str) -> list[dict[str, Any]]:
+        """Return what the worker had said when a button was pressed by `press_when`."""
+        found = self.page.evaluate(
+            "kind => lab.events.slice(0, lab.presses.at(-1).at).filter(e => e.type === kind)", kind
+        )
+        return cast("list[dict[str, Any]]", found)
 
     def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Send the worker a request beside the page and return the answer."""
@@ -123,7 +174,8 @@ class Studio:
         self.get("corpus-text").fill(text)
 
     def wait_counted(self) -> int:
-        expect(self.get("corpus-count")).to_have_text(re.compile(r"[Tt]oken"), timeout=30_000)
+        self.settle()  # what was counted before is no longer there
+        expect(self.get("corpus-count")).to_have_text(re.compile(r"[Tt]oken"))
         expect(self.get("corpus-count")).to_have_attribute("data-value", re.compile(r"\d"))
         return int(self.get("corpus-count").get_attribute("data-value") or "0")
 
@@ -147,7 +199,7 @@ class Studio:
         expect(radio).to_be_enabled(timeout=60_000)  # the first plan measures the device
         radio.check()
         card = self.page.locator(f'.mode[data-mode="{mode}"]')
-        expect(card).to_have_attribute("data-selected", "", timeout=30_000)
+        expect(card).to_have_attribute("data-selected", "")
         self.page.locator("#plan-dialog footer .primary").click()
 
     # Training
@@ -157,20 +209,28 @@ class Studio:
         self.get("train").click()
 
     def wait_steps(self, count: int, seconds: float = TRAIN_MS / 1e3) -> None:
-        self.page.wait_for_function(
-            "n => lab.events.filter(e => e.type === 'step').length >= n",
-            arg=count,
-            timeout=seconds * 1e3,
-            polling=20,
-        )
+        self.wait_events("step", count, seconds * 1e3)
 
     def train_to_end(self, timeout_ms: float = TRAIN_MS) -> list[dict[str, Any]]:
         """Train, wait for the end and return the steps of this run."""
         before = len(self.events("step"))
-        self.train()
-        self.wait_status("training")
-        self.wait_status("ready", timeout_ms)
+        with self.training(timeout_ms):
+            self.train()
         return self.events("step")[before:]
+
+    def stop(self) -> None:
+        """Press Stop and wait until the run is over, with all that it leaves."""
+        self.get("stop").click()
+        self.wait_answer("train", 0)
+        self.wait_status("ready")
+
+    @contextmanager
+    def training(self, timeout_ms: float = TRAIN_MS) -> Iterator[None]:
+        """Wait at the end for the end of the run that what is done here asks for."""
+        asked = self.num_requests()
+        yield
+        self.wait_answer("train", asked, timeout_ms)
+        self.wait_status("ready")
 
     # Chat
 
@@ -222,7 +282,7 @@ class Studio:
             self.page.dispatch_event("body", kind, {"dataTransfer": transfer})
 
     def wait_adapter(self, words: str) -> None:
-        expect(self.get("adapter-status")).to_contain_text(words, timeout=30_000)
+        expect(self.get("adapter-status")).to_contain_text(words)
 
     # Errors
 

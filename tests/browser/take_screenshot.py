@@ -15,7 +15,8 @@ from playwright.sync_api import sync_playwright
 
 from build import DIST, make_server
 from tests.browser.conftest import GPU_FLAGS, PLAIN_FLAGS
-from tests.browser.studio import RECORDER, Studio
+from tests.browser.recorder import RECORDER
+from tests.browser.studio import Studio
 from tests.train.facts import FACTS, write_facts
 from tools.checks import find_browser
 

@@ -43,7 +43,9 @@ def config(tiny_gguf: bytes) -> ModelConfig:
 @pytest.fixture
 def studio(tiny: Studio, config: ModelConfig) -> Iterator[Studio]:
     """The shared page with an adapter loaded; after the error all must be as before."""
+    asked = tiny.num_requests()
     tiny.choose("adapter-drop", "mine.safetensors", make_adapter(config))
+    tiny.wait_answer("import-adapter", asked)
     tiny.wait_adapter("mine.safetensors")
     model = tiny.page.locator("#model-text").inner_text()
     yield tiny
@@ -65,10 +67,11 @@ def test_empty_text(studio: Studio, text: str, word: str) -> None:
 
 
 def test_text_of_one_token(studio: Studio) -> None:
-    studio.paste("a")
-    studio.wait_counted()
-    studio.train()
-    studio.wait_error("token")
+    with studio.held("plan"):  # it would say so before Train is pressed
+        studio.paste("a")
+        studio.wait_counted()
+        studio.train()
+        studio.wait_error("token")
 
 
 @pytest.mark.parametrize(
@@ -101,15 +104,16 @@ def test_text_of_50_megabytes(studio: Studio, tmp_path: Path) -> None:
 def test_all_settings_out_of_range_are_told_at_once(studio: Studio) -> None:
     studio.paste("some text to learn from " * 8)
     studio.wait_counted()
-    studio.change_settings(learning_rate="-1", rank="many", max_seq_len="5000")
-    studio.train()
-    studio.wait_error(
-        "Learning rate is -1: give a number above 0, up to 10.",
-        "Rank is 'many': give a whole number from 1 to 256.",
-        "Window, in tokens is 5000",
-        "context of 512 tokens",
-    )
-    assert studio.get("error").locator("li").count() == 3
+    with studio.held("plan"):  # it would tell of them before Train is pressed
+        studio.change_settings(learning_rate="-1", rank="many", max_seq_len="5000")
+        studio.train()
+        studio.wait_error(
+            "Learning rate is -1: give a number above 0, up to 10.",
+            "Rank is 'many': give a whole number from 1 to 256.",
+            "Window, in tokens is 5000",
+            "context of 512 tokens",
+        )
+        assert studio.get("error").locator("li").count() == 3
     studio.get("plan-open").click()
     studio.page.locator("#plan-reset").click()
     studio.page.locator("#plan-dialog").get_by_role("button", name="Done").click()

@@ -63,6 +63,7 @@ def chat(tiny: Studio) -> Studio:
     if clear.is_enabled():
         clear.click()
     tiny.change_chat(length=8, temperature=0, top_k=0, raw=False, system="")
+    tiny.settle()
     if tiny.get("chat-compare").get_attribute("aria-pressed") == "true":
         tiny.get("chat-compare").click()
     expect(tiny.get("use-lora")).to_be_enabled()

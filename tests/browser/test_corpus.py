@@ -52,9 +52,7 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
     assert dialog.locator(".token.afresh").count() == 5
     keep_screen(tiny.page, "corpus-preview")
     dialog.get_by_role("button", name="Close").click()
-    tiny.train()
-    tiny.wait_steps(2)
-    tiny.wait_status("ready")
+    assert len(tiny.train_to_end()) == 2
     expect(tiny.get("run-facts")).to_contain_text("adamw, state ")
     expect(tiny.get("run-facts")).to_contain_text("holds text (best-fit)")
     expect(tiny.get("ranks")).to_contain_text("since step 2: 56 in 14 projections")

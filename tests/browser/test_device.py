@@ -100,7 +100,7 @@ def test_a_quick_check_can_be_stopped_and_ends_in_a_table(tiny: Studio) -> None:
     assert problems == [[], []]
     usual = page.viewport_size
     assert usual
-    page.set_viewport_size({"width": 360, "height": 780})
+    tiny.resize(360, 780)
     assert dialog.evaluate("d => d.scrollWidth - d.clientWidth") <= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.set_viewport_size(usual)
@@ -128,8 +128,7 @@ def test_a_check_ends_with_the_dialog_and_waits_for_a_run(tiny: Studio) -> None:
     expect(tiny.get("device-check")).to_be_disabled()
     expect(tiny.get("device-measure")).to_be_disabled()
     tiny.page.keyboard.press("Escape")
-    tiny.get("stop").click()
-    tiny.wait_status("ready")
+    tiny.stop()
 
 
 WRONG = {

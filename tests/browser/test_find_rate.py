@@ -34,7 +34,7 @@ def test_find_look_and_use(tiny: Studio) -> None:
     done(tiny)
     tiny.paste(TEXT)
     tiny.wait_counted()
-    tiny.change_settings(max_seq_len=32, micro_batch_size=2, steps=12)
+    tiny.change_settings(max_seq_len=256, micro_batch_size=4, steps=12)  # for long enough
     open_settings(tiny)
     expect(find).to_be_enabled(timeout=SEARCH_MS)
     expect(page.locator("#find-rate-hint")).to_contain_text("40 steps, about")
@@ -51,6 +51,10 @@ def test_find_look_and_use(tiny: Studio) -> None:
     expect(tiny.get("rate-use")).to_be_hidden()
 
     # To its end: curve, table and suggestion say the same; one click takes it over.
+    done(tiny)
+    tiny.change_settings(max_seq_len=32, micro_batch_size=2)
+    open_settings(tiny)
+    expect(find).to_be_enabled(timeout=SEARCH_MS)
     before = len(tiny.events("rate-point"))
     find.click()
     use = tiny.get("rate-use")

@@ -25,17 +25,6 @@ def drop_path(page: Page, path: Path) -> None:
     session.detach()
 
 
-def wait_models(studio: Studio, count: int) -> None:
-    """Wait until so many models have loaded: the page is ready before a load begins, too."""
-    studio.page.wait_for_function(
-        "n => lab.events.filter(e => e.type === 'model').length >= n",
-        arg=count,
-        timeout=60_000,
-        polling=50,
-    )
-    studio.wait_status("ready")
-
-
 def test_a_folder_is_chosen_quantized_dropped_and_refused(
     page: Page, site: Site, tmp_path: Path
 ) -> None:
@@ -44,15 +33,16 @@ def test_a_folder_is_chosen_quantized_dropped_and_refused(
     )
     studio = Studio(page)
     studio.open(site.url, model="none")
-    studio.get("model-folder").set_input_files(tmp_path / "mine")
-    studio.wait_status("ready")
+    with studio.loading():
+        studio.get("model-folder").set_input_files(tmp_path / "mine")
     assert studio.events("model")[-1]["name"] == "mine"
     assert studio.events("model")[-1]["quantization"] == "none"
     plain_bytes = studio.events("model")[-1]["weights_bytes"]
 
     # Another form of the same weights: loaded anew at once.
-    studio.get("model-quantize").select_option("nf4")
-    expect(page.locator("#model-text")).to_contain_text("nf4", timeout=30_000)
+    with studio.loading():
+        studio.get("model-quantize").select_option("nf4")
+    expect(page.locator("#model-text")).to_contain_text("nf4")
     assert studio.events("model")[-1]["weights_bytes"] < plain_bytes / 2
     answer = studio.ask(
         "evaluate", corpus={"text": "the cat sat. " * 20}, edits={}, keep_adapter=False
@@ -60,18 +50,18 @@ def test_a_folder_is_chosen_quantized_dropped_and_refused(
     assert answer["result"]["base"]["loss"] > 0
 
     # Files dropped together are the same model.
-    studio.get("model-quantize").select_option("none")
-    expect(page.locator("#model-text")).not_to_contain_text("nf4", timeout=30_000)
-    wait_models(studio, 3)
-    studio.drop(*files.items())
+    with studio.loading():
+        studio.get("model-quantize").select_option("none")
+    expect(page.locator("#model-text")).not_to_contain_text("nf4")
+    with studio.loading():
+        studio.drop(*files.items())
     expect(studio.get("model-select")).to_have_value(re.compile("^folder:model:"))
-    wait_models(studio, 4)
     assert studio.events("model")[-1]["weights_bytes"] == plain_bytes
 
     # A folder dragged from the desktop is the same model again, under its own name.
-    drop_path(page, tmp_path / "mine")
+    with studio.loading():
+        drop_path(page, tmp_path / "mine")
     expect(studio.get("model-select")).to_have_value(re.compile("^folder:mine:"))
-    wait_models(studio, 5)
     assert studio.events("model")[-1]["name"] == "mine"
 
     # One that lacks a shard is refused with a sentence; the model in use stays.

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from app.io.safetensors import read_safetensors
 from tests.browser.screens import keep_screen
-from tests.browser.studio import TRAIN_MS, Studio
+from tests.browser.studio import Studio
 from tests.browser.test_accessibility import serious
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
@@ -33,7 +33,7 @@ def begin(studio: Studio, steps: int = STEPS) -> None:
 
 
 def download(studio: Studio) -> zipfile.ZipFile:
-    with studio.page.expect_download(timeout=60_000) as found:
+    with studio.page.expect_download() as found:
         studio.get("tuned-download").click()
     assert found.value.suggested_filename.endswith("-tuned.zip")
     data = Path(found.value.path()).read_bytes()
@@ -61,9 +61,8 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
     expect(studio.get("full-confirm")).to_have_count(0)
     assert studio.events("step") == []
 
-    begin(studio)
-    studio.wait_steps(12)
-    studio.wait_status("ready", TRAIN_MS)
+    with studio.training():
+        begin(studio)
     steps = studio.events("step")
     assert steps[-1]["loss"] < steps[0]["loss"] - 0.5
     expect(studio.get("tuned-status")).to_contain_text("trained 12 steps")
@@ -93,27 +92,27 @@ def test_the_whole_way(open_tiny: Callable[[], Studio]) -> None:
     expect(studio.get("tuned-bar")).to_be_visible()
 
     archive = download(studio)
-    expect(studio.get("tuned-status")).to_contain_text("downloaded")
+    expect(studio.get("tuned-status")).to_contain_text(", downloaded")
     trained = weights_in(archive)
     assert {"config.json", "tokenizer.json", "run.json"} <= set(archive.namelist())
 
     # The folder in it is a model that this page loads, and it answers as the trained one did.
     folder = [(name, archive.read(name)) for name in archive.namelist() if name != "run.json"]
-    studio.get("model-file").locator("xpath=.").set_input_files(
-        [
-            {"name": name, "mimeType": "application/octet-stream", "buffer": data}
-            for name, data in folder
-        ]
-    )
-    expect(studio.get("tuned-bar")).to_be_hidden(timeout=60_000)
-    studio.wait_status("ready")
+    with studio.loading():
+        studio.get("model-file").locator("xpath=.").set_input_files(
+            [
+                {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+                for name, data in folder
+            ]
+        )
+    expect(studio.get("tuned-bar")).to_be_hidden()
     assert studio.ask_model("the cat sat") == tuned
 
     # An update later its weights are others.
     studio.change_settings(steps=2)
-    begin(studio, steps=2)
-    expect(studio.get("tuned-bar")).to_be_visible(timeout=TRAIN_MS)
-    studio.wait_status("ready", TRAIN_MS)
+    with studio.training():
+        begin(studio, steps=2)
+    expect(studio.get("tuned-bar")).to_be_visible()
     later = weights_in(download(studio))
     assert later.keys() == trained.keys()
     assert any((later[name] != trained[name]).any() for name in trained)

@@ -54,16 +54,11 @@ def steps_of(studio: Studio) -> list[tuple[int, float]]:
 
 
 def wait_kept(studio: Studio, count: int) -> None:
-    studio.page.wait_for_function(
-        "n => lab.events.filter(e => e.type === 'checkpoint').length >= n",
-        arg=count,
-        polling=10,
-        timeout=TRAIN_MS,
-    )
+    studio.wait_events("checkpoint", count)
 
 
 def weights(studio: Studio) -> dict[str, np.ndarray]:
-    with studio.page.expect_download(timeout=60_000) as found:
+    with studio.page.expect_download() as found:
         studio.get("tuned-download").click()
     archive = zipfile.ZipFile(io.BytesIO(Path(found.value.path()).read_bytes()))
     return dict(read_safetensors(archive.read("model.safetensors"))[0])
@@ -73,9 +68,8 @@ def test_reload_in_mid_run_goes_on_to_the_same_bits(open_tiny: Callable[[], Stud
     studio = open_tiny()
     page = studio.page
     ready_for_all(studio)
-    begin(studio)
-    studio.wait_steps(16)
-    studio.wait_status("ready", TRAIN_MS)
+    with studio.training():
+        begin(studio)
     whole = steps_of(studio)
     assert [point["step"] for point in studio.events("evaluation")] == [0, 4, 8, 12, 16]
     assert [event["step"] for event in studio.events("checkpoint")] == [4, 8, 12, 16]
@@ -86,9 +80,8 @@ def test_reload_in_mid_run_goes_on_to_the_same_bits(open_tiny: Callable[[], Stud
 
     # Once more, up to some step after a checkpoint, and the page is gone.
     page.on("dialog", Dialog.accept)
+    studio.press_when("checkpoint", 2, "pause")
     begin(studio)
-    wait_kept(studio, 6)
-    studio.get("pause").click()
     studio.wait_status("paused")
     kept = studio.events("checkpoint")[-1]["step"]
     assert 8 <= kept < 16
@@ -107,10 +100,9 @@ def test_reload_in_mid_run_goes_on_to_the_same_bits(open_tiny: Callable[[], Stud
     studio.wait_status("ready")
     studio.paste(TEXT)
     studio.wait_counted()
-    studio.get("resume-run").click()  # how and with what is not asked again
-    studio.wait_for_event("run-history", TRAIN_MS / 1e3)
-    expect(studio.get("tuned-status")).to_contain_text("trained 16 steps", timeout=TRAIN_MS)
-    studio.wait_status("ready", TRAIN_MS)
+    with studio.training():
+        studio.get("resume-run").click()  # how and with what is not asked again
+    expect(studio.get("tuned-status")).to_contain_text("trained 16 steps")
     assert steps_of(studio) == whole[kept:]
     (history,) = studio.events("run-history")
     assert [(step["step"], step["loss"]) for step in history["steps"]] == whole[:kept]
@@ -130,8 +122,7 @@ def test_a_stop_is_kept_gone_on_with_and_let_go(open_tiny: Callable[[], Studio])
     begin(studio)
     wait_kept(studio, 1)
     expect(studio.get("run-kept")).to_contain_text("a reload does not lose it")
-    studio.get("stop").click()
-    studio.wait_status("ready", TRAIN_MS)
+    studio.stop()
     expect(studio.get("resume-offer")).to_be_visible()
     stopped = len(steps_of(studio))
     assert studio.events("keeping")[-1]["step"] == stopped
@@ -140,8 +131,7 @@ def test_a_stop_is_kept_gone_on_with_and_let_go(open_tiny: Callable[[], Studio])
     studio.get("resume-run").click()
     studio.wait_steps(stopped + 4)
     expect(studio.get("unsaved-model")).to_have_count(0)
-    studio.get("stop").click()
-    studio.wait_status("ready", TRAIN_MS)
+    studio.stop()
     assert [step for step, _ in steps_of(studio)] == list(range(1, len(steps_of(studio)) + 1))
 
     studio.get("storage-open").click()
@@ -171,8 +161,7 @@ def test_a_full_disk_ends_no_run(open_tiny: Callable[[], Studio]) -> None:
     kept = studio.events("checkpoint")[-1]["step"]
     studio.wait_steps(told + 12)
     assert len(studio.events("run-warning")) == 1
-    studio.get("stop").click()
-    studio.wait_status("ready", TRAIN_MS)
+    studio.stop()
     expect(studio.get("resume-offer")).to_contain_text(f"after step {kept} of")
     assert not [name for name in page.evaluate(FILES) if name.endswith(".part")]
     studio.get("resume-discard").click()

@@ -66,12 +66,7 @@ class Victim(Studio):
             pytest.skip("no GPU process of this browser was found to kill")
         for process in found:
             os.kill(process, signal.SIGKILL)
-        self.page.wait_for_function(
-            "n => lab.events.filter(e => e.type === 'device-lost').length > n",
-            arg=heard,
-            timeout=LONG_MS,
-            polling=20,
-        )
+        self.wait_events("device-lost", heard + 1)
 
     def wait_back(self) -> None:
         """Wait until the page has its GPU and its model again, by itself."""
@@ -130,15 +125,11 @@ def test_a_run_ends_the_gpu_is_back_by_itself_and_the_run_goes_on(victim: Victim
     assert victim.events("resumable")[-1]["run"]["step"] == kept_at
     assert serious(victim) == []
     keep_screen(victim.page, "gpu-lost")
+    made = len(victim.events("step"))
     notice.get_by_role("button", name=re.compile(f"Go on from step {kept_at}")).click()
-    victim.wait_for_event("run-history", 60)
-    victim.page.wait_for_function(
-        "n => lab.events.filter(e => e.type === 'step').at(-1).step > n",
-        arg=kept_at + 1,
-        timeout=LONG_MS,
-    )
-    victim.get("stop").click()
-    victim.wait_status("ready", LONG_MS)
+    victim.wait_for_event("run-history")
+    victim.wait_steps(made + 2)
+    victim.stop()
     expect(notice).to_be_hidden()
 
 

@@ -8,7 +8,6 @@ from tests.browser.conftest import Site, watch
 from tests.browser.studio import Studio
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
-LONG_MS = 120_000
 
 # An error scope answers that there was no room, and the buffer is invalid in all that uses it.
 FULL = """() => {
@@ -71,9 +70,8 @@ def test_a_full_gpu_is_told_and_takes_nothing_along(
 
     # There is no room for a second model: the first goes, and it is tried once more.
     refuse(worker, 8_000, 1)
-    studio.choose("model-file", "second.gguf", tiny_gguf)
-    expect(studio.get("notice-made-room")).to_contain_text("kein Platz", timeout=LONG_MS)
-    studio.wait_status("ready")
+    studio.load_model(tiny_gguf, "second.gguf")
+    expect(studio.get("notice-made-room")).to_contain_text("kein Platz")
     assert studio.events("model")[-1]["made_room"] is True
     expect(studio.get("error")).to_be_hidden()
     studio.use_lora(False)

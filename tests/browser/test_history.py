@@ -103,12 +103,7 @@ def interrupt(studio: Studio) -> int:
     studio.change_settings(steps=100_000, learning_rate=0.03)
     before = len(studio.events("checkpoint"))
     studio.train()
-    studio.page.wait_for_function(
-        "n => lab.events.filter(e => e.type === 'checkpoint').length >= n",
-        arg=before + 3,
-        timeout=120_000,
-        polling=20,
-    )
+    studio.wait_events("checkpoint", before + 3)
     studio.get("pause").click()
     studio.wait_status("paused")
     last: int = studio.events("step")[-1]["step"]
@@ -162,8 +157,7 @@ def test_runs_outlive_a_reload_and_go_on(
     studio.wait_for_event("run-history", 60)
     (history,) = studio.events("run-history")
     studio.wait_steps(last - len(history["steps"]) + 3)
-    studio.get("stop").click()
-    studio.wait_status("ready")
+    studio.stop()
     whole = [*history["steps"], *studio.events("step")]
     numbers = [step["step"] for step in whole]
     assert numbers == list(range(1, len(numbers) + 1))
@@ -227,7 +221,7 @@ def compare(studio: Studio, first: list[dict[str, Any]]) -> None:
     usual = page.viewport_size
     assert usual
     open_tools(runs(studio).nth(0))
-    page.set_viewport_size({"width": 360, "height": 780})
+    studio.resize(360, 780)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.set_viewport_size(usual)
 
@@ -296,6 +290,7 @@ def test_damaged_records_are_named_and_deleted(page: Page, site: Site) -> None:
     expect(damaged.nth(1)).to_contain_text("damaged")
     press = damaged.nth(1).get_by_role("button")
     press.click()
+    expect(press).to_have_text("Delete for good?")
     press.click()
     expect(damaged).to_have_count(2)
     assert len({name.split("/")[0] for name in files_of(page)}) == 3

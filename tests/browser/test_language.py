@@ -60,9 +60,8 @@ def german(browser: Browser, site: Site, tiny_gguf: bytes) -> Iterator[tuple[Stu
     studio.change_settings(steps=6, max_seq_len=64, micro_batch_size=4, eval_fraction=0.2)
     studio.paste(TEXT)
     studio.wait_counted()
-    studio.get("train").click()
-    expect(studio.page.locator("#finish")).to_be_visible(timeout=120_000)
-    studio.wait_status("ready")
+    studio.train_to_end()
+    expect(studio.page.locator("#finish")).to_be_visible()
     studio.get("evaluate").click()
     expect(studio.get("verdict")).to_be_visible(timeout=90_000)
     studio.get("chat-input").fill("Hallo")
@@ -114,7 +113,7 @@ def test_german_fits_the_screen(german: tuple[Studio, Watched], width: int) -> N
     page = german[0].page
     usual = page.viewport_size
     assert usual
-    page.set_viewport_size({"width": width, "height": 780})
+    german[0].resize(width, 780)
     for opener in (None, "#plan-open", "#chat-settings-open", "#shelf-open", "#storage-open"):
         if opener:
             page.locator(opener).click()
@@ -146,7 +145,8 @@ def test_english_is_a_choice_away_and_nothing_is_lost(
     expect(studio.get("train")).to_have_text("Train")
     expect(studio.get("status")).to_have_text("ready")
     expect(page.locator("#finish-title")).to_have_text("Finished.")
-    assert "," not in studio.text("loss")
+    expect(studio.get("loss")).not_to_contain_text(",")
+    studio.settle()
     assert page.locator("article.assistant .msg-body").inner_text() == answer
     german_only = {text for text in GERMAN.values() if isinstance(text, str)} - GERMAN.keys()
     assert sorted(set(page.evaluate(WORDS)) & german_only) == []

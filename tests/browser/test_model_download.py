@@ -73,8 +73,8 @@ def test_a_repository_is_fetched_cut_off_gone_on_with_and_opens_without_a_networ
     # What has arrived is hashed first, and only the rest is asked for.
     models.go_on.set()
     models.requests.clear()
-    kept.get_by_role("button", name="Go on: mine").click()
-    studio.wait_status("ready")
+    with studio.loading():
+        kept.get_by_role("button", name="Go on: mine").click()
     assert studio.events("model")[-1]["name"] == "mine"
     assert any(told["stage"] == "check" for told in studio.events("model-progress"))
     [part] = models.asked("model.safetensors")
@@ -99,13 +99,14 @@ def test_a_repository_is_fetched_cut_off_gone_on_with_and_opens_without_a_networ
     expect(stored).to_have_count(1)
     page.locator("#storage-close").click()
     models.requests.clear()
-    type_address(studio, f"{models.url}/me/mine")
-    studio.wait_status("ready")
+    with studio.loading():
+        type_address(studio, f"{models.url}/me/mine")
     assert studio.events("model")[-1]["name"] == "mine"
     studio.get("models-open").click()
     expect(kept.get_by_role("button", name="In use: mine")).to_be_disabled()
     delete = kept.get_by_role("button").last
     delete.click()
+    expect(delete).to_have_text("Delete for good?")
     delete.click()
     expect(kept).to_have_count(0)
     left = "async () => { const root = await navigator.storage.getDirectory();"
@@ -156,8 +157,8 @@ def test_a_folder_of_the_catalogue_loads_as_chosen_and_shows_what_has_arrived(
         expect(row).to_contain_text(re.compile(r"\d+ kB of \d+ kB have arrived from localhost"))
         keep_screen(page, "models-part")
         models.go_on.set()
-        row.get_by_role("button", name="Go on: Tiny").click()
-        studio.wait_status("ready")
+        with studio.loading():
+            row.get_by_role("button", name="Go on: Tiny").click()
         model = studio.events("model")[-1]
         assert (model["name"], model["quantization"]) == ("Tiny", "int4")
         studio.get("models-open").click()
@@ -203,8 +204,8 @@ def test_what_a_host_does_wrong_is_said_and_leaves_nothing_behind(
     models.has_ranges = False
     models.breaks.add("/a.gguf")
     models.requests.clear()
-    type_address(studio, f"{models.url}/a.gguf")
-    studio.wait_status("ready")
+    with studio.loading():
+        type_address(studio, f"{models.url}/a.gguf")
     assert studio.events("model")[-1]["name"]
     first, again = models.asked("/a.gguf")
     assert first == ""
@@ -231,8 +232,8 @@ def test_a_download_without_room_is_refused_before_it_begins(
 ) -> None:
     page = studio.page
     models.files["/small.gguf"] = tiny_gguf
-    type_address(studio, f"{models.url}/small.gguf")
-    studio.wait_status("ready")
+    with studio.loading():
+        type_address(studio, f"{models.url}/small.gguf")
     listing = json.loads(models.files["/api/models/me/mine/revision/main"])
     for sibling in listing["siblings"]:
         if "lfs" in sibling:

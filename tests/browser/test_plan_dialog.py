@@ -41,7 +41,7 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     tiny.paste(TEXT)
     tiny.wait_counted()
     # the first plan measures the device
-    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
+    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"))
     dialog = open_plan(tiny)
 
     # Side by side, the part sums on the screen, and whence the figures come.
@@ -110,7 +110,7 @@ def test_what_a_run_reads_is_told_before_it(tiny: Studio) -> None:
     tiny.change_settings(steps=2, max_seq_len=64, micro_batch_size=1)
     read = tiny.get("plan-coverage")
     part = re.compile(r"^Reads \d\.?\d? % of the text\. What stands in the rest is not learnt\.$")
-    expect(read).to_have_text(part, timeout=60_000)
+    expect(read).to_have_text(part)
     dialog = open_plan(tiny)
     expect(card(tiny, "adapter")).to_contain_text(re.compile(r"Reads \d.* of the text"))
     expect(tiny.page.locator("#preset-help")).to_contain_text("of the text")
@@ -131,10 +131,10 @@ def test_a_bad_value_is_told_at_its_field(tiny: Studio) -> None:
     tiny.paste(TEXT)
     tiny.wait_counted()
     # the first plan measures the device
-    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
+    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"))
     expect(tiny.get("train")).to_be_enabled()
     tiny.change_settings(weight_decay="1,000")
-    expect(tiny.get("train")).to_be_disabled(timeout=60_000)
+    expect(tiny.get("train")).to_be_disabled()
     expect(tiny.page.locator("#train-hint")).to_contain_text("Weight decay is '1,000'")
     open_plan(tiny)
     assert tiny.page.locator("#plan-dialog .plan-body").evaluate("e => e.scrollTop") == 0
@@ -145,27 +145,27 @@ def test_a_bad_value_is_told_at_its_field(tiny: Studio) -> None:
     field.fill("-3")
     field.blur()
     problem = tiny.page.locator("#setting-weight_decay-problem")
-    expect(problem).to_contain_text("is -3", timeout=60_000)
+    expect(problem).to_contain_text("is -3")
     expect(problem).to_be_in_viewport()
     field.fill("0.5")
     field.blur()
-    expect(field).not_to_have_attribute("aria-invalid", "true", timeout=60_000)
+    expect(field).not_to_have_attribute("aria-invalid", "true")
     # What the text is too short for is told before Train is pressed, in the form's words.
     for name, value in (("eval_fraction", "0.0001"), ("eval_every", "2")):
         tiny.page.locator(f"#setting-{name}").fill(value)
         tiny.page.locator(f"#setting-{name}").blur()
     problem = tiny.page.locator("#setting-eval_every-problem")
-    expect(problem).to_contain_text("raise Kept for evaluation (0.0001)", timeout=60_000)
+    expect(problem).to_contain_text("raise Kept for evaluation (0.0001)")
     expect(tiny.get("train")).to_be_disabled()
     tiny.page.locator("#plan-reset").click()
     done(tiny)
-    expect(tiny.get("train")).to_be_enabled(timeout=60_000)
+    expect(tiny.get("train")).to_be_enabled()
 
 
 def test_numbers_are_typed_and_shown_as_the_language_writes_them(tiny: Studio) -> None:
     tiny.paste(TEXT)
     tiny.wait_counted()
-    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"), timeout=60_000)
+    expect(tiny.get("plan-eta")).to_have_attribute("data-value", re.compile(r"\d"))
     tiny.get("language").select_option("de")
     rate = tiny.page.locator("#setting-learning_rate")
     try:

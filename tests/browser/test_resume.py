@@ -54,11 +54,8 @@ def test_reload_in_mid_run_offers_to_go_on_and_does_to_the_same_bits(
 
     # Once more, up to some step after a checkpoint, and the page is gone.
     studio.page.on("dialog", Dialog.accept)
+    studio.press_when("checkpoint", 2, "pause")
     studio.train()
-    studio.page.wait_for_function(
-        "n => lab.events.filter(e => e.type === 'checkpoint').length >= n", arg=6, polling=10
-    )
-    studio.get("pause").click()
     studio.wait_status("paused")
     kept = studio.events("checkpoint")[-1]["step"]
     assert 8 <= kept < 16
@@ -73,15 +70,14 @@ def test_reload_in_mid_run_offers_to_go_on_and_does_to_the_same_bits(
     studio.wait_status("ready")
     studio.paste(TEXT)
     studio.wait_counted()
-    studio.get("resume-run").click()
-    studio.wait_for_event("run-history", 60)
+    with studio.training():
+        studio.get("resume-run").click()
     studio.wait_adapter("16 steps")
-    studio.wait_status("ready")
     assert steps_of(studio) == whole[kept:]
     (history,) = studio.events("run-history")
     assert [(step["step"], step["loss"]) for step in history["steps"]] == whole[:kept]
     assert studio.number("step") == 16
-    assert studio.get("loss-chart").get_attribute("data-points") == "16"
+    expect(studio.get("loss-chart")).to_have_attribute("data-points", "16")
     assert studio.download_adapter() == wanted
     expect(studio.get("resume-offer")).to_be_hidden()
     expect(studio.page.locator("#finish-title")).to_have_text("Finished.")
@@ -95,8 +91,7 @@ def test_an_interrupted_run_can_be_let_go(open_tiny: Callable[[], Studio]) -> No
     studio.train()
     studio.wait_for_event("checkpoint", 60)
     expect(studio.get("run-kept")).to_contain_text("a reload does not lose it")
-    studio.get("stop").click()
-    studio.wait_status("ready")
+    studio.stop()
     expect(studio.get("resume-offer")).to_be_visible()  # a stop can be thought better of
     studio.page.reload()
     studio = open_tiny()

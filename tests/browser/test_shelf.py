@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, expect
 
 from tests.browser.screens import keep_screen
-from tests.browser.studio import Studio
+from tests.browser.studio import Studio, wait_until
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
 
@@ -27,6 +27,31 @@ def weigh(row: Locator, strength: float) -> None:
     slider = row.get_by_test_id("strength")
     slider.fill(str(strength))
     slider.dispatch_event("change")
+
+
+# What is said of the adapters that lie in this browser.
+KEPT = """async () => {
+  const found = [];
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('adapters');
+  for await (const [name, handle] of folder.entries()) {
+    const read = async () => found.push(JSON.parse(await (await handle.getFile()).text()));
+    if (name.endsWith('.json')) await read().catch(() => {}); // written or deleted just now
+  }
+  return found;
+}"""
+
+
+def wait_kept(studio: Studio, *wanted: tuple[str, float]) -> None:
+    """Wait until adapters lie in this browser, each by its name and its strength."""
+    wait_until(
+        lambda: (
+            sorted((it["name"], it["strength"]) for it in studio.page.evaluate(KEPT))
+            == sorted(wanted)
+        ),
+        60,
+        studio.page,
+        f"{wanted} are kept",
+    )
 
 
 def asked_anew(studio: Studio) -> str:
@@ -89,7 +114,7 @@ def test_adapters_are_weighed_compared_kept_and_deleted(open_tiny: Callable[[], 
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert "| learning_rate | 0.02 |" in archive.read("README.md").decode()
     rows(studio).first.get_by_test_id("shelf-keep").check()
-    expect(studio.page.locator("#announce")).to_contain_text("kept in this browser", timeout=15_000)
+    expect(studio.page.locator("#announce")).to_contain_text("kept in this browser")
     weigh(rows(studio).first, 0.5)
     expect(rows(studio).first.locator("output")).to_have_text("0.50 ×")
     close(studio)
@@ -98,7 +123,7 @@ def test_adapters_are_weighed_compared_kept_and_deleted(open_tiny: Callable[[], 
     studio.wait_adapter("Loaded Cats.zip")
 
     # Another visit: only what was to be kept is there, as it was.
-    studio.page.wait_for_timeout(500)
+    wait_kept(studio, ("Cats", 0.5), ("Run 2", 1))
     studio.page.reload()
     studio = open_tiny()
     studio.wait_adapter("Trained 8 steps")
@@ -123,7 +148,8 @@ def test_adapters_are_weighed_compared_kept_and_deleted(open_tiny: Callable[[], 
     close(studio)
     expect(studio.get("adapter-status")).to_have_text("No adapter yet")
     expect(studio.get("use-lora")).to_be_disabled()
+    wait_kept(studio, ("Run 2", 1))
     studio.page.reload()
     studio = open_tiny()
-    studio.page.wait_for_timeout(1000)
+    expect(studio.get("notice-unsaved")).to_be_visible()  # what is kept was read back
     expect(studio.get("adapter-status")).to_have_text("No adapter yet")

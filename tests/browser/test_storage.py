@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Watched
 from tests.browser.plain_host import GO_ON, PlainHost
 from tests.browser.screens import keep_screen
-from tests.browser.studio import Studio
+from tests.browser.studio import Studio, wait_kept
 
 
 def test_what_is_stored_is_listed_and_deleted(watched: Watched, host: PlainHost) -> None:
@@ -27,6 +27,7 @@ def test_what_is_stored_is_listed_and_deleted(watched: Watched, host: PlainHost)
     page.locator("#model-retry").click()
     studio.wait_status("ready")
 
+    wait_kept(page)
     opener, dialog = studio.get("storage-open"), studio.get("storage-dialog")
     opener.focus()
     page.keyboard.press("Enter")

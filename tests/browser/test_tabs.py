@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Watched
 from tests.browser.plain_host import PlainHost, open_and_keep
 from tests.browser.screens import keep_screen
-from tests.browser.studio import Studio
+from tests.browser.studio import Studio, wait_until
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 12
 
@@ -35,25 +35,25 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     studio = open_and_keep(watched.context, host)
     studio.paste(TEXT)
     studio.wait_counted()
-    studio.change_settings(steps=5000, max_seq_len=32, micro_batch_size=1)
+    studio.change_settings(steps=100_000, max_seq_len=32, micro_batch_size=1)
     studio.train()
     studio.wait_steps(1)
     page = studio.page
-    assert page.evaluate("screens.map((lock) => lock.held)") == [True]
+    held = "screens.map((lock) => lock.held)"
+    wait_until(lambda: page.evaluate(held) == [True], 60, page, "the screen stays on")
     expect(studio.get("notice-battery")).to_contain_text("Energy Saver")
     # The service worker waits for what the page holds: such a page is not frozen.
-    assert page.evaluate(LOCKS) == [1, 1]
+    wait_until(lambda: page.evaluate(LOCKS) == [1, 1], 60, page, "the service worker waits")
     page.evaluate("() => { const now = Date.now; Date.now = () => now() + 720_000; }")
-    expect(studio.get("notice-gap")).to_contain_text("12 min", timeout=30_000)
+    expect(studio.get("notice-gap")).to_contain_text("12 min")
     # The browser takes the screen back while a tab is hidden.
     page.evaluate("screens[0].release()")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    assert page.evaluate("screens.map((lock) => lock.held)") == [False, True]
-    studio.get("stop").click()
-    studio.wait_status("ready")
+    assert page.evaluate(held) == [False, True]
+    studio.stop()
     expect(studio.get("notice-battery")).to_have_count(0)
-    assert page.evaluate("screens.map((lock) => lock.held)") == [False, False]
-    assert page.evaluate(LOCKS)[0] == 0
+    assert page.evaluate(held) == [False, False]
+    wait_until(lambda: page.evaluate(LOCKS)[0] == 0, 60, page, "the lock is let go")
     assert not watched.faults
 
     # A page that is reloaded is no second tab.
@@ -65,7 +65,7 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     second = Studio(watched.context.new_page())
     kept = page.evaluate("JSON.stringify(localStorage)")
     second.page.goto(f"{host.url}#model=models/tiny.gguf&settings=steps:7")
-    expect(second.get("notice-tabs")).to_contain_text("already open", timeout=30_000)
+    expect(second.get("notice-tabs")).to_contain_text("already open")
     expect(second.get("train")).to_be_disabled()
     expect(second.get("runs")).to_be_hidden()
     keep_screen(second.page, "second-tab")
@@ -75,7 +75,7 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     expect(second.get("notice-tabs")).to_contain_text("already open")
     assert page.evaluate("JSON.stringify(localStorage)") == kept
     page.close(run_before_unload=False)
-    second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
+    second.get("notice-tabs").get_by_role("button", name="Work here").click()
     second.wait_status("ready")
     expect(second.get("notice-tabs")).to_have_count(0)
     expect(second.get("runs")).to_contain_text("stopped at step")  # what the first one trained

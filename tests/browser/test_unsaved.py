@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import Dialog, Locator, expect
 
 from tests.browser.screens import keep_screen
-from tests.browser.studio import Studio
+from tests.browser.studio import Studio, wait_until
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
 
@@ -23,7 +23,7 @@ def trained(studio: Studio) -> Studio:
     studio.paste(TEXT)
     studio.wait_counted()
     studio.train_to_end()
-    expect(studio.get("run-kept")).to_contain_text("Held in this browser", timeout=30_000)
+    expect(studio.get("run-kept")).to_contain_text("Held in this browser")
     return studio
 
 
@@ -39,9 +39,7 @@ def test_what_was_trained_and_not_downloaded_is_there_after_a_reload(
     said = studio.ask_model("the cat sat")
     studio.page.reload()
     studio = open_tiny()
-    expect(offer(studio)).to_contain_text(
-        "Run 1 of your last visit, trained 6 steps", timeout=30_000
-    )
+    expect(offer(studio)).to_contain_text("Run 1 of your last visit, trained 6 steps")
     expect(studio.get("resume-offer")).to_be_hidden()
     keep_screen(studio.page, "unsaved")
     expect(studio.get("adapter-status")).to_have_text("No adapter yet")
@@ -56,7 +54,7 @@ def test_what_was_trained_and_not_downloaded_is_there_after_a_reload(
     # Not downloaded yet, it is there once more; discarding asks twice.
     studio.page.reload()
     studio = open_tiny()
-    expect(offer(studio)).to_be_visible(timeout=30_000)
+    expect(offer(studio)).to_be_visible()
     offer(studio).get_by_role("button", name="Discard").click()
     offer(studio).get_by_role("button", name="Really discard?").click()
     expect(offer(studio)).to_have_count(0)
@@ -74,6 +72,7 @@ def test_it_is_let_go_once_the_person_has_it(open_tiny: Callable[[], Studio]) ->
     assert studio.page.evaluate(stored) == 2
     studio.download_adapter()
     expect(studio.get("run-kept")).to_be_hidden()
+    wait_until(lambda: studio.page.evaluate(stored) == 0, 60, studio.page, "it is let go")
     studio.page.reload()
     studio = trained(open_tiny())
     assert studio.page.evaluate(stored) == 2

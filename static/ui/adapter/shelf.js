@@ -21,6 +21,7 @@ class Row {
   constructor(studio, adapter) {
     this.studio = studio;
     this.id = adapter.id;
+    this.isKeeping = false; // what was asked for is being written, or deleted
     this.chosen = make('input', { type: 'radio', name: 'shelf-chosen' });
     this.name = make('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', maxlength: '80' });
     this.about = make('p', { class: 'hint' });
@@ -40,7 +41,12 @@ class Row {
     this.strength.addEventListener('change', () => this.edit({ strength: this.strength.valueAsNumber }));
     this.kept.addEventListener('change', () => {
       const adapter = state.shelf.find(({ id }) => id === this.id);
-      if (adapter) void setKept(studio, adapter, this.kept.checked).then(render);
+      if (!adapter) return;
+      this.isKeeping = true;
+      void setKept(studio, adapter, this.kept.checked).then(() => {
+        this.isKeeping = false;
+        render();
+      });
     });
     file.addEventListener('click', () => void saveAdapter(studio, { adapter: this.id }));
     folder.addEventListener('click', () => void saveAdapter(studio, { adapter: this.id, form: 'folder' }));
@@ -93,7 +99,7 @@ class Row {
     this.name.setAttribute('aria-label', t('Name of {name}', { name: label }));
     this.strength.setAttribute('aria-label', t('Strength of {name}', { name: label }));
     this.drop.disabled = isRunning() || state.status === 'generating' || state.status === 'checking';
-    this.kept.checked = isKept(adapter.id);
+    if (!this.isKeeping) this.kept.checked = isKept(adapter.id);
     if (document.activeElement !== this.name) this.name.value = label;
     if (document.activeElement !== this.strength) this.strength.value = String(adapter.strength);
     this.showStrength();

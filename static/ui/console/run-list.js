@@ -2,9 +2,9 @@
 /** The list of runs: which is shown, which are drawn behind, in what they differ, what they came to. */
 
 import { MOST_BYTES, MOST_RUNS } from '../../kept/run-store.js';
-import { onLanguage, plural, t } from '../../messages/messages.js';
+import { currentLanguage, onLanguage, plural, t } from '../../messages/messages.js';
 import { isRunning, state, update, watch } from '../../store.js';
-import { button, byId, element, make, setText } from '../dom.js';
+import { button, byId, element, make, refill, setText } from '../dom.js';
 import { formatBytes, formatCount, formatLoss, formatRate } from '../format.js';
 import { allBytes, deleteRuns, keptBytes } from './history.js';
 import { markLine } from './mark-line.js';
@@ -123,7 +123,7 @@ export function mountRuns() {
       fill(row, run, differing[runs.length - 1 - index]);
     });
     element('runs-damaged').hidden = !state.damagedRecords.length;
-    element('runs-damaged').replaceChildren(...state.damagedRecords.map(damagedItem));
+    refill(element('runs-damaged'), [currentLanguage(), state.damagedRecords], () => state.damagedRecords.map(damagedItem));
     all.name('');
     all.press.hidden = !state.pastRuns.length;
     all.press.disabled = isRunning();

@@ -9,7 +9,7 @@ import { loadedValue, loadFrom } from './model.js';
 import { fetchCatalogue } from './catalogue.js';
 import { listKept } from './kept.js';
 import { offerKept } from './list.js';
-import { entryRow, keptRow } from './rows.js';
+import { arrange, EntryRow, KeptRow } from './rows.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Fits} from '../../types.js' */
@@ -23,6 +23,10 @@ let entries = [];
 let kept = [];
 /** By quantization; what is missing is not known yet. @type {Map<string, Fits>} */
 const fits = new Map();
+/** By what they show. @type {Map<string, KeptRow>} */
+const keptRows = new Map();
+/** @type {Map<string, EntryRow>} */
+const entryRows = new Map();
 let note = () => '';
 /** @type {Load} */
 let load = () => {};
@@ -45,12 +49,13 @@ async function afterRemoval() {
 
 function drawKept() {
   element('kept-empty').hidden = kept.length > 0;
-  element('kept-rows').replaceChildren(...kept.map((one) => keptRow(one, load, afterRemoval)));
+  arrange(element('kept-rows'), keptRows, kept, ({ key }) => key, (one) => new KeptRow(one, load, afterRemoval));
 }
 
 function showCatalogue() {
   setText(element('catalogue-note'), navigator.onLine ? note() : t('No network: what lies on this device loads, the others wait.'));
-  element('catalogue-rows').replaceChildren(...entries.map((entry, index) => entryRow(entry, index, { fits, quantization: quantization(), kept, load })));
+  const offered = entries.map((entry, index) => ({ entry, index, fits, quantization: quantization(), kept }));
+  arrange(element('catalogue-rows'), entryRows, offered, ({ entry }) => entry.id, ({ entry }) => new EntryRow(entry, load));
 }
 
 /** Plan each model by its shape. @param {Studio} studio */

@@ -9,6 +9,7 @@ import { BUNDLED, listModels, storedName } from '../../download/stored-models.js
 
 /**
  * @typedef {object} Kept
+ * @property {string} key of its own among all that lie there
  * @property {string} value what the list of models calls it
  * @property {string} name of the file, or of the model of several
  * @property {number} bytes on the device
@@ -38,7 +39,7 @@ export async function listKept() {
     const isBundled = stored === bundled;
     const address = marker?.asked ?? marker?.url;
     return {
-      value: isBundled ? 'bundled' : address ? `url:${address}` : `stored:${stored}`, name, bytes, total, isComplete, isBundled, remove,
+      key: stored, value: isBundled ? 'bundled' : address ? `url:${address}` : `stored:${stored}`, name, bytes, total, isComplete, isBundled, remove,
       source: isBundled ? /** @type {const} */ ({ kind: 'bundled' }) : sourceOf(model),
     };
   }).sort((a, b) => a.name.localeCompare(b.name));

@@ -1,5 +1,8 @@
 // @ts-check
-/** The rows of the dialog of models. */
+/**
+ * The rows of the dialog of models. A row stays as long as what it shows: it is changed in place, so
+ * that neither the focus nor a press is lost when something more becomes known.
+ */
 
 import { t } from '../../messages/messages.js';
 import { isRunning, state } from '../../store.js';
@@ -12,36 +15,25 @@ import { loadedValue } from './model.js';
 /** @import {Entry} from './catalogue.js' */
 /** @import {Kept} from './kept.js' */
 /** @typedef {(value: string, name: string, source: ModelSource) => void} Load */
+/** @typedef {{entry: Entry, index: number, fits: Map<string, Fits>, quantization: string, kept: Kept[]}} Offered `fits` by quantization; what is missing is not known yet */
 
-/** @param {string} label @param {string} about @param {() => void} act */
-function press(label, about, act) {
-  const made = make('button', { type: 'button', class: 'quiet', text: label, 'aria-label': t('{action}: {what}', { action: label, what: about }) });
+/** @param {() => void} act */
+function pressable(act) {
+  const made = make('button', { type: 'button', class: 'quiet' });
   made.addEventListener('click', act);
   return made;
 }
 
+/** @param {HTMLButtonElement} press @param {string} label @param {string} about what it acts on */
+function name(press, label, about) {
+  setText(press, label);
+  press.setAttribute('aria-label', t('{action}: {what}', { action: label, what: about }));
+}
+
 const canLoad = () => !isRunning() && state.supported;
 const isOffline = () => navigator.onLine === false;
-
-/** @param {Kept} kept @param {() => Promise<void>} onRemoved */
-function removeButton(kept, onRemoved) {
-  const made = press(t('Delete'), kept.name, async () => {
-    if (!made.dataset['sure']) {
-      made.dataset['sure'] = 'yes';
-      setText(made, t('Delete for good?'));
-      made.setAttribute('aria-label', t('Delete {what} for good?', { what: kept.name }));
-      return;
-    }
-    try {
-      await kept.remove();
-      setText(element('models-note'), '');
-      await onRemoved();
-    } catch {
-      setText(element('models-note'), t('It is in use: try again when it is no longer being fetched.'));
-    }
-  });
-  return made;
-}
+/** @param {string} value */
+const isInUse = (value) => state.model !== null && loadedValue() === value;
 
 /** @param {Kept} kept */
 function sizeOf({ bytes, total, isComplete }) {
@@ -50,26 +42,58 @@ function sizeOf({ bytes, total, isComplete }) {
   return total ? t('{size} of {total} so far: the download goes on from there', values) : t('{size} of it so far: the download goes on from there', values);
 }
 
-/** @param {Kept} kept @param {Load} load @param {() => Promise<void>} onRemoved */
-export function keptRow(kept, load, onRemoved) {
-  const { value, name, isComplete, source } = kept;
-  const actions = make('div', { class: 'model-actions' });
-  if (source) {
-    const isLoaded = state.model !== null && loadedValue() === value;
-    const go = press(isLoaded ? t('In use') : isComplete ? t('Load') : t('Go on'), name, () => load(value, name, source));
-    go.disabled = isLoaded || !canLoad() || (!isComplete && isOffline());
-    actions.append(go);
+/** A model that lies on this device, or a part of one. */
+export class KeptRow {
+  /** @param {Kept} kept @param {Load} load @param {() => Promise<void>} onRemoved */
+  constructor(kept, load, onRemoved) {
+    this.kept = kept;
+    this.onRemoved = onRemoved;
+    this.isSure = false;
+    this.title = make('b', { translate: 'no' });
+    this.about = make('small');
+    this.go = pressable(() => {
+      const { value, name: file, source } = this.kept;
+      if (source) load(value, file, source);
+    });
+    this.drop = pressable(() => void this.remove());
+    this.drop.addEventListener('blur', () => this.ask(false)); // looking elsewhere takes the first press back
+    this.node = make('li', { class: 'model-row', 'data-testid': 'kept-model' }, make('div', {}, this.title, this.about), make('div', { class: 'model-actions' }, this.go, this.drop));
   }
-  actions.append(removeButton(kept, onRemoved));
-  return make('li', { class: 'model-row', 'data-testid': 'kept-model' }, make('div', {}, make('b', { text: name, translate: 'no' }), make('small', { text: sizeOf(kept) })), actions);
+
+  /** @param {Kept} kept as it is now */
+  show(kept) {
+    const { value, name: file, isComplete, source } = this.kept = kept;
+    const isLoaded = isInUse(value);
+    setText(this.title, file);
+    setText(this.about, sizeOf(kept));
+    name(this.go, isLoaded ? t('In use') : isComplete ? t('Load') : t('Go on'), file);
+    this.go.hidden = !source;
+    this.go.disabled = isLoaded || !canLoad() || (!isComplete && isOffline());
+    this.ask(this.isSure);
+  }
+
+  /** @param {boolean} isSure it was pressed once */
+  ask(isSure) {
+    this.isSure = isSure;
+    if (!isSure) return name(this.drop, t('Delete'), this.kept.name);
+    setText(this.drop, t('Delete for good?'));
+    this.drop.setAttribute('aria-label', t('Delete {what} for good?', { what: this.kept.name }));
+  }
+
+  async remove() {
+    if (!this.isSure) return this.ask(true);
+    try {
+      await this.kept.remove();
+      setText(element('models-note'), '');
+      await this.onRemoved();
+    } catch {
+      setText(element('models-note'), t('It is in use: try again when it is no longer being fetched.'));
+    }
+  }
 }
 
-/**
- * @param {Entry} entry @param {number} index
- * @param {Map<string, Fits>} fits by quantization; what is missing is not known yet
- * @param {string} quantization that is chosen
- */
-function fitLines(entry, index, fits, quantization) {
+/** @param {Offered} offered */
+function fitLines({ entry, index, fits, quantization }) {
   const kinds = isFloat(entry) && quantization === 'none' ? ['none', 'int4'] : [quantization];
   return kinds.flatMap((kind) => {
     const known = fits.get(kind);
@@ -80,23 +104,63 @@ function fitLines(entry, index, fits, quantization) {
   });
 }
 
+/** A model of the catalogue. */
+export class EntryRow {
+  /** @param {Entry} entry @param {Load} load */
+  constructor(entry, load) {
+    this.about = make('small');
+    this.source = make('span');
+    this.link = make('a', { href: entry.page, target: '_blank', rel: 'noopener noreferrer' });
+    /** @type {HTMLElement[]} */
+    this.fits = [];
+    this.go = pressable(() => load(valueOf(entry), entry.source.kind === 'url-folder' ? entry.name : entry.file, sourceOfEntry(entry)));
+    this.facts = make('div', {}, make('b', { text: entry.name, translate: 'no' }), this.about, make('small', {}, this.source, ' ', this.link));
+    this.node = make('li', { class: 'model-row', 'data-testid': 'catalogue-model', 'data-id': entry.id }, this.facts, make('div', { class: 'model-actions' }, this.go));
+  }
+
+  /** @param {Offered} offered as it is now */
+  show(offered) {
+    const { entry, index, fits, quantization, kept } = offered;
+    const value = valueOf(entry);
+    const about = `${entry.name} ${entry.weights}`;
+    const mine = kept.find((one) => one.value === value);
+    setText(this.about, describeEntry(entry));
+    setText(this.source, describeSource(entry, mine));
+    setText(this.link, t('Model page'));
+    this.link.setAttribute('aria-label', t('Model page: {name}', { name: about }));
+    for (const line of this.fits) line.remove();
+    this.facts.append(...this.fits = fitLines(offered));
+    const action = actionFor(fits.get(quantization)?.fits[index] ?? null);
+    const isLoaded = isInUse(value);
+    const isPart = Boolean(mine && !mine.isComplete && mine.bytes);
+    name(this.go, isLoaded ? t('In use') : action === 'try' ? t('Load all the same') : isPart ? t('Go on') : t('Load'), about);
+    const isHere = entry.source.kind === 'bundled' || mine?.isComplete;
+    this.go.disabled = isLoaded || action === 'refuse' || !canLoad() || (!isHere && isOffline());
+  }
+}
+
 /**
- * @param {Entry} entry @param {number} index
- * @param {{fits: Map<string, Fits>, quantization: string, kept: Kept[], load: Load}} known
+ * Show a list, with the rows that it has already.
+ * @template T
+ * @template {{node: HTMLElement, show: (item: T) => void}} R
+ * @param {HTMLElement} place
+ * @param {Map<string, R>} rows by key, of the list as it was
+ * @param {T[]} items
+ * @param {(item: T) => string} keyOf
+ * @param {(item: T) => R} rowOf
  */
-export function entryRow(entry, index, { fits, quantization, kept, load }) {
-  const { id, name, page } = entry;
-  const value = valueOf(entry);
-  const mine = kept.find((one) => one.value === value);
-  const link = make('a', { href: page, target: '_blank', rel: 'noopener noreferrer', text: t('Model page'), 'aria-label': t('Model page: {name}', { name: `${name} ${entry.weights}` }) });
-  const facts = make('div', {}, make('b', { text: name, translate: 'no' }), make('small', { text: describeEntry(entry) }),
-    make('small', {}, `${describeSource(entry, mine)} `, link), ...fitLines(entry, index, fits, quantization));
-  const action = actionFor(fits.get(quantization)?.fits[index] ?? null);
-  const isLoaded = state.model !== null && loadedValue() === value;
-  const isPart = Boolean(mine && !mine.isComplete && mine.bytes);
-  const label = isLoaded ? t('In use') : action === 'try' ? t('Load all the same') : isPart ? t('Go on') : t('Load');
-  const isHere = entry.source.kind === 'bundled' || mine?.isComplete;
-  const go = press(label, `${name} ${entry.weights}`, () => load(value, entry.source.kind === 'url-folder' ? name : entry.file, sourceOfEntry(entry)));
-  go.disabled = isLoaded || action === 'refuse' || !canLoad() || (!isHere && isOffline());
-  return make('li', { class: 'model-row', 'data-testid': 'catalogue-model', 'data-id': id }, facts, make('div', { class: 'model-actions' }, go));
+export function arrange(place, rows, items, keyOf, rowOf) {
+  const keys = new Set(items.map(keyOf));
+  for (const [key, row] of rows) {
+    if (keys.has(key)) continue;
+    row.node.remove();
+    rows.delete(key);
+  }
+  for (const [index, item] of items.entries()) {
+    const key = keyOf(item);
+    let row = rows.get(key);
+    if (!row) rows.set(key, row = rowOf(item));
+    if (place.children[index] !== row.node) place.insertBefore(row.node, place.children[index] ?? null);
+    row.show(item);
+  }
 }

@@ -2,9 +2,9 @@
 /** The upper half of the plan dialog: each way to train, what it takes, what to beware of. */
 
 import { mark } from '../../messages/mark.js';
-import { t } from '../../messages/messages.js';
+import { currentLanguage, t } from '../../messages/messages.js';
 import { state } from '../../store.js';
-import { make } from '../dom.js';
+import { make, refill } from '../dom.js';
 import { formatAbout, formatBytes, formatCount, formatFixed, formatRoughRange } from '../format.js';
 
 /** @import {Advice, ModePlan, Plan, Setting} from '../../types.js' */
@@ -91,16 +91,20 @@ function card(plan, onMode) {
  * @param {HTMLElement} place
  * @param {Plan|null} plan
  * @param {string} problem why there is none
+ * @param {Setting|undefined} wanted the mode that the person chose: a plan that was asked for before does not undo it
  * @param {(mode: string) => void} onMode
  */
-export function renderModes(place, plan, problem, onMode) {
+export function renderModes(place, plan, problem, wanted, onMode) {
   if (!plan) {
     const waiting = !state.hasCorpus ? '' : state.model ? t('The run is being laid out…') : t('The model has to load first.');
-    place.replaceChildren(make('p', { class: 'hint', text: t(problem) || waiting || t('Add some text, and each way to train is laid out here: its time, and its GPU memory to the byte.') }));
+    const why = t(problem) || waiting || t('Add some text, and each way to train is laid out here: its time, and its GPU memory to the byte.');
+    refill(place, why, () => [make('p', { class: 'hint', text: why })]);
     return;
   }
   const focused = place.contains(document.activeElement) ? document.activeElement?.id : '';
-  place.replaceChildren(...plan.modes.map((mode) => card(mode, onMode)));
+  refill(place, [currentLanguage(), plan.modes], () => plan.modes.map((mode) => card(mode, onMode)));
+  const chosen = wanted ?? plan.modes.find((mode) => mode.selected)?.mode;
+  for (const radio of place.querySelectorAll('input')) radio.checked = radio.value === chosen;
   if (focused) document.getElementById(focused)?.focus();
 }
 
@@ -112,10 +116,7 @@ export function renderModes(place, plan, problem, onMode) {
  */
 export function renderAdvice(place, plan, onRemedy) {
   const chosen = plan?.modes.find((mode) => mode.selected);
-  if (!chosen) {
-    place.replaceChildren();
-    return;
-  }
+  if (!chosen) return refill(place, null, () => []);
   /** @param {Advice} advice */
   const warning = (advice) => {
     const node = make('div', { class: 'warning' }, make('p', { text: t(advice.text) }));
@@ -129,8 +130,9 @@ export function renderAdvice(place, plan, onRemedy) {
   const notes = (chosen.notes ?? []).map((text) => make('p', { class: 'note', text: t(text) }));
   const basis = [chosen.time_basis, chosen.memory_basis].map((text) => t(text ?? '')).filter(Boolean).join(' ');
   const isHere = place.contains(document.activeElement);
-  place.replaceChildren(...chosen.warnings.map(warning), ...notes, make('p', { class: 'hint', text: basis }));
-  if (isHere) place.focus(); // the remedy that was pressed is gone, and the next one is not asked for
+  refill(place, [currentLanguage(), chosen.warnings, chosen.notes, basis], () => [...chosen.warnings.map(warning), ...notes, make('p', { class: 'hint', text: basis })]);
+  // The remedy that was pressed is gone, and the next one is not asked for.
+  if (isHere && !place.contains(document.activeElement)) place.focus();
 }
 
 /**

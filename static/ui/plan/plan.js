@@ -3,10 +3,10 @@
 
 import { StudioError } from '../../api.js';
 import { keep, kept } from '../../kept/kept.js';
-import { onLanguage, t } from '../../messages/messages.js';
+import { currentLanguage, onLanguage, t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { currentCorpus } from '../corpus/corpus.js';
-import { button, byId, debounce, element, setNumber, setText } from '../dom.js';
+import { button, byId, debounce, element, refill, setNumber, setText } from '../dom.js';
 import { formatAbout, formatBytes, formatCount } from '../format.js';
 import { buildFields, buildPresets, presetWords, showPlanIn } from './form.js';
 import { renderAdvice, renderModes, renderNumbers, sentence } from './modes.js';
@@ -122,13 +122,14 @@ export function mountPlan(studio) {
   watch(['plan', 'planProblem', 'hasCorpus', 'model', 'edits'], () => {
     const help = document.getElementById('preset-help');
     if (help) setText(help, presetWords(state.presets, preset, state.plan));
-    renderModes(element('plan-modes'), state.plan, state.planProblem, (mode) => put({ mode }));
-    if (!state.plan && state.planProblems.length) {
-      element('plan-modes').replaceChildren(problemList(state.planProblems, state.fields, state.edits, (name) => {
-        const { [name]: _, ...edits } = state.edits;
-        update({ edits });
+    const { planProblems: problems, fields, edits } = state;
+    if (state.plan || !problems.length) renderModes(element('plan-modes'), state.plan, state.planProblem, edits['mode'], (mode) => put({ mode }));
+    else {
+      refill(element('plan-modes'), [currentLanguage(), problems, fields.length, Object.keys(edits)], () => [problemList(problems, fields, edits, (name) => {
+        const { [name]: _, ...others } = state.edits;
+        update({ edits: others });
         element('plan-modes').querySelector('button')?.focus();
-      }));
+      })]);
     }
     renderAdvice(element('plan-advice'), state.plan, put);
     renderNumbers(element('plan-parts'), state.plan);
