@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
 from tests.browser.conftest import GPU_FLAGS, PLAIN_FLAGS, Site, launch, new_context, watch
+from tests.browser.processes import descendants, processes
 from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
 from tests.browser.test_accessibility import serious
@@ -19,15 +19,6 @@ from tests.browser.test_accessibility import serious
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
 SETTINGS = {"max_seq_len": 64, "micro_batch_size": 2, "steps": 100_000, "checkpoint_every": 4}
 LONG_MS = 120_000
-
-
-def processes() -> list[tuple[int, int, str]]:
-    """Return pid, pid of the parent and command line of all processes."""
-    found = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
-    )
-    rows = [line.split(None, 2) for line in found.stdout.splitlines()[1:]]
-    return [(int(pid), int(parent), args) for pid, parent, args in rows]
 
 
 def browsers() -> set[int]:
@@ -39,18 +30,8 @@ def browsers() -> set[int]:
 
 def gpu_processes(browser: int) -> list[int]:
     """Return the GPU processes of one browser."""
-    rows, mine = processes(), {browser}
-    while more := {pid for pid, parent, _ in rows if parent in mine} - mine:
-        mine |= more
-    return [pid for pid, _, args in rows if pid in mine and "--type=gpu-process" in args]
-
-
-def is_ours(process: int) -> bool:
-    """Whether a process descends from this one: other tests may run beside it."""
-    parents = {pid: parent for pid, parent, _ in processes()}
-    while process and process != os.getpid():
-        process = parents.get(process, 0)
-    return process == os.getpid()
+    mine = descendants(browser)
+    return [pid for pid, _, args in processes() if pid in mine and "--type=gpu-process" in args]
 
 
 class Victim(Studio):
@@ -82,7 +63,7 @@ def victim(playwright: Playwright, site: Site, tiny_gguf: bytes) -> Iterator[Vic
     context = new_context(browser)
     watched = watch(context)
     studio = Victim(context.new_page())
-    mine = [process for process in browsers() - before if is_ours(process)]
+    mine = [*((browsers() - before) & descendants(os.getpid()))]  # others may run beside it
     studio.browser_process = mine[0] if len(mine) == 1 else 0
     studio.open(site.url, model="none")
     studio.load_model(tiny_gguf)
