@@ -48,3 +48,15 @@ ANSWER = """([kind, since]) => {
   const asked = lab.requests.slice(since).findLast(({ type }) => type === kind);
   return (asked && lab.events.find(({ id }) => id === asked.id)) ?? null;
 }"""
+
+# How many tokens the text has, in words and as a number.
+COUNTED = """() => {
+  const { dataset, textContent } = document.querySelector('[data-testid=corpus-count]');
+  return /[Tt]oken/.test(textContent) && dataset.value;
+}"""
+
+# One more answer than there were is written to its end.
+ANSWERED = """count => {
+  const found = document.querySelectorAll('[data-testid=chat-log] [data-role=assistant]');
+  return found.length > count && !('busy' in found[count].dataset);
+}"""

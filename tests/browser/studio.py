@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from tests.browser.recorder import ANSWER, SETTLED
+from tests.browser.recorder import ANSWER, ANSWERED, COUNTED, SETTLED
 
 BOOT_MS = 60_000
 TRAIN_MS = 120_000
@@ -81,7 +81,8 @@ class Studio:
 
     def wait_status(self, status: str, timeout_ms: float = BOOT_MS) -> None:
         """Wait for the word of the protocol, whatever the page calls it in its language."""
-        expect(self.get("status")).to_have_attribute("data-value", status, timeout=timeout_ms)
+        shown = "word => document.querySelector('[data-testid=status]')?.dataset.value === word"
+        self.wait_for(shown, status, timeout_ms)
 
     # What the worker said
 
@@ -90,21 +91,21 @@ class Studio:
         return cast("list[dict[str, Any]]", found)
 
     def wait_for_event(self, kind: str, seconds: float = PATIENCE_MS / 1e3) -> None:
-        self.page.wait_for_function(
-            "kind => globalThis.lab?.events.some(e => e.type === kind)",
-            arg=kind,
-            timeout=seconds * 1e3,
-            polling=50,
-        )
+        said = "kind => globalThis.lab?.events.some(e => e.type === kind)"
+        self.wait_for(said, kind, seconds * 1e3)
 
     def wait_events(self, kind: str, count: int, timeout_ms: float = TRAIN_MS) -> None:
         """Wait until the worker has said something so many times since the page was opened."""
-        self.page.wait_for_function(
-            "([kind, n]) => lab.events.filter(e => e.type === kind).length >= n",
-            arg=[kind, count],
-            timeout=timeout_ms,
-            polling=20,
-        )
+        said = "([kind, n]) => lab.events.filter(e => e.type === kind).length >= n"
+        self.wait_for(said, [kind, count], timeout_ms)
+
+    def wait_for(self, holds: str, arg: Any = None, timeout_ms: float = PATIENCE_MS) -> Any:
+        """Wait until a function in the page returns something, and return that.
+
+        It is asked far more often than what `expect` looks at, once a second after a while.
+        """
+        found = self.page.wait_for_function(holds, arg=arg, timeout=timeout_ms, polling=20)
+        return found.json_value()
 
     def num_requests(self) -> int:
         """Return how many requests the page has sent."""
@@ -118,9 +119,7 @@ class Studio:
             since: How many requests there were before it.
             timeout_ms: For the answer.
         """
-        answer: dict[str, Any] = self.page.wait_for_function(
-            ANSWER, arg=[kind, since], timeout=timeout_ms, polling=20
-        ).json_value()
+        answer: dict[str, Any] = self.wait_for(ANSWER, [kind, since], timeout_ms)
         assert "error" not in answer, answer["error"]
         self.settle()
         return answer
@@ -175,9 +174,7 @@ class Studio:
 
     def wait_counted(self) -> int:
         self.settle()  # what was counted before is no longer there
-        expect(self.get("corpus-count")).to_have_text(re.compile(r"[Tt]oken"))
-        expect(self.get("corpus-count")).to_have_attribute("data-value", re.compile(r"\d"))
-        return int(self.get("corpus-count").get_attribute("data-value") or "0")
+        return int(self.wait_for(COUNTED))
 
     def change_settings(self, **settings: Any) -> None:
         """Type into the plan dialog as a person does."""
@@ -205,7 +202,7 @@ class Studio:
     # Training
 
     def train(self) -> None:
-        expect(self.get("train")).to_be_enabled()
+        self.wait_for("() => !document.querySelector('[data-testid=train]').disabled")
         self.get("train").click()
 
     def wait_steps(self, count: int, seconds: float = TRAIN_MS / 1e3) -> None:
@@ -256,8 +253,8 @@ class Studio:
         count = answers.count()
         self.get("chat-input").fill(question)
         self.get("chat-send").click()
+        self.wait_for(ANSWERED, count, timeout_ms)
         expect(answers).to_have_count(count + 1)
-        expect(answers.nth(count)).not_to_have_attribute("data-busy", "", timeout=timeout_ms)
         return answers.nth(count).locator(".msg-body").inner_text()
 
     # Files

@@ -262,7 +262,7 @@ def test_an_interrupted_run_keeps_its_adapter(folder: Path) -> None:
             assert json.loads(process.stdout.readline())["loss"] > 0
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read().splitlines()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
     last = json.loads(rest[-1])
     assert last["done"] is True
     assert last["stopped"] is True

@@ -36,8 +36,8 @@ def test_refuses_what_is_not_json(raw: bytes) -> None:
 
 
 def test_unclosed_strings_take_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match="brackets"):
         parse_json(b'{"' + b'\\"' * 10**6, max_depth=3)
     # Looking again from every quote would take hours.
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

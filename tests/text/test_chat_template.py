@@ -155,7 +155,7 @@ def test_a_bad_template_is_one_sentence_in_good_time(template: str, reason: str)
     with pytest.raises(FormatError, match="chat template cannot be used here: .*" + reason):
         native(template, CONVERSATIONS[0])
     # One second for the template; the rest is starting Python on a busy machine.
-    assert time.monotonic() - start < LIMIT_SECONDS + 15
+    assert time.monotonic() - start < LIMIT_SECONDS + 120
 
 
 def test_a_bad_template_ends_in_the_browser_too_and_the_next_one_works(page: Page) -> None:

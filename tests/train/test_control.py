@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -194,9 +195,12 @@ def test_a_pause_holds_the_run_and_changes_no_number(
             control.resume()
 
         await trainer.prepare()
+        start = time.perf_counter()
         result, _ = await asyncio.gather(trainer.run(records.append, control), person())
+        without_pause = time.perf_counter() - start - control.paused_seconds
         assert not result.stopped
-        assert result.seconds < PAUSE_SECONDS
+        assert result.seconds <= without_pause
+        assert sum(record.seconds for record in records) <= without_pause
 
     adapter = tiny.adapter()
     trainer = Trainer(tiny.model, adapter, windows, CONFIG)
@@ -205,7 +209,6 @@ def test_a_pause_holds_the_run_and_changes_no_number(
     assert during[0] == during[1], "a step was reported while the run was paused"
     assert 0 < during[0] < 4
     assert control.paused_seconds >= 0.9 * PAUSE_SECONDS
-    assert all(record.seconds < PAUSE_SECONDS / 2 for record in records)
     assert [record.loss for record in records] == expected.losses
     trainer.destroy()
     adapter.destroy()
