@@ -265,6 +265,12 @@ class Studio:
         assert download.value.suggested_filename == "adapter_model.safetensors"
         return Path(download.value.path()).read_bytes()
 
+    def load_adapter(self, name: str, data: bytes) -> None:
+        asked = self.num_requests()
+        self.choose("adapter-drop", name, data)
+        self.wait_answer("import-adapter", asked)
+        self.wait_adapter(name)
+
     def drop(self, *files: tuple[str, bytes]) -> None:
         """Drop files on the page as a person does from a folder."""
         transfer = self.page.evaluate_handle(

@@ -43,10 +43,7 @@ def config(tiny_gguf: bytes) -> ModelConfig:
 @pytest.fixture
 def studio(tiny: Studio, config: ModelConfig) -> Iterator[Studio]:
     """The shared page with an adapter loaded; after the error all must be as before."""
-    asked = tiny.num_requests()
-    tiny.choose("adapter-drop", "mine.safetensors", make_adapter(config))
-    tiny.wait_answer("import-adapter", asked)
-    tiny.wait_adapter("mine.safetensors")
+    tiny.load_adapter("mine.safetensors", make_adapter(config))
     model = tiny.page.locator("#model-text").inner_text()
     yield tiny
     tiny.wait_status("ready")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
+from app.io.gguf_model import model_config_from_gguf
 from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
-
-TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
+from tests.browser.test_bad_input import make_adapter
+from tests.tiny_model import parse_gguf
 
 # Keeps what the page asks the worker for and, given texts, answers `chat` in the worker's stead.
 BETWEEN = """texts => {
@@ -52,13 +53,11 @@ def bodies(studio: Studio) -> Locator:
 
 
 @pytest.fixture
-def chat(tiny: Studio) -> Studio:
+def chat(tiny: Studio, tiny_gguf: bytes) -> Studio:
     """The shared page with an empty conversation and short greedy answers, an adapter loaded."""
     if tiny.get("use-lora").is_disabled():
-        tiny.change_settings(steps=24, max_seq_len=64, micro_batch_size=4, learning_rate=0.05)
-        tiny.paste(TEXT)
-        tiny.wait_counted()
-        tiny.train_to_end()
+        config = model_config_from_gguf(parse_gguf(tiny_gguf))
+        tiny.load_adapter("mine.safetensors", make_adapter(config, scale=0.3))
     clear = tiny.page.locator("#chat-clear")
     if clear.is_enabled():
         clear.click()
