@@ -119,7 +119,7 @@ export function mountPlan(studio) {
     markFields(element('plan-fields'), state.planProblems, state.fields, state.edits);
   });
   onLanguage(() => showPlanIn(element('plan-fields'), state.plan, state.edits));
-  watch(['plan', 'planProblem', 'hasCorpus', 'model', 'edits'], () => {
+  const renderPlan = () => {
     const help = document.getElementById('preset-help');
     if (help) setText(help, presetWords(state.presets, preset, state.plan));
     const { planProblems: problems, fields, edits } = state;
@@ -134,7 +134,9 @@ export function mountPlan(studio) {
     renderAdvice(element('plan-advice'), state.plan, put);
     renderNumbers(element('plan-parts'), state.plan);
     element('plan-numbers').hidden = !state.plan;
-  });
+  };
+  watch(['plan', 'planProblem', 'hasCorpus', 'model', 'edits'], renderPlan);
+  onLanguage(renderPlan);
   watch(['corpusVersion', 'model', 'adapter', 'status', 'edits'], replan);
 
   button('plan-open').addEventListener('click', () => {
