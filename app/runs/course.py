@@ -173,6 +173,11 @@ class Course:
         """What its checkpoints call the run, '' where none are kept."""
         return self._keeper.run if self._keeper is not None else ""
 
+    @property
+    def has_kept(self) -> bool:
+        """Whether a checkpoint of the run lies in the store."""
+        return self._keeper is not None and self._keeper.has_kept
+
     def is_due(self, step: int) -> bool:
         """Return whether anything is to be done after this step."""
         config, copies = self._parts.config, self._listener.copies

@@ -41,6 +41,7 @@ class Keeper:
     Attributes:
         pace: The same, with what was measured since.
         run: Eight hexadecimal digits, new for each run and the same where one goes on.
+        has_kept: Whether a checkpoint of the run was written, now or before it was gone on with.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Keeper:
         self.pace = pace
         self._seconds: deque[float] = deque(maxlen=MEASURED_STEPS)
         self.run = os.urandom(4).hex()
+        self.has_kept = False
         self._tried_at = 0
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
         """Keep the checkpoints of the run that this one is of."""
         self.run, self._tried_at = checkpoint.run, checkpoint.step
+        self.has_kept = True
 
     def note_step(self, record: StepRecord) -> None:
         """Take a step's time into account."""
@@ -101,6 +104,7 @@ class Keeper:
         checkpoint = Checkpoint(self.run, progress.step, about, arrays, lazy)
         started = time.perf_counter()
         await self._write(checkpoint)
+        self.has_kept = True
         if self.pace is not None:
             self.pace = self.pace.with_write(time.perf_counter() - started)
         self._listener.on_checkpoint(checkpoint)

@@ -201,8 +201,8 @@ class TrainingDesk:
             record = record_text(course.record(corpus.files, result))
             self._adapters.note_run(adapter, facts, record)
         await self._adapters.keep_copies()
-        if not result.stopped:
-            await self._checkpoints.clear()
+        if not result.stopped and course.has_kept:
+            await self._checkpoints.clear()  # else another run lies there, which may still go on
         await self._checkpoints.announce(model.base_name)
         return asdict(result) | {"first_loss": first}
 

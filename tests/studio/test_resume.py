@@ -107,6 +107,21 @@ def test_a_run_goes_on_after_a_reload_to_the_same_bits(
         assert page.events("resumable")[-1]["run"] is None
 
 
+def test_a_short_run_beside_it_leaves_the_offer(
+    device: Device, tiny_gguf: bytes, tmp_path: Path
+) -> None:
+    with opened(device, tiny_gguf, tmp_path) as page:
+        stop_at(page, 3)
+        assert train(page)["stopped"]
+        short = run_fields(**EDITS | {"steps": 2, "checkpoint_every": 100})
+        assert not asyncio.run(page.ask("train", **short))["stopped"]
+        assert page.events("resumable")[-1]["run"]["step"] == 3
+    with opened(device, tiny_gguf, tmp_path) as page:
+        assert page.events("resumable")[-1]["run"]["step"] == 3
+        train(page)  # keeps itself as it goes, and has ended
+        assert page.events("resumable")[-1]["run"] is None
+
+
 def test_another_text_is_refused_and_the_offer_stands(
     device: Device, tiny_gguf: bytes, tmp_path: Path
 ) -> None:
