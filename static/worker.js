@@ -23,7 +23,7 @@ const early = [];
 let handle = null;
 
 onmessage = ({ data }) => {
-  if (data.type === 'load-model') allowModel();
+  if (data.type === 'load-model') allowModel(data.source);
   if (data.type === 'cancel-download') {
     cancelModel(); // needs no Python, which may not be up yet
     post({ id: data.id, result: null });

@@ -40,9 +40,18 @@ export function cancelModel() {
   current?.abort.abort(cancelled());
 }
 
-/** The person asks for a model again. */
-export function allowModel() {
+/** @param {ModelSource} source what of it two requests share, '' where nothing is fetched */
+const keyOf = (source) => (source.kind === 'bundled' ? 'bundled' : source.kind === 'url' || source.kind === 'url-folder' ? source.url : '');
+
+/**
+ * The person asks for a model again. One that is on its way makes room for another at once: its host may never answer.
+ * @param {ModelSource} source
+ */
+export function allowModel(source) {
   isCancelled = false;
+  if (!current || current.key === keyOf(source)) return;
+  current.abort.abort();
+  current = null;
 }
 
 /** @param {ModelSource} source @returns {Promise<Order>} */
@@ -86,7 +95,7 @@ export function openModel(source, onProgress) {
     return Promise.resolve({ blob: source.file, name: source.file.name });
   }
   if (isCancelled) return Promise.reject(cancelled());
-  const key = source.kind === 'bundled' ? 'bundled' : source.url;
+  const key = keyOf(source);
   if (current?.key === key) return current.opened;
   current?.abort.abort();
   const abort = new AbortController();

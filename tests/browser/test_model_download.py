@@ -65,7 +65,8 @@ def test_a_repository_is_fetched_cut_off_gone_on_with_and_opens_without_a_networ
     progress = studio.events("model-progress")[-1]
     assert (progress["name"], progress["total_bytes"]) == ("mine", total)
     studio.get("model-cancel").click()
-    studio.wait_error("cancelled", "goes on from there")
+    expect(studio.get("notice-cancelled")).to_contain_text("goes on from there")
+    expect(studio.get("error")).to_be_hidden()
     studio.get("models-open").click()
     kept = studio.get("kept-model")
     expect(kept).to_contain_text(re.compile(r"\d+ kB of \d+ kB so far: the download goes on"))
@@ -152,7 +153,7 @@ def test_a_folder_of_the_catalogue_loads_as_chosen_and_shows_what_has_arrived(
         expect(page.locator("#model-text")).to_contain_text("Fetching", timeout=BOOT_MS)
         expect(page.locator("#model-text")).to_contain_text(re.compile(r"of \d+ kB"))
         studio.get("model-cancel").click()
-        studio.wait_error("cancelled")
+        expect(studio.get("notice-cancelled")).to_be_visible(timeout=30_000)
         studio.get("models-open").click()
         expect(row).to_contain_text(re.compile(r"\d+ kB of \d+ kB have arrived from localhost"))
         keep_screen(page, "models-part")
@@ -222,8 +223,22 @@ def test_a_host_that_does_not_answer_can_be_left(studio: Studio, models: ModelHo
     expect(text).to_contain_text("Waiting for the host to answer", timeout=BOOT_MS)
     wait_until(lambda: bool(models.requests), 60, studio.page, "it is asked")
     studio.get("model-cancel").click()
-    studio.wait_error("cancelled")
-    expect(studio.get("model-cancel")).to_be_hidden()
+    expect(studio.get("model-cancel")).to_be_hidden(timeout=BOOT_MS)
+    expect(text).not_to_contain_text("Waiting")
+    # Nothing had come: there is nothing to say of it.
+    expect(studio.get("error")).to_be_hidden()
+    expect(studio.get("notice-cancelled")).to_have_count(0)
+
+    # While it is waited for, another address takes its place at once.
+    models.requests.clear()
+    type_address(studio, f"{models.url}/asleep.gguf")
+    expect(text).to_contain_text("Waiting for the host to answer")
+    wait_until(lambda: bool(models.requests), 60, studio.page, "it is asked again")
+    type_address(studio, "ftp://nobody.example/here.gguf")
+    studio.wait_error("is not an address", "https://")
+    expect(text).to_contain_text("Waiting for the host to answer")
+    type_address(studio, f"{models.url}/nobody/here.gguf")
+    studio.wait_error("There is no file at", "404")
     expect(text).not_to_contain_text("Waiting")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import FormatError
 from app.gpu.device import Device
 from app.io.folder import ModelFolder, ModelSource
 from app.io.source import MemorySource
@@ -31,6 +32,7 @@ class Page:
         self.heard: list[Message] = []
         self.device = device
         self.sources: dict[str, bytes | ModelFolder] = {}
+        self.asleep: dict[str, asyncio.Event] = {}
         self.session = Session(self._hear, self._open_device, self._open_source)
         self._listeners: list[Callable[[Message], None]] = []
         self._next_id = 1
@@ -39,6 +41,9 @@ class Page:
         return self.device
 
     async def _open_source(self, spec: Any) -> ModelSource:
+        if spec in self.asleep:
+            await self.asleep[spec].wait()
+            raise FormatError("the download was given up")
         source = self.sources[spec]
         return source if isinstance(source, ModelFolder) else MemorySource(source, str(spec))
 

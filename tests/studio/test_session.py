@@ -482,6 +482,22 @@ def test_a_newer_choice_of_model_supersedes_one_on_its_way(page: Page) -> None:
     run(story())
 
 
+def test_a_model_that_is_given_up_for_another_is_no_error(page: Page) -> None:
+    async def story() -> None:
+        page.asleep["asleep.gguf"] = asyncio.Event()
+        await page.session.start()
+        asleep = asyncio.ensure_future(page.send("load-model", source="asleep.gguf"))
+        other = asyncio.ensure_future(page.send("load-model", source="tiny.gguf"))
+        for _ in range(20):  # until both wait
+            await asyncio.sleep(0)
+        page.asleep["asleep.gguf"].set()
+        assert (await asleep)["kind"] == "SupersededError"
+        assert (await other)["result"]["num_layers"] == 2
+        assert "error" not in page.statuses()
+
+    run(story())
+
+
 def test_settings_out_of_range_and_an_absurd_size_are_refused_before_anything_is_allocated(
     loaded: Page,
 ) -> None:

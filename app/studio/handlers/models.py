@@ -123,7 +123,11 @@ class ModelHandlers:
 
     async def _fetch(self, device: Device, request: Message, turn: int) -> Model:
         quantize = quantization_of(request)
-        source = await self._open_source(request["source"])
+        try:
+            source = await self._open_source(request["source"])
+        except StudioError:
+            self._check_turn(turn)  # given up for another one: nothing has failed
+            raise
 
         def on_progress(loaded: int, total: int) -> None:
             self._check_turn(turn)

@@ -58,3 +58,13 @@ export function offerKept(models) {
   for (const { value, label, source } of models) offer(value, label, source, 'kept');
   select.value = chosen;
 }
+
+/** What a person typed as the address of a model, null where it is none. @param {string} text */
+export function modelAddress(text) {
+  try {
+    const url = new URL(text, location.href);
+    return ['http:', 'https:'].includes(url.protocol) ? url : null;
+  } catch {
+    return null;
+  }
+}

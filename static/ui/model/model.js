@@ -3,16 +3,15 @@
 
 import { StudioError } from '../../api.js';
 import { t } from '../../messages/messages.js';
-import { state, update, watch } from '../../store.js';
-import { button, byId, element, input, setProgress, setText } from '../dom.js';
-import { measureRate } from './download-rate.js';
+import { state, update } from '../../store.js';
+import { button, byId, input } from '../dom.js';
+import { mountModelCard, sayCancelled } from './card.js';
 import { folderName, modelParts } from '../folders.js';
 import { formatBytes } from '../format.js';
 import { mayLoseTuned } from '../full/ask.js';
 import { clearError, showError, showFailure } from '../messages.js';
 import { clearNotice, showNotice } from '../notices.js';
-import { addOption, sourceOf, withdraw } from './list.js';
-import { describeModel, isFetching } from './words.js';
+import { addOption, modelAddress, sourceOf, withdraw } from './list.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {ModelSource} from '../../types.js' */
@@ -21,6 +20,8 @@ const BUNDLED = { kind: /** @type {const} */ ('bundled') };
 
 let latest = 0;
 let isCancelled = false;
+/** Something had arrived by then. */
+let hadSome = false;
 let loadedOption = '';
 let loadedQuantization = 'none';
 /** What is being loaded, or was in use when the GPU went away. */
@@ -82,6 +83,7 @@ async function load(studio, option) {
   isCancelled = false;
   const quantize = byId('model-quantize', HTMLSelectElement).value;
   clearError();
+  clearNotice('cancelled');
   wanted = { option, quantization: quantize };
   // A host may never answer: from here on it can be cancelled.
   if (source.kind === 'url' || source.kind === 'url-folder') {
@@ -95,7 +97,8 @@ async function load(studio, option) {
     if (turn !== latest || isLost(error)) return;
     if (loadedOption) wanted = { option: loadedOption, quantization: loadedQuantization };
     update({ modelProgress: null });
-    showFailure(error);
+    if (isCancelled) sayCancelled(error, hadSome);
+    else showFailure(error);
     if (loadedOption) byId('model-quantize', HTMLSelectElement).value = loadedQuantization;
     if (!isCancelled) {
       if (option !== loadedOption && !isGone(error)) dropOption(option);
@@ -129,10 +132,8 @@ function loadChosen(studio, files) {
 
 /** @param {Studio} studio @param {string} address */
 function loadModelUrl(studio, address) {
-  let url;
-  try {
-    url = new URL(address, location.href);
-  } catch {
+  const url = modelAddress(address);
+  if (!url) {
     showError(t('“{address}” is not an address: give one that begins with https://, of a .gguf file or of a model’s folder.', { address }));
     return;
   }
@@ -160,6 +161,7 @@ export function mountModel(studio) {
   select.addEventListener('change', () => void load(studio, select.value));
   button('model-cancel').addEventListener('click', () => {
     isCancelled = true;
+    hadSome = (state.modelProgress?.loaded_bytes ?? 0) > 0;
     studio.request('cancel-download').then(() => update({ modelProgress: null }), showFailure);
     select.focus();
   });
@@ -180,17 +182,7 @@ export function mountModel(studio) {
   byId('model-quantize', HTMLSelectElement).addEventListener('change', () => {
     if (latest) void load(studio, select.value); // before the first, it is a choice for that one
   });
-  watch(['boot', 'model', 'modelProgress', 'status', 'supported', 'gpu'], () => {
-    const progress = state.modelProgress;
-    const rate = progress?.stage === 'download' ? measureRate(progress.loaded_bytes, progress.total_bytes) : null;
-    const { text, fraction } = describeModel(state, rate, latest > 0);
-    setText(element('model-text'), text);
-    button('model-retry').hidden = !(state.supported && state.model === null && state.status === 'error');
-    button('model-cancel').hidden = !isFetching(progress);
-    const bar = byId('model-progress', HTMLProgressElement);
-    bar.hidden = fraction === undefined;
-    if (fraction !== undefined) setProgress(bar, fraction);
-  });
+  mountModelCard(() => latest > 0);
 }
 
 /**
