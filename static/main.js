@@ -9,6 +9,7 @@ import { t } from './messages/messages.js';
 import { isolate } from './offline/register.js';
 import { isRunning, state, update } from './store.js';
 import { loadAdapter, mountAdapter } from './ui/adapter/adapter.js';
+import { mountNewest } from './ui/adapter/newest.js';
 import { mountAwake } from './ui/run/awake.js';
 import { mountCharts } from './ui/console/charts.js';
 import { mountCompare } from './ui/console/compare.js';
@@ -76,6 +77,7 @@ mountEvaluate(studio);
 mountAdapter(studio);
 mountShelf(studio);
 mountFullModel(studio);
+mountNewest();
 mountChat(studio);
 /** @type {import('./ui/drops.js').Targets} */
 const targets = {

@@ -117,8 +117,10 @@ export const formatRoughRange = number((/** @type {number} */ low, /** @type {nu
   return ends.low === ends.high ? ends.low : t('{low} – {high}', ends);
 });
 
-export const formatSmall = number((/** @type {number} */ value) => {
-  if (value === 0) return '0';
-  const text = Math.abs(value) < 1e-3 ? value.toExponential(2) : value.toPrecision(3);
+/** A number of any size, learning rates above all: 9.9e-4, 0.01, 1.25. So it can be typed, too. */
+export const formatSmall = number((/** @type {number} */ value, digits = 3) => {
+  const short = Number(value.toPrecision(digits));
+  const isPlain = short === 0 || (Math.abs(short) >= 0.01 && Math.abs(short) < 1e6);
+  const text = isPlain ? String(short) : short.toExponential().replace('e+', 'e');
   return text.replace('.', digitsOf(0.5, 1).charAt(1));
 });

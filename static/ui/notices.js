@@ -2,7 +2,7 @@
 /** Messages that stay until they are acted on: not errors, and never a reason to wait. */
 
 import { t } from '../messages/messages.js';
-import { element, make } from './dom.js';
+import { element, make, textarea } from './dom.js';
 
 /**
  * @typedef {object} Action
@@ -13,9 +13,17 @@ import { element, make } from './dom.js';
 /** @param {string} key */
 const find = (key) => [...element('notices').children].find((node) => node.getAttribute('data-key') === key);
 
+/** Take one away; a keyboard goes on at the next, or in the chat. @param {Element|undefined} node */
+function remove(node) {
+  if (!node) return;
+  const hadFocus = node.contains(document.activeElement);
+  node.remove();
+  if (hadFocus) (element('notices').querySelector('button') ?? textarea('chat-input')).focus({ preventScroll: true });
+}
+
 /** @param {string} key */
 export function clearNotice(key) {
-  find(key)?.remove();
+  remove(find(key));
 }
 
 /**
@@ -33,10 +41,13 @@ export function showNotice(key, text, { actions = [], canDismiss = true } = {}) 
   }
   if (canDismiss) {
     const close = make('button', { type: 'button', class: 'x', 'aria-label': t('Dismiss the message') });
-    close.addEventListener('click', () => node.remove());
+    close.addEventListener('click', () => remove(node));
     node.append(close);
   }
   const former = find(key);
-  if (former) former.replaceWith(node);
-  else element('notices').append(node);
+  if (former) {
+    const at = [...former.querySelectorAll('button')].findIndex((press) => press === document.activeElement);
+    former.replaceWith(node);
+    node.querySelectorAll('button')[at]?.focus();
+  } else element('notices').append(node);
 }

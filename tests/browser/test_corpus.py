@@ -58,6 +58,7 @@ def test_several_files_are_previewed_and_learnt_from(tiny: Studio) -> None:
     expect(tiny.get("ranks")).to_contain_text("since step 2: 56 in 14 projections")
     tiny.page.locator("#corpus-chip-remove").click()
     expect(tiny.page.locator("#corpus-chip")).to_be_hidden()
+    expect(tiny.get("corpus-text")).to_be_focused()  # the pressed button is gone
     tiny.page.locator("#plan-open").click()
     tiny.page.locator("#plan-reset").click()
     tiny.page.locator("#plan-dialog").get_by_role("button", name="Done").click()

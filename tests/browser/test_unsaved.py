@@ -23,7 +23,7 @@ def trained(studio: Studio) -> Studio:
     studio.paste(TEXT)
     studio.wait_counted()
     studio.train_to_end()
-    expect(studio.get("run-kept")).to_contain_text("Held in this browser")
+    expect(studio.get("run-kept")).to_contain_text("The adapter is held in this browser")
     return studio
 
 
@@ -46,6 +46,7 @@ def test_what_was_trained_and_not_downloaded_is_there_after_a_reload(
     offer(studio).get_by_role("button", name="Take it back").click()
     studio.wait_adapter("Trained 6 steps")
     expect(offer(studio)).to_have_count(0)
+    expect(studio.get("chat-input")).to_be_focused()  # the pressed button is gone
     expect(studio.get("use-lora")).to_be_checked()
     expect(studio.get("adapter-record")).to_be_visible()
     studio.change_chat(length=10, raw=True)

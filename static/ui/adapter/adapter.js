@@ -70,6 +70,14 @@ export async function loadAdapter(studio, files) {
   }
 }
 
+/** Beside a whole model it is said which of the two this is. */
+function describeCurrent() {
+  const { adapter, tuned } = state;
+  if (!adapter) return tuned ? t('No adapter') : t('No adapter yet');
+  const facts = describeAdapter(adapter);
+  return tuned ? t('Adapter “{name}”: {facts}', { name: adapter.name, facts }) : facts;
+}
+
 /** @param {Studio} studio */
 export function mountAdapter(studio) {
   studio.on('adapter', ({ adapter, shelf }) => {
@@ -95,8 +103,8 @@ export function mountAdapter(studio) {
     if (files.length) void loadAdapter(studio, files);
     chooser.value = '';
   });
-  watch(['adapter', 'status', 'model'], () => {
-    setText(element('adapter-status'), state.adapter ? describeAdapter(state.adapter) : t('No adapter yet'));
+  watch(['adapter', 'status', 'model', 'tuned'], () => {
+    setText(element('adapter-status'), describeCurrent());
     const busy = state.status === 'training' || state.status === 'generating' || state.status === 'checking';
     button('adapter-download').disabled = state.adapter === null || busy;
     button('adapter-packed').disabled = button('adapter-download').disabled;

@@ -72,8 +72,8 @@ function renderSuggestions(talk) {
   const place = element('chat-suggest');
   if (place.dataset['for'] === questions.join('|')) return;
   place.dataset['for'] = questions.join('|');
-  place.replaceChildren(...questions.map((question) => {
-    const chip = make('button', { type: 'button', text: question, translate: 'no' });
+  const chips = questions.map((question) => {
+    const chip = make('button', { type: 'button', text: question, translate: 'no', lang: 'en' });
     chip.addEventListener('click', () => {
       textarea('chat-input').value = question;
       textarea('chat-input').dispatchEvent(new Event('input'));
@@ -81,7 +81,8 @@ function renderSuggestions(talk) {
       else textarea('chat-input').focus();
     });
     return chip;
-  }));
+  });
+  place.replaceChildren(...(chips.length ? [make('span', { class: 'hint', text: t('Try:') }), ...chips] : []));
 }
 
 /** @param {Studio} studio */

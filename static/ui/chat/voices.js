@@ -1,7 +1,7 @@
 // @ts-check
 /** Who can answer, and who answers the next message: the base model, adapters, two side by side. */
 
-import { t } from '../../messages/messages.js';
+import { plural, t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
 import { byId, element, make } from '../dom.js';
 import { formatPlain } from '../format.js';
@@ -21,9 +21,17 @@ const TUNED = { key: 'tuned', get label() { return t('Tuned'); }, adapter: null,
 /** Whom the person picked for each side, '' as long as it is left to the page. */
 const picked = { left: '', right: '' };
 
+/** What tells an adapter from the others; a run that was stopped and gone on with has made two of one name. @param {Adapter} adapter */
+function nameOf({ id, name, steps }) {
+  if (state.shelf.length < 2) return 'LoRA';
+  const isShared = state.shelf.some((other) => other.id !== id && other.name === name);
+  return isShared ? plural(steps, { one: '{name}, {count} step', other: '{name}, {count} steps' }, { name }) : name;
+}
+
 /** @param {Adapter} adapter @returns {Voice} */
-function voiceOf({ id, name, strength }) {
-  const own = state.shelf.length > 1 ? name : 'LoRA';
+export function voiceOf(adapter) {
+  const { id, strength } = adapter;
+  const own = nameOf(adapter);
   return { key: `adapter-${id}`, label: strength === 1 ? own : `${own} × ${formatPlain(strength)}`, adapter: id };
 }
 

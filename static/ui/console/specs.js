@@ -39,7 +39,7 @@ export const SMALL = [
  */
 export function formatTicks(values) {
   const areSmall = Math.max(...values.map(Math.abs)) < 0.01;
-  return values.map((value) => (areSmall && value !== 0 ? value.toExponential().replace(/(\.\d)\d+/, '$1') : formatTick(value)));
+  return values.map((value) => (areSmall && value !== 0 ? formatSmall(value, 2) : formatTick(value)));
 }
 
 /** @param {number} value */

@@ -165,6 +165,7 @@ export function mountCorpus(studio) {
   button('corpus-chip-remove').addEventListener('click', () => {
     isChanged = true;
     removeFiles();
+    box.focus(); // the button is gone, and here the next text goes
   });
 
   watch(['corpusVersion', 'model'], debounce(COUNT_AFTER_MS, () => void count(studio)));

@@ -25,6 +25,6 @@ async function check(studio) {
 /** @param {Studio} studio */
 export function mountPrivacy(studio) {
   const dialog = byId('privacy-dialog', HTMLDialogElement);
-  for (const id of ['privacy-open', 'first-privacy']) button(id).addEventListener('click', () => dialog.showModal());
+  for (const id of ['privacy-open', 'first-privacy', 'foot-privacy']) button(id).addEventListener('click', () => dialog.showModal());
   button('privacy-check').addEventListener('click', () => void check(studio));
 }

@@ -4,7 +4,7 @@
 import { t } from '../../messages/messages.js';
 import { colour } from '../console/plot.js';
 import { make, setText } from '../dom.js';
-import { formatFixed, formatLoss, formatPlain } from '../format.js';
+import { formatFixed, formatLoss, formatPlain, formatSmall } from '../format.js';
 
 /** @import {RatePoint, RateSearch} from '../../types.js' */
 
@@ -12,8 +12,8 @@ import { formatFixed, formatLoss, formatPlain } from '../format.js';
 const SHOWN_RISE = 1.2;
 const LEAST_HEIGHT = 0.02;
 
-/** A rate as it is typed: the same in every language. @param {number} rate */
-export const rateText = (rate) => rate.toExponential(1).replace('.0e', 'e').replace('e+', 'e');
+/** A rate as it can be typed. @param {number} rate */
+export const rateText = (rate) => formatSmall(rate, 2);
 
 /** A change of the loss, with its sign. @param {number} change */
 function changeText(change) {

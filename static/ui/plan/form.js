@@ -6,6 +6,7 @@ import { plural, t } from '../../messages/messages.js';
 import { state } from '../../store.js';
 import { make } from '../dom.js';
 import { fieldNumber, readNumber } from '../number.js';
+import { choiceText } from './choices.js';
 import { sentence } from './modes.js';
 
 /** @import {Field, Plan, Preset, Setting} from '../../types.js' */
@@ -36,7 +37,7 @@ function control(field, id) {
   if (field.kind === 'choice' || field.kind === 'modules') {
     const options = field.kind === 'modules'
       ? Object.entries(MODULES).map(([text, names]) => make('option', { value: names.join(','), text: t(text) }))
-      : field.choices.map((choice) => make('option', { value: choice, text: choice, translate: 'no' }));
+      : field.choices.map((choice) => make('option', { value: choice, text: choiceText(field.name, choice) }));
     return make('select', { id }, ...options);
   }
   return make('input', {

@@ -53,9 +53,9 @@ function joinEarlier(run) {
  * @param {Run} run
  */
 function describeKept({ keptAt, done, failed, plan }) {
-  if (keptAt && (state.resumable || !(done || failed))) return t('Kept after step {step}: a reload does not lose it', { step: keptAt });
+  if (keptAt && (state.resumable || !(done || failed))) return t('The run is kept as of step {step}: a reload does not lose it', { step: keptAt });
   if (!done || plan?.settings['mode'] === 'full' || !state.adapter || state.adapter.origin !== 'trained' || !isHeld(state.adapter)) return '';
-  return isKept(state.adapter.id) ? t('Kept in this browser: a reload does not lose it') : t('Held in this browser until it is downloaded or deleted: a reload does not lose it');
+  return isKept(state.adapter.id) ? t('The adapter is kept in this browser: a reload does not lose it') : t('The adapter is held in this browser until it is downloaded or deleted: a reload does not lose it');
 }
 
 /** @param {Run|null} run */

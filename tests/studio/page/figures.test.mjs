@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as format from '../../../static/ui/format.js';
 import { useCatalogue } from '../../../static/messages/messages.js';
+import { formatTicks } from '../../../static/ui/console/specs.js';
 import { fieldNumber, readNumber } from '../../../static/ui/number.js';
+import { rateText } from '../../../static/ui/plan/find-rate-chart.js';
 
 test('figures are short and keep their meaning', () => {
   assert.equal(format.formatLoss(3.45678), '3.457');
@@ -51,5 +53,16 @@ test('typed numbers are read as the language writes them, the point always', () 
     assert.equal(readNumber(typed), value, typed);
   }
   assert.equal(fieldNumber(0.0005), '0,0005');
+  useCatalogue('en', {});
+});
+
+test('small numbers are written in one way, with the decimal sign of the language', () => {
+  const numbers = [0, 0.00099, 0.001, 9.875e-4, 0.01, 0.012345, 1.2, 123.4, 2e7];
+  assert.deepEqual(numbers.map((value) => format.formatSmall(value)), ['0', '9.9e-4', '1e-3', '9.88e-4', '0.01', '0.0123', '1.2', '123', '2e7']);
+  useCatalogue('de', {});
+  assert.deepEqual(numbers.map((value) => format.formatSmall(value)), ['0', '9,9e-4', '1e-3', '9,88e-4', '0,01', '0,0123', '1,2', '123', '2e7']);
+  assert.equal(rateText(3.71e-3), '3,7e-3');
+  assert.deepEqual(formatTicks([0, 0.00025, 0.0005]), ['0', '2,5e-4', '5e-4']);
+  assert.equal(readNumber(rateText(3.71e-3)), 3.7e-3);
   useCatalogue('en', {});
 });
