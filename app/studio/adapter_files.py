@@ -7,7 +7,7 @@ import re
 from pathlib import PurePath
 
 from app.config import LoraConfig, ModelConfig
-from app.errors import AdapterError
+from app.errors import AdapterError, FormatError
 from app.io.adapter import (
     PACKED_NAME,
     adapter_config_json,
@@ -58,7 +58,12 @@ async def read_adapter(
     if name.lower().endswith(".zip"):
         data, zipped = unzip_adapter(data)
         peft_config = parse_config_bytes(zipped) if zipped is not None else peft_config
-    return adapter_from_bytes(data, peft_config, config)
+    try:
+        return adapter_from_bytes(data, peft_config, config)
+    except FormatError as error:
+        if name in str(error):
+            raise
+        raise FormatError(say("{name}: {error}", name=name, error=error)) from error
 
 
 def upload_adapter(tensors: AdapterTensors, lora: LoraConfig, model: Model) -> Adapter:

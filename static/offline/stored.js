@@ -67,6 +67,9 @@ async function files() {
   return found;
 }
 
+/** Kind of the page's own copy. */
+export const PAGE = mark('This page');
+
 /** @returns {Promise<Stored[]>} the copy of the page that opens without a network */
 async function page() {
   const names = (await caches.keys()).filter((name) => name.startsWith(CACHES));
@@ -90,7 +93,7 @@ async function page() {
   };
   const note = mark('both parts go together, and are kept again on the next visit');
   return [
-    { kind: mark('This page'), name: '', bytes: rest, note, remove },
+    { kind: PAGE, name: '', bytes: rest, note, remove },
     { kind: mark('Python and its snapshot'), name: '', bytes: python, note, remove },
   ];
 }

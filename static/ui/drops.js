@@ -8,6 +8,8 @@ import { showError } from './messages.js';
 import { clearNotice, showNotice } from './notices.js';
 
 const TEXT = /\.(txt|text|md|markdown|csv|tsv|json|jsonl|html?|tex|rst|org|log)$/i;
+/** README, LICENSE: read as text; what is none is refused once its bytes are seen. */
+const NO_ENDING = /^[^.]+$/;
 const ADAPTER_CONFIG = /^adapter_config.*\.json$/i;
 
 const UNREAD = 'unread';
@@ -24,8 +26,8 @@ const UNREAD = 'unread';
 function describeUnread(files) {
   const names = [...new Set(files.map((file) => file.name))];
   return names.length === 1
-    ? t('{name} is of a kind that is not read here: drop a .txt text, a .safetensors adapter, a .gguf model or a model’s folder.', { name: names[0] })
-    : t('{names} are of kinds that are not read here: drop .txt texts, .safetensors adapters, a .gguf model or a model’s folder.', { names: new Intl.ListFormat(locale()).format(names) });
+    ? t('{name} is of a kind that is not read here. Texts are .txt, .md, .csv, .tsv, .json or .jsonl; adapters .safetensors or .zip; models .gguf or a folder.', { name: names[0] })
+    : t('{names} are of kinds that are not read here. Texts are .txt, .md, .csv, .tsv, .json or .jsonl; adapters .safetensors or .zip; models .gguf or a folder.', { names: new Intl.ListFormat(locale()).format(names) });
 }
 
 /**
@@ -38,7 +40,7 @@ export function kindsOf(files) {
   const adapters = take((file) => /\.(safetensors|lorabits|zip)$/i.test(file.name));
   const configs = take((file) => ADAPTER_CONFIG.test(file.name));
   const [model, ...more] = take((file) => /\.gguf$/i.test(file.name));
-  const texts = take((file) => !configs.includes(file) && !adapters.includes(file) && file !== model && !more.includes(file) && (TEXT.test(file.name) || file.type.startsWith('text/')));
+  const texts = take((file) => !configs.includes(file) && !adapters.includes(file) && file !== model && !more.includes(file) && (TEXT.test(file.name) || NO_ENDING.test(file.name) || file.type.startsWith('text/')));
   const known = [...adapters, ...configs, ...texts, ...more, ...(model ? [model] : [])];
   return { adapters, configs, model, more, texts, unread: take((file) => !known.includes(file)) };
 }

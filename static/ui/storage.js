@@ -2,7 +2,7 @@
 /** The dialog of what is stored on this device, and the question whether it may stay. */
 
 import { t } from '../messages/messages.js';
-import { CHECKPOINTS, listStored, storageFacts } from '../offline/stored.js';
+import { CHECKPOINTS, listStored, PAGE, storageFacts } from '../offline/stored.js';
 import { isRunning, state, update, watch } from '../store.js';
 import { button, byId, element, make, setText } from './dom.js';
 import { formatBytes } from './format.js';
@@ -68,6 +68,7 @@ async function show() {
   element('storage-list').replaceChildren(...list.map(row));
   // What is no longer there cannot be gone on with.
   if (state.resumable && !list.some(({ kind }) => kind === CHECKPOINTS)) update({ resumable: null });
+  if (state.isKept && !list.some(({ kind }) => kind === PAGE)) update({ isKept: false });
   const lines = [];
   if (!facts) lines.push(TEXT.noStorage());
   else {

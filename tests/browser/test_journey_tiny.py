@@ -33,6 +33,8 @@ def test_pause_chat_resume_stop(tiny: Studio) -> None:
     start_long_run(tiny)
     tiny.get("pause").click()
     tiny.wait_status("paused")
+    for part in ("model-select", "model-url", "model-file", "model-folder", "model-quantize"):
+        expect(tiny.get(part)).to_be_disabled()  # the model of a run stays
     paused_at = len(tiny.events("step"))
     tiny.page.wait_for_timeout(700)
     assert len(tiny.events("step")) == paused_at
@@ -52,6 +54,7 @@ def test_pause_chat_resume_stop(tiny: Studio) -> None:
     last = tiny.events("step")[-1]["step"]
     tiny.wait_adapter(f"{last} steps")
     assert tiny.number("step") == last
+    expect(tiny.get("model-select")).to_be_enabled()
     assert tiny.download_adapter()[8:9] == b"{"
 
 

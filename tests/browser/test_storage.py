@@ -21,7 +21,7 @@ def test_what_is_stored_is_listed_and_deleted(watched: Watched, host: PlainHost)
     # A download is cancelled, and loaded again.
     expect(page.locator("#model-text")).to_contain_text("Fetching")
     studio.get("model-cancel").click()
-    studio.wait_error("cancelled", "goes on from there")
+    expect(studio.get("notice-cancelled")).to_contain_text("goes on from there", timeout=30_000)
     expect(studio.get("model-cancel")).to_be_hidden()
     GO_ON.set()
     page.locator("#model-retry").click()
@@ -45,7 +45,10 @@ def test_what_is_stored_is_listed_and_deleted(watched: Watched, host: PlainHost)
     everything = dialog.locator("#storage-all").get_by_role("button")
     everything.click()
     everything.click()
-    expect(dialog.locator("#storage-facts")).to_contain_text("Nothing is stored")
+    facts = dialog.locator("#storage-facts")
+    expect(facts).to_contain_text("Nothing is stored")
+    expect(facts).to_contain_text("needs the network to open")
+    expect(facts).not_to_contain_text("opens without a network")
     left = """async () => {
       const root = await navigator.storage.getDirectory();
       const files = [];

@@ -20,7 +20,7 @@ const BUNDLED = { kind: /** @type {const} */ ('bundled') };
 
 let latest = 0;
 let isCancelled = false;
-/** Something had arrived by then. */
+/** The host had answered by then. */
 let hadSome = false;
 let loadedOption = '';
 let loadedQuantization = 'none';
@@ -161,7 +161,7 @@ export function mountModel(studio) {
   select.addEventListener('change', () => void load(studio, select.value));
   button('model-cancel').addEventListener('click', () => {
     isCancelled = true;
-    hadSome = (state.modelProgress?.loaded_bytes ?? 0) > 0;
+    hadSome = Boolean(state.modelProgress?.loaded_bytes || state.modelProgress?.total_bytes);
     studio.request('cancel-download').then(() => update({ modelProgress: null }), showFailure);
     select.focus();
   });

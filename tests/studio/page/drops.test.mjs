@@ -16,3 +16,7 @@ test('every file is taken or named', () => {
     adapters: 'd.safetensors', configs: 'adapter_config.json', model: 'e.gguf', more: 'f.gguf', texts: 'a.txt,g.jsonl', unread: 'b.pdf,c.docx',
   });
 });
+
+test('a text without an ending is read as one', () => {
+  assert.deepEqual(sorted(['README', 'LICENSE', 'b.exe', '.hidden']), { adapters: '', configs: '', model: '', more: '', texts: 'README,LICENSE', unread: 'b.exe,.hidden' });
+});
