@@ -25,6 +25,21 @@ export function kept(name) {
 /** What a page that has to wait would have written, null where it may write. @type {Map<string, unknown>|null} */
 let waiting = null;
 let mayWrite = () => {};
+/** Who takes up what another tab has changed, by name, and what was kept when this page read it. @type {Map<string, {take: (value: any) => void, seen: string|undefined}>} */
+const readers = new Map();
+let takeTurn = () => {};
+/** Resolves when it is clear that no other tab works. @type {Promise<void>} */
+export const itsTurn = new Promise((resolve) => {
+  takeTurn = resolve;
+});
+
+/**
+ * Hear of what another tab has changed while this page waited for it, unless it was changed here too.
+ * @param {string} name @param {(value: any) => void} take
+ */
+export function onReread(name, take) {
+  readers.set(name, { take, seen: JSON.stringify(kept(name)) });
+}
 
 /** Write nothing until `writeAgain`: another tab works, and what is kept is its. */
 export function holdBack() {
@@ -35,12 +50,17 @@ export function holdBack() {
   });
 }
 
-/** It is this page's turn: write what has changed meanwhile. */
+/** It is this page's turn: take up what another tab has changed meanwhile, write what this one has. */
 export function writeAgain() {
-  const changes = waiting ?? [];
+  const changes = waiting ?? new Map();
   waiting = null;
+  for (const [name, { take, seen }] of readers) {
+    const now = kept(name);
+    if (!changes.has(name) && JSON.stringify(now) !== seen) take(now);
+  }
   for (const [name, value] of changes) keep(name, value);
   mayWrite();
+  takeTurn();
 }
 
 /** @param {string} name @param {unknown} value undefined forgets it */
@@ -58,7 +78,7 @@ export function keep(name, value) {
   }
 }
 
-/** @typedef {{isTyped: boolean, files: File[]}} KeptText typed text is one file */
+/** @typedef {{isTyped: boolean, files: File[], key?: string}} KeptText typed text is one file; `key` is another whenever it was kept anew */
 
 /** @param {boolean} create */
 async function folder(create) {
@@ -94,16 +114,21 @@ export function keepText({ isTyped, files }) {
   });
 }
 
-/** @returns {Promise<KeptText|null>} null where nothing, or nothing whole, is kept */
-export async function keptText() {
+/**
+ * @param {string} [known] the key of a text that is not read again
+ * @returns {Promise<KeptText|null>} null where nothing, or nothing whole, or the known one is kept
+ */
+export async function keptText(known) {
   try {
     const place = await folder(false);
     /** @param {string} name */
     const read = async (name) => (await place.getFileHandle(name)).getFile();
     const { isTyped, names, called } = JSON.parse(await (await read(INDEX)).text());
+    const key = names.join();
+    if (key === known) return null;
     // Copies in memory: the stored files go when another text is kept.
     const files = await Promise.all(names.map(async (/** @type {string} */ name, /** @type {number} */ index) => new File([await (await read(name)).arrayBuffer()], called[index])));
-    return { isTyped, files };
+    return { isTyped, files, key };
   } catch {
     return null;
   }

@@ -27,6 +27,8 @@ const REMEMBERED = 3000;
 /** @type {Catalogue} */
 let catalogue = {};
 let language = 'en';
+/** Counts what the person has chosen. */
+let chosen = 0;
 /** What is on the screen → how to say it in another language. @type {Map<string, () => string>} */
 let fixed = new Map();
 /** @type {Map<string, () => string>} */
@@ -82,7 +84,8 @@ function pythonSays({ text, template, values, whole }) {
 
 /** @param {unknown} value @returns {string} */
 function written(value) {
-  if (typeof value === 'number') return new Intl.NumberFormat(locale(), { maximumFractionDigits: 3 }).format(value);
+  // What is below one keeps its digits: a rate of 0.0005 is no 0.001.
+  if (typeof value === 'number') return new Intl.NumberFormat(locale(), Math.abs(value) < 1 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: 3 }).format(value);
   if (value && typeof value === 'object' && 'template' in value) return pythonSays(/** @type {Told} */ (value));
   return former(String(value))?.() ?? String(value);
 }
@@ -167,7 +170,10 @@ export function useCatalogue(name, words) {
  * @param {() => void} replace puts the words of the document into the new language
  */
 export async function switchLanguage(name, replace) {
-  useCatalogue(name, await fetchCatalogue(name));
+  const choice = ++chosen;
+  const words = await fetchCatalogue(name);
+  if (choice !== chosen) return; // another one was chosen while these words were on their way
+  useCatalogue(name, words);
   keep('language', name);
   replace();
   former = () => undefined;

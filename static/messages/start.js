@@ -7,6 +7,7 @@
 
 import '../early.js';
 import { translateDocument } from './document.js';
+import { onReread } from '../kept/kept.js';
 import { currentLanguage, LANGUAGES, switchLanguage } from './messages.js';
 
 function offerLanguages() {
@@ -18,10 +19,17 @@ function offerLanguages() {
     return option;
   }));
   select.value = currentLanguage();
-  select.addEventListener('change', () => {
-    switchLanguage(select.value, translateDocument).catch(() => {
-      select.value = currentLanguage(); // no network, and the language is not kept yet
+  const change = () => {
+    const wanted = select.value;
+    switchLanguage(wanted, translateDocument).catch(() => {
+      if (select.value === wanted) select.value = currentLanguage(); // no network, and the language is not kept yet
     });
+  };
+  select.addEventListener('change', change);
+  onReread('language', (now) => {
+    if (!Object.hasOwn(LANGUAGES, now) || now === currentLanguage()) return;
+    select.value = now;
+    change();
   });
 }
 

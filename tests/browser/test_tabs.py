@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Watched
@@ -26,10 +28,63 @@ const plain = globalThis.setInterval;
 globalThis.setInterval = (act, wait) => plain(act, wait / 10); // nobody waits for 10 s to pass
 navigator.getBattery = async () => ({ charging: false });
 """
+KEPT_TEXT = """async (words) => {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle('corpus').catch(() => null);
+  if (!folder) return false;
+  const index = await (await folder.getFileHandle('index.json')).getFile().catch(() => null);
+  const { names } = index ? JSON.parse(await index.text()) : { names: [] };
+  if (!names.length) return false;
+  return (await (await (await folder.getFileHandle(names[0])).getFile()).text()).includes(words);
+}"""
 LOCKS = """async () => {
   const { held, pending } = await navigator.locks.query();
   return [held, pending].map((locks) => locks.filter(({ name }) => name.endsWith(' training')).length);
 }"""  # noqa: E501
+
+
+def wait_text(studio: Studio, words: str) -> None:
+    """Wait until a text with these words lies on the device."""
+    wait_until(
+        lambda: bool(studio.page.evaluate(KEPT_TEXT, words)), 60, studio.page, f"{words} is kept"
+    )
+
+
+def test_a_tab_that_takes_over_has_what_the_other_one_changed(
+    watched: Watched, host: PlainHost
+) -> None:
+    first = open_and_keep(watched.context, host)
+    first.change_settings(steps=11, rank=2)
+    first.get("remember-text").check()
+    first.paste("what stood here at first. " * 12)
+    settings = "JSON.parse(localStorage.getItem('lora-lab.settings'))"
+    first.page.wait_for_function(f"{settings}?.rank === 2")
+    wait_text(first, "what stood")
+
+    second = Studio(watched.context.new_page())
+    second.page.goto(f"{host.url}#model=models/tiny.gguf")
+    expect(second.get("notice-tabs")).to_contain_text("already open", timeout=30_000)
+    area = second.get("corpus-text")
+    expect(area).to_have_value(re.compile("what stood here"))
+
+    first.change_settings(steps=17)
+    first.paste("another text by now. " * 12)
+    first.page.wait_for_function(f"{settings}?.steps === 17")
+    wait_text(first, "another text")
+    first.page.locator("#language").select_option("de")
+    expect(first.page.locator("html")).to_have_attribute("lang", "de")
+    first.page.close(run_before_unload=False)
+    second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
+    expect(area).to_have_value(re.compile("another text"), timeout=30_000)
+    expect(second.page.locator("html")).to_have_attribute("lang", "de", timeout=30_000)
+    second.wait_for_event("model", 60)
+    second.page.locator("#plan-open").click()
+    expect(second.page.locator("#setting-steps")).to_have_value("17", timeout=30_000)
+    expect(second.page.locator("#setting-rank")).to_have_value("2")
+    second.page.keyboard.press("Escape")
+    assert second.page.evaluate(settings) == {"steps": 17, "rank": 2}
+    wait_text(second, "another text")
+    assert not watched.faults
 
 
 def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> None:

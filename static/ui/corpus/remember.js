@@ -1,7 +1,7 @@
 // @ts-check
 /** Settings last from visit to visit; the text does where the person asks for it. */
 
-import { forgetText, keep, keepText, kept, keptText } from '../../kept/kept.js';
+import { forgetText, itsTurn, keep, keepText, kept, keptText, onReread } from '../../kept/kept.js';
 import { t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
 import { restoreCorpus, typedOrChosen } from './corpus.js';
@@ -13,6 +13,7 @@ const KEEP_AFTER_MS = 600;
 function mountSettings() {
   const edits = kept('settings');
   if (edits && typeof edits === 'object') update({ edits });
+  onReread('settings', (now) => update({ edits: now && typeof now === 'object' ? now : {} }));
   watch(['edits', 'fields'], () => {
     const known = state.fields.map((field) => field.name);
     const stale = known.length > 0 && Object.keys(state.edits).some((name) => !known.includes(name));
@@ -30,17 +31,30 @@ async function mountText() {
     const done = text.files.length ? keepText(text) : forgetText();
     done.catch(() => showError(t('Your text could not be kept on this device: its storage is full or switched off.')));
   };
+  let restored = -1; // the version of the text that is the one which lies here
   const saveSoon = debounce(KEEP_AFTER_MS, () => {
-    if (box.checked) save();
+    if (box.checked && state.corpusVersion !== restored) save();
+  });
+  /** @param {string} [known] @returns {Promise<string|undefined>} the key of the text that is shown now */
+  const restore = async (known) => {
+    const text = box.checked ? await keptText(known) : null;
+    if (!text || (state.hasCorpus && state.corpusVersion !== restored)) return known;
+    await restoreCorpus(text);
+    restored = state.corpusVersion;
+    return text.key;
+  };
+  onReread('remember-text', (now) => {
+    box.checked = now === true;
   });
   box.addEventListener('change', () => {
     keep('remember-text', box.checked || undefined);
     if (box.checked) save();
     else forgetText().catch(() => showError(t('The text that was kept could not be deleted: clear the data of this site in the browser’s settings.')));
   });
-  const text = box.checked ? await keptText() : null;
-  if (text && !state.hasCorpus) await restoreCorpus(text);
+  const known = await restore();
   watch(['corpusVersion'], saveSoon);
+  await itsTurn;
+  await restore(known); // another tab may have kept another one meanwhile
 }
 
 export function mountRemember() {

@@ -1,7 +1,7 @@
 // @ts-check
 /** The introduction: three steps and how far they are. It goes when a run begins, and comes back when asked. */
 
-import { keep, kept } from '../../kept/kept.js';
+import { keep, kept, onReread } from '../../kept/kept.js';
 import { onLanguage, t } from '../../messages/messages.js';
 import { isRunning, state, watch } from '../../store.js';
 import { button, element, make, setText } from '../dom.js';
@@ -60,6 +60,7 @@ export function mountFirst() {
     press?.addEventListener('click', () => goTo(/** @type {keyof typeof PLACES} */ (item.dataset['step'])));
   }
   show(kept(SEEN) !== true);
+  onReread(SEEN, (now) => show(now !== true));
   const leave = () => {
     show(false);
     keep(SEEN, true);

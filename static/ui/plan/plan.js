@@ -2,7 +2,7 @@
 /** The plan of the next run: settings, exact memory, estimated time. */
 
 import { StudioError } from '../../api.js';
-import { keep, kept } from '../../kept/kept.js';
+import { keep, kept, onReread } from '../../kept/kept.js';
 import { currentLanguage, onLanguage, t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { currentCorpus } from '../corpus/corpus.js';
@@ -72,6 +72,10 @@ export function mountPlan(studio) {
     preset = name;
     keep('preset', name === DEFAULT_PRESET ? undefined : name);
   };
+  onReread('preset', (now) => {
+    preset = String(now ?? DEFAULT_PRESET);
+    showPresets();
+  });
   const showPresets = () => buildPresets(element('plan-presets'), state.presets, preset, (name) => {
     choose(name);
     // A preset sets everything anew; what the device has does not change with it.

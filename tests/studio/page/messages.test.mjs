@@ -160,3 +160,40 @@ test('words and numbers follow the language, also those that stand on the screen
   });
   assert.equal(told, 1);
 });
+
+test('of languages chosen one after the other the last one wins, whichever comes first', async () => {
+  const plain = globalThis.fetch;
+  /** @type {(() => void)[]} */
+  const arrive = [];
+  globalThis.fetch = /** @type {any} */ (() => new Promise((resolve) => {
+    arrive.push(() => resolve(new Response(read('static/messages/de.json'))));
+  }));
+  let told = 0;
+  const replace = () => { told += 1; };
+  try {
+    const first = switchLanguage('de', replace);
+    const second = switchLanguage('en', replace);
+    await second;
+    arrive[0]?.();
+    await first;
+    assert.equal(t('Stop'), 'Stop');
+    assert.equal(told, 1);
+
+    const [slow, quick] = [switchLanguage('de', replace), switchLanguage('de', replace)];
+    arrive[2]?.();
+    await quick;
+    assert.equal(t('Stop'), 'Stopp');
+    arrive[1]?.();
+    await slow;
+    assert.equal(told, 2);
+    await switchLanguage('en', replace);
+  } finally {
+    globalThis.fetch = plain;
+  }
+});
+
+test('a number in a sentence keeps its digits', () => {
+  assert.equal(t('{rate} of {count}', { rate: 0.00025, count: 12500 }), '0.00025 of 12,500');
+  assert.equal(format.formatFixed(12500, 2), '12,500.00');
+  assert.equal(format.formatLoss(12500.25), '12,500.3');
+});
