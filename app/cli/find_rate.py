@@ -10,8 +10,12 @@ from app.cli.output import Output
 from app.cli.run_settings import read_settings
 from app.errors import Problems
 from app.nn.adapter import Adapter
+from app.plan.full import FullMode
+from app.plan.modes import RunSettings
+from app.plan.planner import Planner
+from app.plan.probe import measure_speed
 from app.runs.rate_search import (
-    check_search,
+    check_room,
     describe_search,
     point_values,
     result_values,
@@ -31,8 +35,12 @@ async def find_rate(options: argparse.Namespace) -> None:
     if options.resume:
         problems.add("--resume goes on with a run: leave it out, or give --adapter")
     asked = await read_settings(options, problems=problems)
-    check_search(asked.config)
     model = await open_model(options, output, may_measure=True)
+    if asked.config.mode == "full":
+        mode = FullMode(model, keeps_base=True)
+        speed = await measure_speed(model.device)
+        planner = Planner(mode, model.device, lambda _: asked.dataset, speed)
+        check_room(planner.assess(RunSettings(asked.lora, asked.config)), model)
     kept = None
     if asked.adapter is not None:
         kept = Adapter(model.config, model.device, asked.lora)

@@ -68,6 +68,15 @@ def free_weights(device: Device, weights: DecoderWeights) -> None:
             storage.buffer = None
 
 
+def free_own_weights(tuned: Model, base: Model) -> None:
+    """Free the weights of a trained model that are not those of its base."""
+    shared = set(base.weights.storages())
+    for storage in tuned.weights.storages():
+        if storage not in shared and storage.buffer is not None:
+            tuned.device.destroy_buffer(storage.buffer)
+            storage.buffer = None
+
+
 async def load_model(
     device: Device,
     source: ModelSource,

@@ -7,27 +7,31 @@ from dataclasses import asdict
 from typing import Any
 
 from app.config import LoraConfig, TrainConfig
-from app.errors import ConfigError
-from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
+from app.plan.full import check_full_run
+from app.plan.mode_plan import ModePlan
 from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.find_learning_rate import RateSearch, SearchConfig, find_learning_rate
 from app.train.hardware_rank import choose_rank
 from app.train.rate_curve import RatePoint, format_rate
 
+FULL_RATES = (1e-6, 0.1)
+"""Where a rate for all weights is looked for: they take smaller ones than an adapter does."""
 
-def check_search(config: TrainConfig) -> None:
-    """Refuse what cannot be searched. Raises ConfigError where all weights are to be trained."""
-    if config.mode != "adapter":
-        raise ConfigError(
-            say(
-                "a learning rate is looked for with an adapter only: with all weights the "
-                "search would have to keep a second copy of the model to leave no trace. "
-                "Choose mode adapter, or compare short runs"
-            )
-        )
+
+def check_room(plan: ModePlan, model: Model) -> None:
+    """Refuse a search over all weights that has no room beside the model.
+
+    Args:
+        plan: The run, with the loaded weights beside the trained ones.
+        model: The base.
+
+    Raises:
+        OutOfGpuMemoryError: names what it needs by part and what there is.
+    """
+    check_full_run(plan, model, 0.0, is_confirmed=True)
 
 
 async def search_rate(
@@ -42,10 +46,12 @@ async def search_rate(
     on_progress: Callable[[str, float], None] | None = None,
     on_point: Callable[[RatePoint], None] | None = None,
 ) -> RateSearch:
-    """Search for the learning rate of a run, with the adapter that it would start from.
+    """Search for the learning rate of a run, with what it would start from.
+
+    That is an adapter, or a copy of all weights: whether there is room for one says `check_room`.
 
     Args:
-        model: Frozen base.
+        model: Base.
         windows: What the run would learn from.
         lora: Of a fresh adapter, where none is `kept`.
         config: Settings of the run.
@@ -55,9 +61,8 @@ async def search_rate(
         on_progress: Likewise.
         on_point: Likewise.
     """
-    check_search(config)
     adapter = kept
-    if adapter is None:
+    if adapter is None and config.mode == "adapter":
         if config.rank_schedule == "hardware":
             lora = await choose_rank(model, lora, windows, config, on_progress)
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
@@ -73,7 +78,7 @@ async def search_rate(
             on_point=on_point,
         )
     finally:
-        if adapter is not kept:
+        if adapter is not None and adapter is not kept:
             adapter.destroy()
 
 

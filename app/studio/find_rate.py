@@ -7,7 +7,13 @@ from typing import Any
 
 from app.models.loader import Model
 from app.nn.adapter import Adapter
-from app.runs.rate_search import point_values, result_values, search_rate
+from app.runs.rate_search import (
+    FULL_RATES,
+    check_room,
+    point_values,
+    result_values,
+    search_rate,
+)
 from app.studio.protocol import Message, RatePointEvent, RateStageEvent
 from app.studio.runs import RunLayout
 from app.train.control import RunControl
@@ -24,6 +30,10 @@ async def find_rate(
 ) -> Message:
     """Search for the learning rate of a run that was laid out; see `search_rate`."""
     search = SearchConfig()
+    if layout.config.mode == "full":
+        check_room(layout.plan, model)
+        low, high = FULL_RATES
+        search = SearchConfig(lowest_rate=low, highest_rate=high)
 
     def tell(point: RatePoint) -> None:
         post(RatePointEvent(**point_values(point), num_steps=search.steps))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.errors import (
+    ConfigError,
     DeviceLostError,
     NoTunedModelError,
     StudioError,
@@ -23,7 +24,7 @@ from app.io.checkpoint_format import Checkpoint
 from app.io.checkpoint_store import CheckpointStore
 from app.messages import say
 from app.models.export_files import zipped_model
-from app.models.loader import Model
+from app.models.loader import Model, free_own_weights
 from app.plan.full import check_full_run
 from app.runs.course import Course
 from app.runs.history import History
@@ -34,7 +35,7 @@ from app.runs.record import record_text
 from app.runs.resumed import check_resumable
 from app.studio.conversation import Conversation
 from app.studio.corpus import TokenizedCorpus
-from app.studio.kept_model import KeptModels, Tuned, free_own_weights
+from app.studio.kept_model import KeptModels, Tuned
 from app.studio.protocol import (
     KeepingEvent,
     Message,
@@ -107,8 +108,9 @@ class FullDesk:
 
     @property
     def is_unsaved(self) -> bool:
-        """Whether there is a trained model that was never downloaded."""
-        return self._info is not None and not self._info.is_saved
+        """Whether there is a trained model that lies on the device alone."""
+        info = self._info
+        return info is not None and not info.is_saved and not info.is_kept
 
     @property
     def conversation(self) -> Conversation:
@@ -287,6 +289,16 @@ class FullDesk:
             await self._kept.forget()
             self._tell(replace(info, is_saved=True, is_kept=False))
         return {"filename": f"{_file_stem(model.base_name)}-tuned.zip", "bytes": end}
+
+    def check_none_open(self) -> None:
+        """Refuse what needs the room of the trained model. Raises ConfigError."""
+        if self._tuned is not None:
+            raise ConfigError(
+                say(
+                    "the trained model lies on the GPU, where the search needs room for a copy of "
+                    "all weights: download it, let it go, and look for a rate then"
+                )
+            )
 
     def drop(self) -> None:
         """Free the trained model; the one that it began as stays."""

@@ -29,7 +29,7 @@ from app.io.checkpoint_format import Checkpoint
 from app.io.checkpoint_store import CheckpointStore
 from app.io.checkpoint_stream import OnWritten, stream_checkpoint
 from app.messages import say
-from app.models.loader import Model
+from app.models.loader import Model, free_own_weights
 from app.nn.trainable import TrainableWeights
 from app.nn.weights import DecoderWeights
 from app.runs.identity import model_fingerprint
@@ -224,15 +224,6 @@ class KeptModels:
         if self._run:
             self._run = ""
             self._post(KeptModelEvent(None))
-
-
-def free_own_weights(tuned: Model, base: Model) -> None:
-    """Free the weights of a trained model that are not those of its base."""
-    shared = set(base.weights.storages())
-    for storage in tuned.weights.storages():
-        if storage not in shared and storage.buffer is not None:
-            tuned.device.destroy_buffer(storage.buffer)
-            storage.buffer = None
 
 
 def _own_tensors(weights: DecoderWeights, base: DecoderWeights) -> dict[str, Tensor]:

@@ -4,7 +4,8 @@ The rate grows by the same factor each step (range test, arXiv:1506.01186 §3.3)
 more in their loss than a few updates change any of them, so each step's loss is set against what
 the same windows cost before the first update: that difference starts at zero, falls where the
 rate is large enough to learn, and rises where the run comes apart. Suggested is the rate at which
-it falls steepest over the logarithm of the rate. All of it happens on a copy of the adapter.
+it falls steepest over the logarithm of the rate. All of it happens on a copy of the adapter, or
+of all weights where those are to be trained.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from app.config import TrainConfig, is_number, is_whole
 from app.errors import ConfigError, TrainingDivergedError
 from app.messages import say
-from app.models.loader import Model
+from app.models.loader import Model, free_own_weights
 from app.nn.adapter import Adapter
 from app.text.windows import Windows
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
+from app.train.full.trainer import FullTrainer
+from app.train.loop import RunLoop
 from app.train.rate_curve import RateCurve, RatePoint, is_coming_apart, read_curve
 from app.train.records import StepRecord
 from app.train.trainer import Trainer
@@ -108,7 +111,7 @@ def settings_of_search(config: TrainConfig, search: SearchConfig) -> TrainConfig
 
 async def find_learning_rate(
     model: Model,
-    adapter: Adapter,
+    adapter: Adapter | None,
     windows: Windows,
     config: TrainConfig,
     search: SearchConfig | None = None,
@@ -117,11 +120,12 @@ async def find_learning_rate(
     on_progress: Callable[[str, float], None] | None = None,
     on_point: Callable[[RatePoint], None] | None = None,
 ) -> RateSearch:
-    """Search; same arguments, same numbers. The adapter is read and nothing else.
+    """Search; same arguments, same numbers. Model and adapter are read and nothing else.
 
     Args:
-        model: Frozen base.
-        adapter: What the run would start from.
+        model: Base.
+        adapter: What the run would start from; None where it would train all weights: then a copy
+            of them takes the room that the run would take, beside the model itself.
         windows: What the run would learn from; the search sees the first of them.
         config: Settings of the run.
         search: How far and how finely to look.
@@ -136,11 +140,15 @@ async def find_learning_rate(
     search = (search or SearchConfig()).check()
     control = control or RunControl()
     settings = settings_of_search(config, search)
-    copy = Adapter(model.config, model.device, adapter.lora)
-    trainer: Trainer | None = None
+    copy = None if adapter is None else Adapter(model.config, model.device, adapter.lora)
+    tuned = replace(model, version=0)
+    trainer: RunLoop | None = None
     try:
-        copy.load(await adapter.tensors())
-        trainer = Trainer(model, copy, windows, settings)
+        if adapter is not None and copy is not None:
+            copy.load(await adapter.tensors())
+            trainer = Trainer(model, copy, windows, settings)
+        else:
+            trainer = FullTrainer(tuned, windows, settings, keeps_base=True)
         before = await _losses_before(model, adapter, windows, trainer, control, on_progress)
         watch = _Watch(before, on_point)
         if not control.stopped:
@@ -153,7 +161,9 @@ async def find_learning_rate(
     finally:
         if trainer is not None:
             trainer.destroy()
-        copy.destroy()
+        if copy is not None:
+            copy.destroy()
+        free_own_weights(tuned, model)
     points = tuple(watch.points)
     curve = read_curve(points, stopped=control.stopped, diverged=watch.has_come_apart)
     return RateSearch(points, curve, control.stopped, watch.has_come_apart)
@@ -161,9 +171,9 @@ async def find_learning_rate(
 
 async def _losses_before(
     model: Model,
-    adapter: Adapter,
+    adapter: Adapter | None,
     windows: Windows,
-    trainer: Trainer,
+    trainer: RunLoop,
     control: RunControl,
     on_progress: Callable[[str, float], None] | None,
 ) -> list[float]:

@@ -51,9 +51,18 @@ def test_all_that_is_wrong_is_told_at_once(folder: Path) -> None:
     (line,) = done.stderr.splitlines()
     for word in ("search_steps is 3", "lowest_rate is 'x'", "rank is 0", "--resume", "--nonsense"):
         assert word in line
-    full = run("find-lr", *files_of(folder), "--mode", "full", "--eval-fraction", "0")
-    assert full.returncode == 2
-    assert full.stderr.startswith("error: a learning rate is looked for with an adapter only")
     told = run("find-lr", "--help").stdout
     assert "--search-steps" in told
     assert "steepest" in told
+
+
+def test_all_weights_are_searched_on_a_copy(folder: Path) -> None:
+    full = ("--mode", "full", "--eval-fraction", "0", "--search-steps", "20")
+    *points, last = lines("find-lr", *files_of(folder), *SETTINGS, *full)
+    assert last["steps"] == len(points) > 2
+    assert points[0]["change"] == pytest.approx(0, abs=1e-2)
+    assert last["fall"] > 0.1
+    small = (*full, "--device-memory-gb", "0.001")
+    refused = run("find-lr", *files_of(folder), *SETTINGS, *small)
+    assert refused.returncode == 2
+    assert "cannot fit" in refused.stderr

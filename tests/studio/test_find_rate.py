@@ -12,6 +12,8 @@ from tests.studio.conftest import Page, chat_fields, run_fields
 
 pytestmark = pytest.mark.gpu
 
+ANY_SPEED = {"seconds": 0, "tokens_per_second": 0, "prefill_seconds": 0}
+
 QUESTION = "What did the keeper write?"
 
 
@@ -74,8 +76,36 @@ def test_what_cannot_be_searched_is_refused(loaded: Page) -> None:
     async def story() -> None:
         assert "at least 2 tokens" in await loaded.refused("find-rate", **run_fields(text="a"))
         assert "Rank is 0" in await loaded.refused("find-rate", **run_fields(rank=0))
-        sentence = await loaded.refused("find-rate", **run_fields(mode="full"))
-        assert sentence.startswith("A learning rate is looked for with an adapter only")
+        sentence = await loaded.refused(
+            "find-rate", **run_fields(mode="full", device_memory_gb=0.001)
+        )
+        assert "cannot fit" in sentence
         assert loaded.statuses()[-1] == "ready"
+
+    run(story())
+
+
+def test_all_weights_are_searched_on_a_copy(loaded: Page) -> None:
+    async def story() -> None:
+        fields = run_fields(mode="full", eval_fraction=0.0)
+        before = await loaded.chat("What?", use_lora=False)
+        held = loaded.device.allocated_bytes
+        found = await loaded.ask("find-rate", **fields)
+        points = loaded.events("rate-point")
+        assert points[0]["learning_rate"] == 1e-6
+        assert abs(points[0]["change"]) < 0.01
+        assert found["steps"] == len(points)
+        assert found["diverged"] or found["steps"] == 40
+        assert found["fall"] > 0.1
+        assert loaded.device.allocated_bytes == held
+        assert await loaded.chat("What?", use_lora=False) | ANY_SPEED == before | ANY_SPEED
+        assert loaded.events("tuned") == []
+        assert await loaded.ask("find-rate", **fields) | ANY_SPEED == found | ANY_SPEED
+
+        # The model that a run made has the room that a search would take.
+        await loaded.ask("train", **fields, confirm_full=True)
+        sentence = await loaded.refused("find-rate", **fields)
+        assert sentence.startswith("The trained model lies on the GPU")
+        assert loaded.events("tuned")[-1]["tuned"] is not None
 
     run(story())

@@ -96,6 +96,8 @@ class RunHandlers:
         place = self._place
         place.ready_model()
         place.board.require("ready", "error")
+        if request["edits"].get("mode") == "full":
+            place.full.check_none_open()
         async with place.job("training"):
             corpus = await self._tokenize(request, pinned=True)
             await place.know_speed()

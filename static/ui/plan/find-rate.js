@@ -36,7 +36,7 @@ function obstacle() {
   if (!state.model) return t('The model has to load first.');
   if (!state.hasCorpus) return t('Add some text first.');
   if (isRunning()) return t('A run is on: wait for it, or stop it.');
-  if ((state.edits['mode'] ?? state.plan?.settings['mode']) === 'full') return t('For adapters only: with all weights, compare short runs.');
+  if (state.tuned && (state.edits['mode'] ?? state.plan?.settings['mode']) === 'full') return t('The trained model takes the room that a search needs: download it and let it go first.');
   if (isSearching()) return '';
   if (state.planProblem) return t('Mend the settings first.');
   return state.status === 'ready' || state.status === 'error' ? '' : t('The GPU is at work: wait a moment.');
@@ -148,7 +148,7 @@ export function mountFindRate(studio) {
     state.search.points.push(point);
     update({ search: state.search });
   });
-  watch(['fields', 'supported', 'search', 'run', 'model', 'status', 'hasCorpus', 'corpusVersion', 'edits', 'adapter', 'plan', 'planProblem'], () => {
+  watch(['fields', 'supported', 'search', 'run', 'model', 'status', 'hasCorpus', 'corpusVersion', 'edits', 'adapter', 'tuned', 'plan', 'planProblem'], () => {
     place(found);
     render(chart);
   });
