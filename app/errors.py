@@ -6,6 +6,10 @@ the command line and the page can show it as it stands.
 
 from __future__ import annotations
 
+import json
+
+from app.messages import say
+
 
 class StudioError(Exception):
     """Base of all errors a person can mend; shown without a traceback.
@@ -128,3 +132,48 @@ class _Gathering:
             return False
         self._errors.append(error)
         return True
+
+
+_JSON_MISTAKES = {
+    "Expecting value": say("a value is missing, or is a word that needs double quotes"),
+    "Expecting property name": say("a name in double quotes is missing"),
+    "Expecting ':'": say("a colon after a name is missing"),
+    "Expecting ','": say("a comma, or the closing bracket, is missing"),
+    "Illegal trailing comma": say("there is a comma too many before a closing bracket"),
+    "Extra data": say("something follows after the end"),
+    "Unterminated string": say("a text has no closing double quotes"),
+    "Invalid control character": say("a text holds a line break or a tab: write \\n or \\t"),
+    "Invalid \\": say("a backslash stands before what it cannot stand before: write two"),
+    "Unexpected UTF-8 BOM": say("a mark of UTF-8 (a BOM) stands at its beginning"),
+}
+"""Beginnings of what Python's parser says, and what they come to in words for people."""
+
+
+def json_problem(error: Exception, *, is_one_line: bool = False) -> str:
+    """Return what is wrong with a text that is not JSON, and where.
+
+    Args:
+        error: What parsing it raised.
+        is_one_line: Only the column says where: the line is named elsewhere.
+    """
+    if isinstance(error, json.JSONDecodeError):
+        problem = next(
+            (words for start, words in _JSON_MISTAKES.items() if error.msg.startswith(start)),
+            say("it cannot be read any further"),
+        )
+        if is_one_line:
+            return say("{problem} (column {column})", problem=problem, column=error.colno)
+        return say(
+            "{problem} (line {line}, column {column})",
+            problem=problem,
+            line=error.lineno,
+            column=error.colno,
+        )
+    if isinstance(error, UnicodeDecodeError):
+        return say("it is not UTF-8 text (byte {position})", position=error.start)
+    if isinstance(error, RecursionError):
+        return say("it is nested too deep")
+    if str(error).startswith("Exceeds the limit"):
+        return say("a number in it has too many digits")
+    problems: tuple[str, ...] = getattr(error, "problems", ())
+    return problems[0] if len(problems) == 1 else str(error)

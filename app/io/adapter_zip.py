@@ -39,6 +39,14 @@ def unzip_adapter(data: bytes) -> tuple[bytes, bytes | None]:
     Raises:
         AdapterError: not a sound .zip, or not of exactly one adapter.
     """
+    if not data.startswith(b"PK"):
+        raise AdapterError(
+            say(
+                "this is no sound .zip, it does not begin as one ({size} bytes): zip the folder of "
+                "a PEFT adapter, or choose its adapter_model.safetensors",
+                size=len(data),
+            )
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -68,13 +76,17 @@ def unzip_adapter(data: bytes) -> tuple[bytes, bytes | None]:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
         raise AdapterError(
-            say("this is no sound .zip ({error}): download it again", error=error)
+            say(
+                "this is no sound .zip, it is cut off or damaged ({size} bytes): zip the adapter's "
+                "folder again, or download it again",
+                size=len(data),
+            )
         ) from error
     except (NotImplementedError, RuntimeError) as error:  # encrypted, or packed in a rare way
         raise AdapterError(
             say(
-                "the .zip cannot be unpacked ({error}): zip the folder again without a password",
-                error=error,
+                "the .zip is encrypted, or packed in a way that cannot be unpacked here: zip the "
+                "folder again without a password"
             )
         ) from error
 

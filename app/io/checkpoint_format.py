@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import FormatError
+from app.errors import FormatError, json_problem
 from app.io.safetensors import EXACT_DTYPES, locate_exact_safetensors, write_safetensors
 from app.io.source import ByteSource, HostBytes
 from app.io.strict_json import parse_json
@@ -175,7 +175,9 @@ async def decode_checkpoint(source: ByteSource, is_lazy: Callable[[str], bool]) 
         run, step = str(document.pop("run")), int(document.pop("step"))
         return Checkpoint(run, step, document, arrays, lazy)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FormatError(say("its document cannot be read ({error})", error=error)) from error
+        raise FormatError(
+            say("its document cannot be read ({error})", error=json_problem(error))
+        ) from error
 
 
 def _reader(source: ByteSource, begin: int) -> Callable[[int, int], Awaitable[HostBytes]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from app.config import ModelConfig
-from app.errors import FormatError
+from app.errors import FormatError, json_problem
 from app.io.folder import FILE_STRIDE, JoinedSource, ModelFolder
 from app.io.gguf_model import GGUF_PROJECTIONS, expected_tensors, shape_found
 from app.io.huggingface_config import model_config_from_json
@@ -260,9 +260,9 @@ async def _read_json(folder: ModelFolder, name: str) -> Any:
     except ValueError as error:
         raise FormatError(
             say(
-                "{folder}: {name} is not valid JSON ({error})",
+                "{folder}: {name} is not valid JSON ({error}): fetch it again",
                 folder=folder.name,
                 name=name,
-                error=error,
+                error=json_problem(error),
             )
         ) from error

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from app.config import TARGET_MODULES, LoraConfig, ModelConfig
-from app.errors import AdapterError, ConfigError
+from app.errors import AdapterError, ConfigError, json_problem
 from app.io.adapter_tensors import AdapterTensors, FloatArray, adapter_shapes
 from app.io.low_bit import dequantize_rows, pack_rows, quantize_rows, unpack_rows
 from app.io.peft_config import short
@@ -160,7 +160,10 @@ def _read_header(data: bytes, model: ModelConfig) -> tuple[LoraConfig, int]:
         header = parse_json(data[_HEAD.size : start], max_depth=4)
     except ValueError as error:
         raise AdapterError(
-            say("the packed adapter's header is not valid JSON ({error})", error=error)
+            say(
+                "the packed adapter's header is not valid JSON ({error}): take another copy",
+                error=json_problem(error),
+            )
         ) from error
     if not isinstance(header, dict):
         raise AdapterError(say("the packed adapter's header is not a JSON object"))

@@ -9,7 +9,7 @@ from math import isfinite, sqrt
 from typing import Any
 
 from app.config import MAX_RANK, TARGET_MODULES, LoraConfig
-from app.errors import AdapterError
+from app.errors import AdapterError, json_problem
 from app.io.strict_json import parse_json
 from app.messages import say
 
@@ -126,7 +126,7 @@ def parse_config_bytes(data: bytes | str) -> dict[str, Any]:
         raise AdapterError(
             say(
                 "adapter_config.json is not valid JSON ({error}): export the adapter again",
-                error=error,
+                error=json_problem(error),
             )
         ) from error
     if not isinstance(config, dict):

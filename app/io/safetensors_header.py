@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
 
-from app.errors import FormatError
+from app.errors import FormatError, json_problem
 from app.io.strict_json import parse_json
 from app.messages import say
 
@@ -122,7 +122,9 @@ def _parse_header(raw: bytes) -> dict[str, Any]:
     except FormatError:
         raise
     except ValueError as error:
-        raise _corrupted(say("its header is not valid JSON ({error})", error=error)) from error
+        raise _corrupted(
+            say("its header is not valid JSON ({error})", error=json_problem(error))
+        ) from error
     return header
 
 

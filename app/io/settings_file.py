@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.errors import FormatError, StudioError
+from app.errors import FormatError, StudioError, json_problem
 from app.io.strict_json import parse_json
 
 SETTINGS_NAME = "settings.json"
@@ -53,7 +53,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     try:
         found = _parse_toml(raw) if kind == "TOML" else _parse_json(raw)
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is nested too deep"
+        reason = json_problem(error)
         raise FormatError(f"{path.name} is not {kind} of settings: {reason}") from error
     if not isinstance(found, dict):
         raise FormatError(f'{path.name} holds no settings: give an object, such as {{"rank": 8}}')

@@ -7,7 +7,7 @@ only a byte order mark at the very start is dropped.
 from __future__ import annotations
 
 from app.errors import CorpusError
-from app.messages import say
+from app.messages import say, say_count
 
 MAX_CORPUS_BYTES = 50_000_000
 """A corpus must be smaller: above, tokenizing alone takes half a minute in a browser."""
@@ -127,4 +127,6 @@ def _wide_encoding(data: bytes) -> str | None:
 
 
 def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes} bytes"
+    if size_bytes >= 100_000:
+        return f"{size_bytes / 1e6:.1f} MB"
+    return say_count(size_bytes, "{count} byte", "{count} bytes")

@@ -87,7 +87,7 @@ def describe_dataset(dataset: Dataset) -> str:
     parts = [
         f"{_counted(dataset.num_documents, 'document')}: {_counted(train.num_tokens, 'token')} "
         f"in {_counted(train.num_windows, 'window')}, {dataset.occupancy:.1%} of their room "
-        f"({dataset.num_padding} of padding)"
+        f"({dataset.num_padding:,} of padding)"
     ]
     if evaluation is None:
         parts.append("nothing kept for evaluation")
@@ -107,10 +107,10 @@ def describe_repeats(repeats: Repeats) -> list[str]:
     if not count:
         return []
     verb = "repeats" if count == 1 else "repeat"
-    lines = [f"{_counted(count, 'line')} {verb} an earlier one, {repeats.num_near} only nearly:"]
+    lines = [f"{_counted(count, 'line')} {verb} an earlier one, {repeats.num_near:,} only nearly:"]
     for group in repeats.groups[:SHOWN_REPEATS]:
         near = "" if group.is_exact else " nearly"
-        lines.append(f"  {len(group.lines)} times{near}: {group.example[:MAX_EXAMPLE]}")
+        lines.append(f"  {len(group.lines):,} times{near}: {group.example[:MAX_EXAMPLE]}")
     return lines
 
 
@@ -129,4 +129,4 @@ def _marked(token: PreviewToken) -> str:
 
 
 def _counted(count: int, one: str) -> str:
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+    return f"{count} {one}" if count == 1 else f"{count:,} {one}s"

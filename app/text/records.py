@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.errors import CorpusError
+from app.errors import CorpusError, json_problem
 from app.messages import say
 
 if TYPE_CHECKING:
@@ -151,8 +151,18 @@ def _read_table(name: str, text: str) -> Iterator[Record]:
             else:
                 problems.add(reader.line_num, record)
     except csv.Error as error:
-        problems.add(reader.reader.line_num, say("not a table: {error}", error=error))
+        problems.add(reader.reader.line_num, _table_problem(error))
     problems.raise_if_any()
+
+
+def _table_problem(error: csv.Error) -> str:
+    """Return what is wrong where a table cannot be read any further."""
+    if "field larger" in str(error):
+        return say("not a table: a cell is longer than any text in a table can be")
+    return say(
+        "not a table: double quotes are opened and not closed, or something follows where they "
+        "are closed; inside a text write them twice"
+    )
 
 
 def _delimiter(text: str) -> str:
@@ -169,7 +179,8 @@ def _read_json_lines(name: str, text: str) -> Iterator[Record]:
         try:
             value = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            problems.add(number, say("not JSON: {error}", error=error))
+            told = json_problem(error, is_one_line=True)
+            problems.add(number, say("not JSON: {error}", error=told))
             continue
         record = _from_json(f"{name} line {number}", value)
         if isinstance(record, Record):
@@ -184,7 +195,14 @@ def _read_json(name: str, text: str) -> Iterator[Record]:
     try:
         values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise CorpusError(say("{name} is not JSON: {error}", name=name, error=error)) from error
+        raise CorpusError(
+            say(
+                "{name} is not JSON: {error}. Correct it there, or save it as .txt to learn it as "
+                "it stands",
+                name=name,
+                error=json_problem(error),
+            )
+        ) from error
     if not isinstance(values, list):
         raise CorpusError(
             say(

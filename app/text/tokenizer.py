@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.errors import FormatError
+from app.errors import FormatError, json_problem
 from app.messages import say
 from app.text.tokenizer_json import tokenizer_json_from_gguf
 
@@ -76,10 +76,11 @@ def load_tokenizer(
     except (ValueError, KeyError, AttributeError) as error:
         raise FormatError(
             say(
-                "tokenizer.json is not a tokenizer ({name}: {error}): give the file of that "
-                "name that came with the model",
-                name=type(error).__name__,
-                error=error,
+                "tokenizer.json is not a tokenizer ({error}): give the file of that name that "
+                "came with the model",
+                error=json_problem(error)
+                if isinstance(error, ValueError)
+                else say("the part model is missing"),
             )
         ) from error
     text = tokenizer_json if isinstance(tokenizer_json, str) else json.dumps(tokenizer_json)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.messages import say, say_count
+
 Array = NDArray[np.float64]
 
 HALF_WIDTH = 0.4
@@ -143,22 +145,35 @@ def _objection(
     """Return why a curve whose point `least` is lowest tells no rate; empty where it does."""
     first, last = (format_rate(points[index].learning_rate) for index in (0, -1))
     if diverged and least < LAST:
-        return f"the loss rose from the lowest rate on, {first}: look at lower ones"
+        return say(
+            "the loss rose from the lowest rate on, {first}: look at lower ones", first=first
+        )
     if fall < FLAT * _loss_before(points):
         if stopped and not diverged:
-            return f"the loss had hardly changed yet where the search was stopped, {last}"
-        return (
-            f"the loss fell by {fall:.2g} nats at most, hardly anything: give more text or more "
-            "tokens a step, or look at higher rates"
+            return say(
+                "the loss had hardly changed yet where the search was stopped, {last}", last=last
+            )
+        return say(
+            "the loss fell by {fall} nats at most, hardly anything: give more text or more tokens "
+            "a step, or look at higher rates",
+            fall=f"{fall:.2g}",
         )
     if fall < SIGNAL * scatter or least < LAST:
-        return (
-            f"the loss fell by {fall:.2g} nats and its steps scatter by {scatter:.2g}: too noisy "
-            "to tell a rate, give more tokens a step"
+        return say(
+            "the loss fell by {fall} nats and its steps scatter by {scatter}: too noisy to tell a "
+            "rate, give more tokens a step",
+            fall=f"{fall:.2g}",
+            scatter=f"{scatter:.2g}",
         )
     if not diverged and least >= len(points) - LAST:
-        ended = "where the search was stopped" if stopped else "at the highest rate tried"
-        return f"the loss was still falling {ended}, {last}: look further"
+        if stopped:
+            return say(
+                "the loss was still falling where the search was stopped, {last}: look further",
+                last=last,
+            )
+        return say(
+            "the loss was still falling at the highest rate tried, {last}: look further", last=last
+        )
     return ""
 
 
@@ -200,8 +215,16 @@ def _scatter(x: Array, y: Array) -> float:
 
 def _too_few(points: Sequence[RatePoint], stopped: bool) -> str:
     if stopped:
-        return f"stopped after {len(points)} steps: too few to tell anything"
-    return f"the run came apart within {len(points) + 1} steps: look at lower rates, or at the text"
+        return say_count(
+            len(points),
+            "stopped after {count} step: too few to tell anything",
+            "stopped after {count} steps: too few to tell anything",
+        )
+    return say_count(
+        len(points) + 1,
+        "the run came apart within {count} step: look at lower rates, or at the text",
+        "the run came apart within {count} steps: look at lower rates, or at the text",
+    )
 
 
 def _changes(points: Sequence[RatePoint]) -> Array:

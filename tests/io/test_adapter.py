@@ -393,7 +393,7 @@ def test_a_carried_config_that_is_broken_is_refused() -> None:
         ("{", "not valid JSON"),
         ("[]", "not a JSON object"),
         ("[" * 100_000, "not valid JSON"),
-        (" " * (1 << 20) + "{}", "the limit is 1048576"),
+        (" " * (1 << 20) + "{}", "the limit is 1,048,576"),
     ):
         with pytest.raises(AdapterError, match=message):
             adapter_from_bytes(write_safetensors(arrays, {"adapter_config": text}), None, MODEL)

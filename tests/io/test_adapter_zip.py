@@ -12,6 +12,7 @@ from app.errors import AdapterError
 from app.io import adapter_zip
 from app.io.adapter_zip import unzip_adapter, zip_folder
 from app.io.model_card import TrainingFacts, model_card
+from app.messages import told_in
 
 FILES = {
     "adapter_model.safetensors": b"weights" * 99,
@@ -45,20 +46,24 @@ def test_a_folder_comes_back_from_its_zip_and_is_the_same_each_time() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "no sound .zip"),
-        (b"PK\x03\x04" + bytes(40), "no sound .zip"),
-        (zip_folder(FILES)[:-30], "no sound .zip"),
+        (b"", r"no sound .zip, it does not begin as one \(0 bytes\): zip the folder"),
+        (b"<!doctype html>", r"does not begin as one \(15 bytes\).*or choose its adapter_model"),
+        (b"PK\x03\x04" + bytes(40), "no sound .zip, it is cut off or damaged"),
+        (zip_folder(FILES)[:-30], "no sound .zip, it is cut off or damaged"),
         (zipped(("notes.txt", b"x")), "holds no adapter_model.safetensors"),
         (
             zipped(("a/adapter_model.safetensors", b"x"), ("b/adapter_model.safetensors", b"y")),
             "2 files named",
         ),
-        (zipped(*((f"{number}.txt", b"") for number in range(1001))), "1001 files"),
+        (zipped(*((f"{number}.txt", b"") for number in range(1001))), "1,001 files"),
     ],
 )
 def test_what_is_no_adapter_is_told(data: bytes, words: str) -> None:
-    with pytest.raises(AdapterError, match=words):
+    with pytest.raises(AdapterError, match=words) as found:
         unzip_adapter(data)
+    # In words that another language has too, and none of Python's own.
+    assert "zip file" not in str(found.value)
+    assert told_in({"error": found.value.sentence})
 
 
 def test_damage_and_bombs_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,9 +143,9 @@ MALFORMED = [
     (raw_file(version=3 << 24), "big-endian"),
     (raw_file(counts=(2**63, 0)), "do not fit"),
     (raw_file(counts=(0, 2**64 - 1)), "do not fit"),
-    (raw_file(counts=(0, 70_000), body=10**6), "70000 metadata keys, the limit is 65536"),
+    (raw_file(counts=(0, 70_000), body=10**6), "70,000 metadata keys, the limit is 65,536"),
     (raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**21 + 1))], body=2**24 + 64),
-     "a has 2097153 strings, the limit is 2097152"),
+     "a has 2,097,153 strings, the limit is 2,097,152"),
     (raw_file([entry("a", 4, bytes(4))] * 2), "'a' is repeated"),
     (raw_file([entry("", 4, bytes(4))]), "is empty"),
     (raw_file([struct.pack("<Q", 2**62) + b"key"]), "claims 4611686018427387904 bytes"),
@@ -204,7 +204,7 @@ def test_a_huge_header_is_refused_before_it_fills_memory(
     path = tmp_path / "sparse.gguf"
     path.write_bytes(raw_file([entry("a", 9, struct.pack("<IQ", 8, 2**20))]))
     os.truncate(path, 1 << 24)
-    with pytest.raises(FormatError, match="header goes beyond 65536 bytes"):
+    with pytest.raises(FormatError, match="header goes beyond 65,536 bytes"):
         asyncio.run(gguf.read_gguf(FileSource(path)))
 
 

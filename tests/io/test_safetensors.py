@@ -123,7 +123,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 HOSTILE = [
     (b"", "0 bytes"),
     (file_of(b"", size=2**63), "claims 9223372036854775808 bytes"),
-    (file_of(b"{}", b"", size=100_000_001), "the limit is 100000000"),
+    (file_of(b"{}", b"", size=100_000_001), "the limit is 100,000,000"),
     (file_of(b"{}", b"", size=100_000_000), "it is truncated"),
     (file_of(b"{}", b"", size=3), "it is truncated"),
     (file_of(b"", b""), "not a JSON object"),
