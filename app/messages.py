@@ -8,6 +8,7 @@ that along (`told_in`) and looks the message up in its catalogue: docs/decisions
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -34,15 +35,17 @@ def say(template: str, /, **values: Any) -> Sentence:
 
     Args:
         template: English text as a literal, so that it can be found for translation.
-        values: Strings are shown as they are, numbers as the reader's language writes them.
+        values: Strings are shown as they are, numbers as the reader's language writes them:
+            in English with commas between thousands.
     """
     return _made(template, values)
 
 
 def say_count(count: int, one: str, other: str, /, **values: Any) -> Sentence:
     """Return a message that depends on a number, `{count}` in it; the catalogues know `other`."""
-    sentence = Sentence((one if count == 1 else other).format(count=count, **values))
-    sentence.template, sentence.values = other, {"count": count, **values}
+    known = _plain_numbers({"count": count, **values})
+    sentence = Sentence((one if count == 1 else other).format(**_written(known)))
+    sentence.template, sentence.values = other, known
     sentence.is_whole = False
     return sentence
 
@@ -77,9 +80,31 @@ def told_in(message: Any) -> list[dict[str, Any]]:
 
 
 def _made(template: str, values: Mapping[str, Any]) -> Sentence:
-    sentence = Sentence(template.format(**values) if values else template)
-    sentence.template, sentence.values, sentence.is_whole = template, dict(values), False
+    known = _plain_numbers(values)
+    sentence = Sentence(template.format(**_written(known)) if known else template)
+    sentence.template, sentence.values, sentence.is_whole = template, known, False
     return sentence
+
+
+def _plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with numpy's numbers as Python's own: the page writes only those."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, bool | int | float | str) or not isinstance(value, Real):
+            found[name] = value
+        else:
+            found[name] = int(value) if isinstance(value, Integral) else float(value)
+    return found
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as English writes them: as `Intl.NumberFormat` does in the page."""
+    return {name: f"{value:,}" if _is_long(value) else value for name, value in values.items()}
+
+
+def _is_long(value: Any) -> bool:
+    """Return whether a number has thousands to keep apart."""
+    return type(value) in (int, float) and 1000 <= abs(value) < 1e15
 
 
 def _gather(value: Any, found: dict[str, dict[str, Any]]) -> None:

@@ -32,7 +32,7 @@ function digitsOf(value, digits = 0, isGrouped = false) {
 export const formatCount = number((/** @type {number} */ value) => digitsOf(value, 0, true));
 
 /** With so many digits after the point. */
-export const formatFixed = number((/** @type {number} */ value, /** @type {number} */ digits) => digitsOf(value, digits));
+export const formatFixed = number((/** @type {number} */ value, /** @type {number} */ digits) => digitsOf(value, digits, true));
 
 /** As few digits as the number needs. */
 export const formatPlain = number((/** @type {number} */ value) => new Intl.NumberFormat(locale(), { maximumFractionDigits: 6, useGrouping: false }).format(value));
@@ -40,7 +40,7 @@ export const formatPlain = number((/** @type {number} */ value) => new Intl.Numb
 /** A loss in nats. */
 export const formatLoss = number((/** @type {number} */ value) => {
   if (!Number.isFinite(value)) return t('not finite');
-  return digitsOf(value, value >= 100 ? 1 : value < 0.1 ? 4 : 3);
+  return digitsOf(value, value >= 100 ? 1 : value < 0.1 ? 4 : 3, true);
 });
 
 export const formatRate = number((/** @type {number} */ value) => (value >= 100 ? digitsOf(value, 0, true) : digitsOf(value, value < 10 ? 2 : 1)));

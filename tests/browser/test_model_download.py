@@ -256,7 +256,7 @@ def test_a_download_without_room_is_refused_before_it_begins(
     models.files["/api/models/me/mine/revision/main"] = json.dumps(listing).encode()
     models.requests.clear()
     type_address(studio, f"{models.url}/me/mine")
-    studio.wait_error("needs 50000000 MB more on this device", "such as small.gguf")
+    studio.wait_error("needs 50,000,000 MB more on this device", "such as small.gguf")
     assert [path for _, path, _ in models.requests] == ["/api/models/me/mine/revision/main"]
     studio.wait_status("ready")  # the model before is still there
     expect(studio.get("model-select")).to_have_value(f"url:{models.url}/small.gguf")

@@ -30,6 +30,8 @@ def test_the_last_step_of_an_epoch_may_read_less() -> None:
         (1.0, "reads the text once"),
         (1.5, "1.5 passes over the text"),
         (3.0, "3 passes over the text"),
+        (12500.0, "12,500 passes over the text"),
+        (1500.5, "1,500.5 passes over the text"),
     ],
 )
 def test_words_never_claim_more_than_is_read(count: float, words: str) -> None:

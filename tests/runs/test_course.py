@@ -125,7 +125,7 @@ def test_evaluations_and_samples_are_those_of_the_adapter_at_that_step(tiny: Tin
 def test_words_to_continue_can_be_given(tiny: Tiny) -> None:
     heard = follow(tiny, changed(steps=1, sample_every=1, sample_prompt="the sea"))
     assert [item.prompt for item in heard.samples] == ["the sea", "the sea"]
-    with pytest.raises(ConfigError, match="sample_prompt has 1001 tokens: give from 1 to"):
+    with pytest.raises(ConfigError, match="sample_prompt has 1,001 tokens: give from 1 to"):
         follow(tiny, changed(sample_prompt="\x00" * 1001))
 
 

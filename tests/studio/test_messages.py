@@ -6,6 +6,7 @@ import ast
 import copy
 import json
 
+import numpy as np
 import pytest
 
 from app.config import LoraConfig
@@ -45,6 +46,16 @@ def test_what_depends_on_a_number_is_known_by_its_plural(count: int, text: str) 
     sentence = say_count(count, "{count} window", "{count} windows")
     assert sentence == text
     assert sentence.template == "{count} windows"
+
+
+def test_numbers_are_written_as_english_does_and_told_as_numbers() -> None:
+    values = {"a": 12500, "b": 999, "c": 1234.5, "d": True, "e": np.int64(4096), "f": 0.00025}
+    sentence = say("{a} {b} {c} {d} {e} {f}", **values)
+    assert sentence == "12,500 999 1,234.5 True 4,096 0.00025"
+    (told,) = told_in([sentence])
+    assert told["values"] == {**values, "e": 4096}
+    assert json.loads(json.dumps(told)) == told
+    assert say_count(20_000, "{count} step", "{count} steps") == "20,000 steps"
 
 
 def test_a_problem_becomes_a_sentence_with_the_name_of_the_form() -> None:

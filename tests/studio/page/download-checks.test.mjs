@@ -124,7 +124,7 @@ test('a whole part whose end was not noted is checked, not fetched', async () =>
 test('a file of another size than the catalogue says is refused at once', async () => {
   useFolder(new Folder());
   const server = new Server(Buffer.concat([BYTES, BYTES]));
-  await assert.rejects(fetchIt(), /has 20000 bytes .* where 10000 were expected/);
+  await assert.rejects(fetchIt(), /has 20,000 bytes .* where 10,000 were expected/);
   assert.equal(server.requests.length, 1);
 });
 
