@@ -6,6 +6,7 @@ import { checkGpu } from './gpu/check.js';
 import { plural, t } from './messages/messages.js';
 import { mountControls } from './ui/bench/controls.js';
 import { showDevice, showGpu } from './ui/bench/device.js';
+import { mountBenchLost } from './ui/bench/lost.js';
 import { addFigure, clearFigures, figures } from './ui/bench/table.js';
 import { element, setProgress, setText, byId } from './ui/dom.js';
 import { announce, clearError, mountMessages, showError, showFailure } from './ui/messages.js';
@@ -25,6 +26,13 @@ const WORDS = {
 };
 
 const controls = mountControls({ run, stop, figures });
+const lost = mountBenchLost(studio, {
+  hasFigures: () => figures().length > 0,
+  again: controls.again,
+  onLost: () => {
+    if (word === 'ready') show('error'); // else what was under way ends by itself
+  },
+});
 
 /** @param {Word} next */
 function show(next) {
@@ -44,6 +52,7 @@ const stage = (text) => setText(element('bench-stage'), text);
 /** @param {object} what shapes or source, profile, curves */
 async function run(what) {
   clearError();
+  lost.clear();
   clearFigures();
   show('measuring');
   const started = performance.now();
@@ -60,7 +69,7 @@ async function run(what) {
   } catch (error) {
     controls.finish('');
     stage(t('Nothing is being measured'));
-    showFailure(error);
+    if (!lost.tells(error)) showFailure(error);
     show('error');
   }
 }

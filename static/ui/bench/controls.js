@@ -43,19 +43,22 @@ export function mountControls({ run, stop, figures }) {
   const wanted = location.hash.slice(1);
   if ([...model.options].some(({ value }) => value === wanted)) model.value = wanted;
 
-  button('bench-run').addEventListener('click', () => {
+  const begin = () => {
     report = '';
     for (const each of taken) each.disabled = true;
     const shapes = model.value === 'all' ? SHAPES : [model.value];
     const what = model.value === 'bundled' ? { source: { kind: 'bundled' } } : { shapes };
     run({ ...what, curves: input('bench-curves').checked, profile: input('bench-profile').checked });
-  });
+  };
+  button('bench-run').addEventListener('click', begin);
   button('bench-stop').addEventListener('click', stop);
   copyJson.addEventListener('click', () => void copy(lines(), copyJson));
   copyReport.addEventListener('click', () => void copy(report, copyReport));
   save.addEventListener('click', () => saveFile(new Blob([lines()], { type: 'application/jsonl' }), 'lora-lab-bench.jsonl'));
 
   return {
+    /** Measure what is chosen once more. */
+    again: begin,
     /** @param {{canRun: boolean, canStop: boolean, isBusy: boolean}} now */
     show({ canRun, canStop, isBusy }) {
       const hadFocus = document.activeElement?.id ?? '';
