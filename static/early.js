@@ -73,6 +73,14 @@ function takeBefore() {
  * @returns {boolean} whether it does: files do not, and a text may be too long
  */
 export function keepForReload() {
+  if (!store()) return false;
+  // A host may be slow: what is typed until the page is really gone counts as well.
+  addEventListener('pagehide', store, { once: true });
+  return true;
+}
+
+/** @returns {boolean} whether it lies where the next load finds it */
+function store() {
   const chosen = [...choices].some((node) => node instanceof HTMLInputElement && node.files?.length);
   if (dropped.length || chosen) return false;
   const [places, pressable] = [fields(), all(PRESSED)];

@@ -2,7 +2,7 @@
 /** Brings the record of a run up to what the run has reported, by what is new in it. */
 
 import { describeRun, evaluationLine, rewindLine, sampleLine, stepLine } from './run-format.js';
-import { MOST_BYTES, PART_SIZE, tooMany } from './run-store.js';
+import { isMissing, MOST_BYTES, PART_SIZE, tooMany } from './run-store.js';
 
 /** @import {Run, Step} from '../types.js' */
 /** @import {RunStore} from './run-store.js' */
@@ -56,10 +56,19 @@ export class RunRecorder {
   /**
    * Write what is new of a run that made a step. A run without a key is not kept.
    * @param {Run} run
-   * @returns {Promise<{gone: string[], isFull: boolean}>} records that made room, and whether this one may grow no more
+   * @returns {Promise<{gone: string[], isFull: boolean, wasDeleted: boolean}>} records that made room, whether this one may grow no more, and whether somebody had deleted it: then it is written anew
    */
   keep(run) {
-    return this.afterTheLast(() => this.write(run));
+    return this.afterTheLast(async () => {
+      try {
+        return { ...await this.write(run), wasDeleted: false };
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+        await this.store.lost(run.key);
+        this.held.delete(run.key);
+        return { ...await this.write(run), wasDeleted: true };
+      }
+    });
   }
 
   /** @param {Run} run */

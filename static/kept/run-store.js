@@ -5,17 +5,16 @@
  * a long run costs no more a write than a short one.
  */
 
-const [FOLDER, ABOUT, END] = ['history', 'run.json', '.jsonl'];
+import { ABOUT, END, lastPart, LOGS, namesIn, partsOf, readOne } from './run-files.js';
+
+const FOLDER = 'history';
 /** Characters after which a log goes on in another part. */
 export const PART_SIZE = 65_536;
 /** So much is kept at most; the oldest go first. */
 export const MOST_RUNS = 100;
 export const MOST_BYTES = 20e6;
 
-/** @typedef {'steps'|'samples'} LogName */
-/** @type {LogName[]} */
-const LOGS = ['steps', 'samples'];
-/** @typedef {{key: string, about: string|null, steps: string, samples: string, bytes: number}} Found */
+/** @import {Found, LogName} from './run-files.js' */
 
 /** A name that sorts by time, and tells it. @param {number} startedAt milliseconds */
 export const newKey = (startedAt) => `${new Date(startedAt).toISOString().replace(/[:.]/g, '-')}-${crypto.randomUUID().slice(0, 8)}`;
@@ -41,8 +40,10 @@ export function tooMany(sizes, current = '') {
 }
 
 /** @param {unknown} error */
+export const isMissing = (error) => error instanceof DOMException && error.name === 'NotFoundError';
+/** @param {unknown} error */
 const unlessMissing = (error) => {
-  if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error;
+  if (!isMissing(error)) throw error;
 };
 /** @param {string} text */
 const sizeOf = (text) => new Blob([text]).size;
@@ -61,13 +62,6 @@ async function write(place, name, text) {
     await stream.abort().catch(() => {});
     throw error;
   }
-}
-
-/** @param {FileSystemDirectoryHandle} place @returns {Promise<string[]>} in order */
-async function namesIn(place) {
-  const names = [];
-  for await (const [name] of /** @type {any} */ (place).entries()) names.push(name);
-  return names.sort();
 }
 
 export class RunStore {
@@ -93,10 +87,19 @@ export class RunStore {
     return [...this.sizes.values()].reduce((sum, size) => sum + size, 0);
   }
 
+  /**
+   * The folder of a record: one that was there must still be, or somebody else has deleted it.
+   * @param {string} key
+   */
+  async place(key) {
+    const create = !this.sizes.has(key);
+    return (await history(create)).getDirectoryHandle(key, { create });
+  }
+
   /** @param {string} key @param {string} text */
   describe(key, text) {
     return this.afterTheLast(async () => {
-      await write(await (await history(true)).getDirectoryHandle(key, { create: true }), ABOUT, text);
+      await write(await this.place(key), ABOUT, text);
       const size = sizeOf(text);
       this.sizes.set(key, (this.sizes.get(key) ?? 0) + size - (this.abouts.get(key) ?? 0));
       this.abouts.set(key, size);
@@ -110,7 +113,7 @@ export class RunStore {
    */
   add(key, log, lines) {
     return this.afterTheLast(async () => {
-      const place = await (await history(true)).getDirectoryHandle(key, { create: true });
+      const place = await this.place(key);
       const id = `${key}/${log}`;
       const part = this.parts.get(id) ?? { number: await lastPart(place, log), text: '', isFull: true };
       const number = part.number + Number(part.isFull);
@@ -120,6 +123,18 @@ export class RunStore {
       this.parts.set(id, { number, text, isFull: text.length >= PART_SIZE });
       this.sizes.set(key, (this.sizes.get(key) ?? 0) + sizeOf(lines));
     });
+  }
+
+  /**
+   * A record was deleted by somebody else, as with the data of the whole site: know of it no more.
+   * @param {string} key
+   */
+  async lost(key) {
+    const isAll = await history(false).then(() => false, isMissing);
+    for (const gone of isAll ? [...this.sizes.keys()] : [key]) {
+      for (const log of LOGS) this.parts.delete(`${gone}/${log}`);
+      for (const known of [this.sizes, this.abouts]) known.delete(gone);
+    }
   }
 
   /** All records, oldest first; what cannot be read of one is missing. @returns {AsyncGenerator<Found>} */
@@ -170,31 +185,4 @@ export class RunStore {
       }
     });
   }
-}
-
-/** @param {FileSystemDirectoryHandle} place @param {LogName} log */
-const partsOf = async (place, log) => (await namesIn(place)).filter((name) => name.startsWith(`${log}-`) && name.endsWith(END));
-
-/** @param {FileSystemDirectoryHandle} place @param {LogName} log */
-const lastPart = async (place, log) => Number((await partsOf(place, log)).at(-1)?.slice(log.length + 1, -END.length) ?? 0) || 0;
-
-/** @param {FileSystemDirectoryHandle} place @param {string} key @returns {Promise<Found>} */
-async function readOne(place, key) {
-  /** @type {Found} */
-  const found = { key, about: null, steps: '', samples: '', bytes: 0 };
-  try {
-    const folder = await place.getDirectoryHandle(key);
-    /** @param {string} name */
-    const read = async (name) => {
-      const file = await (await folder.getFileHandle(name)).getFile();
-      found.bytes += file.size;
-      return file.text();
-    };
-    // A part that was cut short must not run into the next one.
-    for (const log of LOGS) for (const name of await partsOf(folder, log)) found[log] += `${await read(name)}\n`;
-    found.about = await read(ABOUT);
-  } catch {
-    // A file that is missing or in somebody else's hands: the record is told as damaged.
-  }
-  return found;
 }

@@ -19,6 +19,9 @@ from tools.precache import make_precache
 SUB_PATH = "people/someone/lab"
 GO_ON = threading.Event()
 """Set when slow files may be sent to their end."""
+WORKER_MAY_COME = threading.Event()
+"""Clear while the service worker is held back: until then a page is not loaded once more."""
+WORKER_MAY_COME.set()
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -28,6 +31,8 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer; of a file whose name begins with `slow`, half, and the rest when told to."""
+        if Path(self.path).name == "sw.js":
+            WORKER_MAY_COME.wait(60)
         if not Path(self.path).name.startswith("slow"):
             super().do_GET()
             return

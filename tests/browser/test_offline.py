@@ -8,7 +8,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Watched
-from tests.browser.plain_host import SUB_PATH, PlainHost, open_and_keep
+from tests.browser.plain_host import SUB_PATH, WORKER_MAY_COME, PlainHost, open_and_keep
 from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio, wait_until
 
@@ -26,6 +26,32 @@ LOOK = """async () => {
   if (!registration.waiting && !registration.installing) await registration.update();
   return Boolean(registration.waiting);
 }"""
+
+
+def test_what_was_typed_before_the_page_is_loaded_once_more_stays(
+    watched: Watched, host: PlainHost
+) -> None:
+    studio = Studio(watched.context.new_page())
+    page, area = studio.page, studio.get("corpus-text")
+    WORKER_MAY_COME.clear()
+    try:
+        page.goto(f"{host.url}#model=models/tiny.gguf", wait_until="commit")
+        area.click()
+        area.press_sequentially("the cat sat on the mat and ")
+        expect(area).to_be_focused()
+        assert not page.evaluate("globalThis.crossOriginIsolated")
+    finally:
+        WORKER_MAY_COME.set()
+    studio.wait_for_event("gpu", 60)  # of the page that was loaded once more
+    assert page.evaluate("globalThis.crossOriginIsolated")
+    expect(area).to_have_value("the cat sat on the mat and ")
+    expect(area).to_be_focused()
+    page.keyboard.type("the dog sat by the door")
+    expect(area).to_have_value("the cat sat on the mat and the dog sat by the door")
+    studio.wait_counted()
+    stored = page.evaluate("Object.values(sessionStorage).join()")
+    assert "the cat" not in stored  # no longer than the reload takes
+    assert not watched.faults
 
 
 def test_a_plain_host_under_a_sub_path_then_no_network(watched: Watched, host: PlainHost) -> None:

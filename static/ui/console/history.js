@@ -14,7 +14,7 @@ import { showError } from '../messages.js';
 import { showNotice } from '../notices.js';
 
 /** @import {Studio} from '../../api.js' */
-/** @import {Found} from '../../kept/run-store.js' */
+/** @import {Found} from '../../kept/run-files.js' */
 /** @import {DamagedRecord, Run} from '../../types.js' */
 
 /** What a crash loses at most. */
@@ -100,7 +100,8 @@ function tell(sentence) {
 export async function keepRun(run) {
   await whenLoaded;
   try {
-    const { gone, isFull } = await recorder.keep(run);
+    const { gone, isFull, wasDeleted } = await recorder.keep(run);
+    if (wasDeleted) showNotice('deleted', t('What this page kept on this device was deleted while it is open. What is on the screen stays: the run goes on, and is kept anew. Settings, texts and adapters of earlier visits are gone, and models are fetched again.'));
     if (gone.length) {
       for (const past of state.pastRuns) if (gone.includes(past.key)) past.key = '';
       update({ numRunsGone: state.numRunsGone + gone.length, damagedRecords: state.damagedRecords.filter(({ key }) => !gone.includes(key)) });

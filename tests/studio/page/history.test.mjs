@@ -276,6 +276,25 @@ test('where storage is full or switched off a write fails, and the next one brin
   assert.deepEqual(await found(), []);
 });
 
+test('what somebody else deleted is told and written anew, all of it', async () => {
+  const { tree, recorder, store } = setUp();
+  const run = runOf({ steps: steps(1, 3) });
+  assert.equal((await recorder.keep(run)).wasDeleted, false);
+  const root = await navigator.storage.getDirectory();
+  for (const more of [{}, { name: 'Mine' }]) {
+    await root.removeEntry('history', { recursive: true }); // the data of the site
+    Object.assign(run, more);
+    run.steps.push(made(run.steps.length + 1));
+    assert.equal((await recorder.keep(run)).wasDeleted, true);
+    const [record, ...others] = await found();
+    assert.deepEqual([readRun(record).steps, others], [run.steps, []]);
+    assert.equal(store.sizes.size, 1);
+    run.steps.push(made(run.steps.length + 1));
+    assert.equal((await recorder.keep(run)).wasDeleted, false);
+  }
+  assert.ok(tree);
+});
+
 test('the page tells the bounds that hold', () => {
   const stored = readFileSync(new URL('../../../static/offline/stored.js', import.meta.url), 'utf8');
   assert.ok(stored.includes(`newest ${MOST_RUNS} runs, ${MOST_BYTES / 1e6} MB at most`));
