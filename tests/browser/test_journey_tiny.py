@@ -42,6 +42,12 @@ def test_pause_chat_resume_stop(tiny: Studio) -> None:
     tiny.ask_model("the cat")  # talking is possible meanwhile
     tiny.wait_status("paused")
 
+    # Another text is for the next run, and said to be.
+    notice = tiny.page.get_by_test_id("notice-run-text")
+    expect(notice).to_have_count(0)
+    tiny.paste(f"{TEXT} and more of it")
+    expect(notice).to_contain_text("goes on with the text that it began with")
+
     tiny.get("pause").click()
     tiny.wait_status("training")
     tiny.wait_steps(paused_at + 3)
@@ -55,6 +61,7 @@ def test_pause_chat_resume_stop(tiny: Studio) -> None:
     tiny.wait_adapter(f"{last} steps")
     assert tiny.number("step") == last
     expect(tiny.get("model-select")).to_be_enabled()
+    expect(notice).to_have_count(0)
     assert tiny.download_adapter()[8:9] == b"{"
 
 

@@ -69,11 +69,13 @@ def test_compare_choose_mend_and_run(tiny: Studio) -> None:
     tiny.change_settings(**wanted, device_memory_gb=limit)
     dialog = open_plan(tiny)
     expect(card(tiny, "adapter")).to_contain_text("Does not fit")
+    expect(tiny.get("plan-coverage")).to_contain_text("It may not fit this device")
     card(tiny, "adapter").scroll_into_view_if_needed()
     keep_screen(tiny.page, "plan-does-not-fit")
     dialog.get_by_role("button", name="Make it fit").click()
     expect(card(tiny, "adapter")).to_contain_text("Fits")
     expect(dialog.get_by_role("button", name="Make it fit")).to_have_count(0)
+    expect(tiny.get("plan-coverage")).not_to_contain_text("may not fit")
     planned = selected(tiny)
     assert planned["bytes"]["total"] <= limit * 1e9
     for name in ("max_seq_len", "micro_batch_size", "gradient_accumulation_steps", "rank"):

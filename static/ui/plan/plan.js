@@ -115,8 +115,11 @@ export function mountPlan(studio) {
     setNumber(element('plan-memory'), feasible?.total_bytes, formatBytes);
     setNumber(element('plan-steps'), feasible?.num_steps, formatCount);
     const isPart = feasible !== null && feasible.passes < WHOLE;
-    setText(element('plan-coverage'), [sentence(t(feasible?.coverage ?? '')), isPart ? t('What stands in the rest is not learnt.') : ''].join(' ').trim());
-    element('plan-coverage').toggleAttribute('data-warn', isPart);
+    // Where the device's memory is only assumed the run may be tried all the same.
+    const isTight = feasible?.modes.some((mode) => mode.selected && !mode.feasible) ?? false;
+    const words = [isTight ? t('It may not fit this device: see Plan & settings.') : '', sentence(t(feasible?.coverage ?? '')), isPart ? t('What stands in the rest is not learnt.') : ''];
+    setText(element('plan-coverage'), words.filter(Boolean).join(' '));
+    element('plan-coverage').toggleAttribute('data-warn', isPart || isTight);
     element('plan-eta').title = t(current?.modes.find((mode) => mode.selected)?.time_basis ?? '');
     setText(element('plan-note'), state.planProblems.length > 1 ? t('{count} settings need a look: see above.', { count: state.planProblems.length }) : t(state.planProblem));
     showPlanIn(element('plan-fields'), current, state.edits);
