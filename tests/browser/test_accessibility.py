@@ -122,8 +122,9 @@ def test_an_evaluation_is_put_in_words(studio: Studio) -> None:
     page.locator(".evaluate-more > summary").first.click()
     studio.get("evaluate-text").fill("A zebra quarrels with 9876 vexed foxes. " * 9)
     studio.get("evaluate").click()
-    expect(page.locator("#ppl-hint")).to_contain_text("tokens of the other text", timeout=90_000)
-    expect(studio.get("verdict")).to_contain_text("the other text")
+    elsewhere = "tokens of a text that it was not trained on"
+    expect(page.locator("#ppl-hint")).to_contain_text(elsewhere, timeout=90_000)
+    expect(studio.get("verdict")).to_contain_text("This is not the text it was trained on.")
     assert studio.number("ppl-base") > 1
     assert studio.number("ppl-lora") > 1
     studio.get("evaluate-text").fill("")
