@@ -153,7 +153,7 @@ def test_a_folder_of_the_catalogue_loads_as_chosen_and_shows_what_has_arrived(
         expect(page.locator("#model-text")).to_contain_text("Fetching", timeout=BOOT_MS)
         expect(page.locator("#model-text")).to_contain_text(re.compile(r"of \d+ kB"))
         studio.get("model-cancel").click()
-        expect(studio.get("notice-cancelled")).to_be_visible(timeout=30_000)
+        expect(studio.get("notice-cancelled")).to_be_visible()
         studio.get("models-open").click()
         expect(row).to_contain_text(re.compile(r"\d+ kB of \d+ kB have arrived from localhost"))
         keep_screen(page, "models-part")
