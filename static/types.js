@@ -86,7 +86,7 @@
  *   {kind: 'file', file: File}|{kind: 'folder', files: File[], name: string}|
  *   {kind: 'stored', stored: string, name: string}} ModelSource
  * @typedef {{verdict: 'fits'|'tight'|'none'|'unsupported', reason: string, is_refused: boolean,
- *   weights_bytes: number, total_bytes: number}} Fit
- * @typedef {{fits: Fit[], budget_bytes: number, is_assumed: boolean, source: string}} Fits
+ *   weights_bytes: number, total_bytes: number, seconds?: number|null}} Fit
+ * @typedef {{fits: Fit[], budget_bytes: number, is_assumed: boolean, source: string, is_software: boolean}} Fits
  */
 export {};

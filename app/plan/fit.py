@@ -31,6 +31,9 @@ Verdict = Literal["fits", "tight", "none", "unsupported"]
 ROOMY_SHARE = 0.8
 """A run of more than this share of the budget is tight: the screen needs memory too."""
 
+TIMED_TOKENS = 10_000
+"""Of the training whose time is told: some pages of text."""
+
 NUM_TOKENS = 1 << 14
 """Of the text that a run is planned for: enough to fill every window of a step."""
 
@@ -99,6 +102,7 @@ class Fit:
         is_refused: It cannot even be tried: a limit that the device told is exceeded.
         weights_bytes: Of the model on the GPU, 0 where it does not load.
         total_bytes: Of the run, weights included, 0 where there is none.
+        seconds: To train on `TIMED_TOKENS`, None where the device's speed is not known.
     """
 
     verdict: Verdict
@@ -106,6 +110,7 @@ class Fit:
     is_refused: bool = False
     weights_bytes: int = 0
     total_bytes: int = 0
+    seconds: float | None = None
 
 
 def fit_of(
@@ -113,6 +118,7 @@ def fit_of(
     entry: Mapping[str, Any],
     quantization: Quantization = "none",
     device_memory_gb: float | None = None,
+    speed: Speed | None = None,
 ) -> Fit:
     """Plan an adapter with the settings of `LoraConfig()` and `TrainConfig()`.
 
@@ -122,6 +128,7 @@ def fit_of(
             of `weights` and, where they differ, of `tables`.
         quantization: What its floats become while they are loaded.
         device_memory_gb: What the person said of the device, in 10⁹ bytes.
+        speed: What is known of the device's.
     """
     try:
         model = ModelShape.of(entry).model(device, quantization)
@@ -134,8 +141,8 @@ def fit_of(
     window = min(TrainConfig().max_seq_len, model.config.max_position_embeddings)
     train = TrainConfig(max_seq_len=window, steps=1, device_memory_gb=device_memory_gb)
     wanted = RunSettings(LoraConfig(), train)
-    speed = Speed(0.0, device.info.is_software)
-    planner = Planner(AdapterMode(model), device, partial(_cut, _some_text()), speed)
+    known = speed or Speed(0.0, device.info.is_software)
+    planner = Planner(AdapterMode(model), device, partial(_cut, _some_text()), known)
     plan = planner.plan(wanted)
     budget = MemoryBudget.of(device, device_memory_gb)
     verdict: Verdict = "fits"
@@ -143,7 +150,14 @@ def fit_of(
         verdict = "none"
     elif plan.notes or plan.total_bytes > ROOMY_SHARE * budget.memory_bytes:
         verdict = "tight"
-    return Fit(verdict, plan.misfit, plan.is_refused, model.weights_bytes, plan.total_bytes)
+    seconds = None
+    if plan.is_feasible and (known.gflops or known.runs):
+        shape = plan.work.shape
+        each = shape.seq_len * shape.micro_batch_size * shape.gradient_accumulation_steps
+        seconds = plan.time.seconds * TIMED_TOKENS / each
+    return Fit(
+        verdict, plan.misfit, plan.is_refused, model.weights_bytes, plan.total_bytes, seconds
+    )
 
 
 def _some_text() -> Documents:

@@ -115,18 +115,22 @@ class AdapterDesk:
         self._offer(item, await item.file(self._model))
         item.is_saved = True
 
-    def replace(self, adapter: Adapter, *, steps: int) -> None:
-        """Say that an adapter has been trained for `steps` updates; a fresh one is now chosen."""
+    def replace(self, adapter: Adapter, *, steps: int, run: str = "") -> None:
+        """Say that an adapter has been trained for `steps` updates; a fresh one is now chosen.
+
+        It is called as its last `run` is, unless a person has named it.
+        """
         item = next((item for item in self._shelf if item.adapter is adapter), None)
         if item is None:
             self._make_room()
             self._num_runs += 1
-            info = self._info(adapter, origin="trained", name=run_name(self._num_runs))
+            info = self._info(adapter, origin="trained", name=run or run_name(self._num_runs))
             item = self._chosen = Shelved(adapter, adapter.lora, info, is_saved=False)
             item.provenance = Provenance(LearntTexts())
             self._shelf.append(item)
         item.is_saved, item.provenance.record = False, ""
-        item.info = replace(item.info, origin="trained", steps=steps)
+        name = item.info.name if item.is_named or not run else run
+        item.info = replace(item.info, origin="trained", steps=steps, name=name)
         self._tell()
 
     def note_run(self, adapter: Adapter, facts: TrainingFacts, record: str) -> None:

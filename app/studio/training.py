@@ -42,6 +42,7 @@ from app.studio.protocol import (
 )
 from app.studio.provenance import split_of, text_hash
 from app.studio.runs import RunLayout, lay_out
+from app.studio.shelf_names import MAX_NAME_LENGTH
 from app.text.preview import CorpusPreview, preview_of
 from app.train.control import RunControl
 from app.train.hardware_rank import choose_rank
@@ -85,6 +86,11 @@ class TrainingDesk:
         self._model = model
         self._modes = AdapterMode(model), FullMode(model, keeps_base=True)
         self._speed = speed or Speed(0.0, model.device.info.is_software)
+
+    @property
+    def speed(self) -> Speed:
+        """What is known of the device's speed, real runs included."""
+        return self._speed
 
     def plan(
         self, request: RunRequest, corpus: TokenizedCorpus, room: Room | None = None
@@ -153,10 +159,12 @@ class TrainingDesk:
                 layout = await self._with_chosen_rank(layout)
             adapter = self._fresh_adapter(layout)
         records: list[StepRecord] = []
+        named = request if resumed is None else resumed.document["extra"]
+        run = str(named.get("run_name") or "")[:MAX_NAME_LENGTH]
 
         def on_step(record: StepRecord) -> None:
             if not record.skipped:
-                self._adapters.replace(adapter, steps=steps_before + record.step)
+                self._adapters.replace(adapter, steps=steps_before + record.step, run=run)
             records.append(record)
             self._tell_step(layout, records)
 
@@ -171,11 +179,16 @@ class TrainingDesk:
                 Parts(model, adapter, layout.dataset, layout.config, trainer, identity),
                 replace(self._listener(on_step), copies=RunCopies(self._adapters.keep_copies)),
                 self._checkpoints.store,
-                {"num_characters": corpus.num_characters, "steps_before": steps_before},
+                {
+                    "num_characters": corpus.num_characters,
+                    "steps_before": steps_before,
+                    "run_name": run,
+                },
             )
             if resumed is not None:
                 await course.resume(resumed)
-                self._adapters.replace(adapter, steps=steps_before + trainer.progress.step)
+                done = steps_before + trainer.progress.step
+                self._adapters.replace(adapter, steps=done, run=run)
                 self._post_history(course.history)
             result = await course.run(control)
         finally:
@@ -193,7 +206,7 @@ class TrainingDesk:
             self._note_speed(layout, records)
         if adapter is self._adapters.current:
             steps = course.early_stop.best_step or result.steps
-            self._adapters.replace(adapter, steps=steps_before + steps)
+            self._adapters.replace(adapter, steps=steps_before + steps, run=run)
         history = (record.loss for record in course.history.steps if not record.skipped)
         first = next(history, None)
         if first is not None and self._adapters.holds(adapter):

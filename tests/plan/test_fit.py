@@ -103,6 +103,21 @@ def test_a_smaller_device_is_tight_then_too_small(device: Device) -> None:
     assert "choose a smaller model" in refused.reason
 
 
+def test_the_time_follows_from_the_speed_of_the_device(device: Device) -> None:
+    small, large = (
+        next(one for one in CATALOGUE if one["name"] == f"SmolLM2-{size}-Instruct")
+        for size in ("135M", "360M")
+    )
+    assert fit_of(device, small, device_memory_gb=16.0).seconds is None
+    slow, fast = Speed(2.0, is_software=True), Speed(2000.0, is_software=False)
+    times = [
+        fit_of(device, entry, device_memory_gb=16.0, speed=speed).seconds or 0.0
+        for entry, speed in ((small, slow), (large, slow), (small, fast))
+    ]
+    assert times[1] > 2 * times[0]
+    assert times[0] == pytest.approx(1000 * times[2])
+
+
 def test_quantizing_makes_room(device: Device) -> None:
     entry = next(entry for entry in CATALOGUE if entry["weights"] == "BF16")
     plain, int4 = fit_of(device, entry), fit_of(device, entry, "int4")

@@ -85,8 +85,9 @@ def test_a_run_goes_on_after_a_reload_to_the_same_bits(
 
     with opened(device, tiny_gguf, tmp_path) as page:
         stop_at(page, 5)
-        assert train(page)["stopped"]
+        assert train(page, run_name="Lauf 3")["stopped"]
         first = losses(page)
+        assert page.events("adapter")[-1]["adapter"]["name"] == "Lauf 3"
     with opened(device, tiny_gguf, tmp_path) as page:
         run = page.events("resumable")[-1]["run"]
         assert (run["step"], run["num_steps"], run["is_this_model"]) == (5, 8, True)
@@ -103,7 +104,8 @@ def test_a_run_goes_on_after_a_reload_to_the_same_bits(
         found = asyncio.run(page.ask("export-adapter"))
         assert found["bytes"] == wanted["bytes"]
         assert json.loads(found["record"])["resumed_at"] == [5]
-        assert page.events("adapter")[-1]["adapter"]["steps"] == 8
+        adapter = page.events("adapter")[-1]["adapter"]
+        assert (adapter["steps"], adapter["name"]) == (8, "Lauf 3")
         assert page.events("resumable")[-1]["run"] is None
 
 

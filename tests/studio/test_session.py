@@ -293,10 +293,10 @@ def test_a_new_run_starts_fresh_and_the_adapter_before_stays_on_the_shelf(loaded
         for path, (a, b) in trained.items():
             assert np.array_equal(kept[path][0], a)
             assert np.array_equal(kept[path][1], b)
-        more = await loaded.ask("train", **run_fields(keep_adapter=True))
+        more = await loaded.ask("train", **run_fields(keep_adapter=True), run_name="Run 7")
         assert more["first_loss"] < first["first_loss"]
         told = loaded.events("adapter")[-1]
-        assert (told["adapter"]["steps"], told["adapter"]["name"]) == (6, "Run 2")
+        assert (told["adapter"]["steps"], told["adapter"]["name"]) == (6, "Run 7")
         assert len(told["shelf"]) == 2
         # Another model is chosen: what was never downloaded is handed out.
         await loaded.ask("load-model", source="tiny.gguf")

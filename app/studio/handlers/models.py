@@ -77,7 +77,9 @@ class ModelHandlers:
             return to_message(event)
 
     async def _fit(self, request: Any) -> Message:
-        return await fits_of(self._place.ready_device(), request)
+        place = self._place
+        speed = None if place.speed is None else place.training.speed
+        return await fits_of(place.ready_device(), request, speed)
 
     def _check_turn(self, turn: int) -> None:
         if turn != self._turn:

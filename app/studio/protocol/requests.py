@@ -60,7 +60,8 @@ class RunRequest(TypedDict):
 
     `edits` holds the settings that the person changed; all others are suggested, by the `preset`
     (balanced where there is none). With `resume` a run goes on from the last checkpoint, with its
-    own settings. `confirm_full` says that the person read what training all weights takes.
+    own settings. `confirm_full` says that the person read what training all weights takes. A fresh
+    run's adapter is called by its `run_name`.
     """
 
     corpus: Corpus
@@ -68,6 +69,7 @@ class RunRequest(TypedDict):
     keep_adapter: bool
     resume: NotRequired[bool]
     preset: NotRequired[str]
+    run_name: NotRequired[str]
     confirm_full: NotRequired[bool]
 
 

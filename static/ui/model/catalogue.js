@@ -2,7 +2,7 @@
 /** The catalogue of small open models: what is known of each, and what is said of it. Needs no document. */
 
 import { plural, t } from '../../messages/messages.js';
-import { formatBytes, formatCount, formatParameters } from '../format.js';
+import { formatAbout, formatBytes, formatCount, formatParameters } from '../format.js';
 
 /** @import {Fit, Fits, ModelSource} from '../../types.js' */
 
@@ -69,9 +69,26 @@ export function describeSource({ source, bytes }, kept) {
 
 /**
  * @param {Fit} fit
+ * @param {Pick<Fits, 'budget_bytes'|'is_assumed'|'is_software'>} device
+ */
+export function describeFit(fit, device) {
+  const fits = describeMemory(fit, device);
+  if (fit.verdict !== 'fits' && fit.verdict !== 'tight') return fits;
+  if (fit.seconds != null) return t('{fit}, and {time} for 10,000 tokens of text', { fit: fits, time: formatAbout(fit.seconds) });
+  return device.is_software ? t('{fit}; slow here, where no GPU computes', { fit: fits }) : fits;
+}
+
+/** What is said while it is not known yet whether models fit. @param {{hasPython: boolean, isTraining: boolean}} now */
+export function describePlanning({ hasPython, isTraining }) {
+  if (isTraining) return t('Whether they fit is being planned, beside the run.');
+  return hasPython ? t('Whether they fit is being planned.') : t('Whether they fit is being planned: as soon as Python has started.');
+}
+
+/**
+ * @param {Fit} fit
  * @param {Pick<Fits, 'budget_bytes'|'is_assumed'>} budget
  */
-export function describeFit(fit, { budget_bytes, is_assumed }) {
+function describeMemory(fit, { budget_bytes, is_assumed }) {
   const values = { size: formatBytes(fit.total_bytes), budget: formatBytes(budget_bytes), reason: t(fit.reason) };
   if (fit.verdict === 'unsupported') return t('Does not load: {reason}', values);
   if (fit.verdict === 'none') return t('Does not fit: {reason}', values);

@@ -6,7 +6,7 @@ import { isRunning, state, watch } from '../../store.js';
 import { button, byId, element, setText } from '../dom.js';
 import { formatBytes } from '../format.js';
 import { loadedValue, loadFrom } from './model.js';
-import { fetchCatalogue } from './catalogue.js';
+import { describePlanning, fetchCatalogue } from './catalogue.js';
 import { listKept } from './kept.js';
 import { offerKept } from './list.js';
 import { arrange, EntryRow, KeptRow } from './rows.js';
@@ -81,7 +81,7 @@ async function open(studio) {
   setText(element('models-note'), isRunning() ? t('Another model can be loaded when the run is over.') : '');
   dialog().showModal();
   void showKept();
-  note = () => t('Whether they fit is being planned: as soon as Python has started.');
+  note = () => describePlanning({ hasPython: state.fields.length > 0, isTraining: isRunning() });
   showCatalogue();
   try {
     if (!entries.length) entries = await fetchCatalogue();

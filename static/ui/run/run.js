@@ -5,7 +5,7 @@ import { newKey } from '../../kept/run-store.js';
 import { t } from '../../messages/messages.js';
 import { isRunning, isSearching, state, update, watch } from '../../store.js';
 import { Pace } from '../console/pace.js';
-import { allRuns } from '../console/runs.js';
+import { allRuns, titleOf } from '../console/runs.js';
 import { button, element, setText } from '../dom.js';
 import { isFull } from '../full/ask.js';
 import { announce, clearError, showFailure } from '../messages.js';
@@ -60,7 +60,7 @@ export async function train(studio, resume = false) {
   showTop();
   update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
   try {
-    const asked = { ...runRequest(), resume, confirm_full: isFull(), drop_tuned: isFull() && !resume };
+    const asked = { ...runRequest(), resume, run_name: state.run && !resume ? titleOf(state.run) : '', confirm_full: isFull(), drop_tuned: isFull() && !resume };
     const done = await studio.request('train', asked).catch(async (error) => {
       // Only the worker knows whether the trained model is of the run that goes on.
       if (error.kind === 'UnsavedModelError' && (await mayReplace(studio))) return studio.request('train', { ...asked, drop_tuned: true });

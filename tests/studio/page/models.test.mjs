@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { actionFor, countParameters, describeEntry, describeFit, describeSource, isFloat, sourceOfEntry, valueOf } from '../../../static/ui/model/catalogue.js';
+import { actionFor, countParameters, describeEntry, describeFit, describePlanning, describeSource, isFloat, sourceOfEntry, valueOf } from '../../../static/ui/model/catalogue.js';
 import { describeModel, isFetching } from '../../../static/ui/model/words.js';
 import { state } from '../../../static/store.js';
 
 const CATALOGUE = JSON.parse(readFileSync(new URL('../../../static/catalogue.json', import.meta.url), 'utf8'));
-const BUDGET = { budget_bytes: 4e9, is_assumed: false };
+const BUDGET = { budget_bytes: 4e9, is_assumed: false, is_software: false };
 const fit = (fields) => ({ verdict: 'fits', reason: '', is_refused: false, weights_bytes: 4e8, total_bytes: 9e8, ...fields });
 
 test('parameters follow from the shape', () => {
@@ -36,6 +36,18 @@ test('the verdict comes with its figures, and assumed memory is called so', () =
   assert.equal(describeFit(fit({ verdict: 'tight' }), { ...BUDGET, is_assumed: true }), 'Tight: training it takes 900 MB of the 4.00 GB assumed');
   assert.equal(describeFit(fit({ verdict: 'none', reason: 'too large' }), BUDGET), 'Does not fit: too large');
   assert.equal(describeFit(fit({ verdict: 'unsupported', reason: 'qwen2' }), BUDGET), 'Does not load: qwen2');
+});
+
+test('beside the memory stands the time, or that it is slow', () => {
+  assert.match(describeFit(fit({ seconds: 7200 }), BUDGET), /of 4\.00 GB, and ≈ 2 h for 10,000 tokens of text$/);
+  assert.match(describeFit(fit({ seconds: null }), { ...BUDGET, is_software: true }), /; slow here, where no GPU computes$/);
+  assert.equal(describeFit(fit({ verdict: 'none', reason: 'too large' }), { ...BUDGET, is_software: true }), 'Does not fit: too large');
+});
+
+test('while it is planned it is said what is waited for', () => {
+  assert.match(describePlanning({ hasPython: false, isTraining: false }), /as soon as Python has started\.$/);
+  assert.match(describePlanning({ hasPython: true, isTraining: true }), /beside the run\.$/);
+  assert.equal(describePlanning({ hasPython: true, isTraining: false }), 'Whether they fit is being planned.');
 });
 
 test('only a limit that the device told refuses a model', () => {
