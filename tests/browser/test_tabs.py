@@ -75,7 +75,7 @@ def test_a_tab_that_takes_over_has_what_the_other_one_changed(
     first.page.locator("#language").select_option("de")
     expect(first.page.locator("html")).to_have_attribute("lang", "de")
     first.page.close(run_before_unload=False)
-    second.get("notice-tabs").get_by_role("button", name="Work here").click(timeout=30_000)
+    second.get("notice-tabs").get_by_role("button", name="Work here").click()
     expect(area).to_have_value(re.compile("another text"))
     expect(second.page.locator("html")).to_have_attribute("lang", "de")
     second.wait_for_event("model", 60)
