@@ -49,6 +49,7 @@ import { t } from './messages/messages.js';
  * @property {Evaluation|null} evaluation
  * @property {string} evaluating
  * @property {boolean} isKept all of the page lies on this device: it opens without a network
+ * @property {boolean} isWaiting another tab works, and this one does not yet
  * @property {string} question what the sample suggests to ask
  */
 
@@ -57,7 +58,7 @@ export const state = {
   supported: true, status: 'booting', boot: null, gpu: null, gpuText: t('looking…'), modelProgress: null,
   model: null, corpusVersion: 0, hasCorpus: false, count: null, fields: [], edits: {}, presets: [], answerFields: [], plan: null, planProblem: '', planProblems: [], run: null, search: null, resumable: null, keeping: null,
   pastRuns: [], damagedRecords: [], numRunsGone: 0, shownRun: null, hiddenRuns: [], comparedRun: null,
-  adapter: null, shelf: [], useLora: false, tuned: null, keptModel: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, question: '',
+  adapter: null, shelf: [], useLora: false, tuned: null, keptModel: null, useTuned: false, tunedShare: null, compare: false, allocatedBytes: null, evaluation: null, evaluating: '', isKept: false, isWaiting: false, question: '',
 };
 
 /** A fast run reports many steps a second; an eye follows fewer, and the GPU needs the time. */

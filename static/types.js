@@ -17,7 +17,7 @@
  * @typedef {{text: string, is_learned: boolean, is_first: boolean}} PreviewToken
  * @typedef {{windows: PreviewToken[][], num_documents: number, num_windows: number, num_eval_windows: number,
  *   num_tokens: number, num_padding: number, occupancy: number, num_cut: number, num_dropped: number,
- *   num_repeated: number, num_nearly: number,
+ *   num_repeated: number, num_nearly: number, tables: {name: string, columns: string[]}[],
  *   repeated: {example: string, count: number, is_exact: boolean}[]}} Preview
  * @typedef {{num_characters: number, num_tokens: number}} Count
  * @typedef {string|number|boolean|string[]|null} Setting

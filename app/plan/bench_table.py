@@ -235,6 +235,12 @@ def _note(figure: Figure) -> str:
             ]
         case "skipped":
             parts = [figure["reason"]]
+    if "share" in figure and "peak_gflops" in figure:
+        peak = _number(figure["peak_gflops"])
+        parts.append(say("share of {peak} GFLOP/s, the peak measured beside it", peak=peak))
+    elif "share" in figure and "copy_gbytes_per_second" in figure:
+        peak = _number(figure["copy_gbytes_per_second"])
+        parts.append(say("share of {peak} GB/s, a copy measured beside it", peak=peak))
     if "processor_share" in figure:
         percent = f"{100 * figure['processor_share']:.1f}"
         parts.append(say("{percent} % by processor time", percent=percent))

@@ -23,7 +23,7 @@ from app.studio.protocol import (
     Message,
 )
 from app.studio.provenance import LearntTexts, Provenance, Split, read_made
-from app.studio.shelf_names import checked_name, checked_strength, run_name, run_number
+from app.studio.shelf_names import checked_name, checked_strength, free_name, run_name, run_number
 from app.studio.shelved import Copy, Shelved
 
 MAX_ON_SHELF = 8
@@ -180,7 +180,8 @@ class AdapterDesk:
         strength = checked_strength(request.get("strength", 1.0))
         adapter = upload_adapter(tensors, lora, model)
         self._make_room()
-        info = self._info(adapter, origin="loaded", name=checked_name(request["name"]))
+        name = free_name(checked_name(request["name"]), {item.info.name for item in self._shelf})
+        info = self._info(adapter, origin="loaded", name=name)
         info = replace(info, strength=strength)
         item = Shelved(adapter, lora, info, is_saved=True, is_named=True)
         made = read_made(request["made"]) if request.get("made") else None

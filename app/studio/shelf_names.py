@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from app.config import is_number
@@ -29,6 +30,16 @@ def checked_name(value: Any) -> str:
     if not text:
         raise AdapterError(say("an adapter needs a name: give it one"))
     return text[:MAX_NAME_LENGTH]
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name that nothing else on the shelf has: "a", then "a (2)", "a (3)"."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        ending = f" ({number})"
+        free = name[: MAX_NAME_LENGTH - len(ending)] + ending
+    return free
 
 
 def checked_strength(value: Any) -> float:

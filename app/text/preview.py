@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.text.dataset import CorpusFile, Dataset, PreviewToken, preview
 from app.text.duplicates import Repeats, find_repeats
+from app.text.records import table_columns
 from app.text.tokenizer import Tokenizer
 
 SHOWN_WINDOWS = 3
@@ -25,6 +26,14 @@ class RepeatedLine:
 
 
 @dataclass(frozen=True)
+class TableColumns:
+    """A table's columns: the one that is learnt, or the one that is read and the one learnt."""
+
+    name: str
+    columns: list[str]
+
+
+@dataclass(frozen=True)
 class CorpusPreview:
     """What will be learnt from.
 
@@ -35,6 +44,7 @@ class CorpusPreview:
         num_dropped: tokens in no window.
         num_repeated: lines that repeat an earlier one; `num_nearly` of them only nearly.
         repeated: the most repeated ones.
+        tables: which columns of each table are learnt from.
     """
 
     windows: list[list[PreviewToken]]
@@ -49,6 +59,7 @@ class CorpusPreview:
     num_repeated: int
     num_nearly: int
     repeated: list[RepeatedLine]
+    tables: list[TableColumns]
 
 
 def preview_of(
@@ -72,6 +83,11 @@ def preview_of(
         repeated=[
             RepeatedLine(group.example[:MAX_EXAMPLE], len(group.lines), group.is_exact)
             for group in repeats.groups[:SHOWN_REPEATS]
+        ],
+        tables=[
+            TableColumns(file.name, list(columns))
+            for file in files
+            if (columns := table_columns(file.name, file.text))
         ],
     )
 

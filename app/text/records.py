@@ -120,18 +120,19 @@ def _read_markdown(name: str, text: str) -> Iterator[Record]:
 
 
 def _read_table(name: str, text: str) -> Iterator[Record]:
-    """Read rows under a header that names a text column, or a prompt and a completion."""
-    delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter(text)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    """Read rows under a header: see `table_columns`."""
+    reader = _table_reader(name, text)
     problems = _Problems(name)
     try:
-        columns = [column.strip().lower() for column in reader.fieldnames or ()]
+        columns = [column.strip() for column in reader.fieldnames or ()]
         reader.fieldnames = columns
-        if _columns_of(columns) is None:
+        read = _table_columns(columns)
+        if read is None:
             raise CorpusError(
                 say(
                     "{name} has the columns {value}: its first line must name a column text, or "
-                    "{pairs}",
+                    "{pairs}; without these names one column is the text, two are what is read "
+                    "and what is learnt",
                     name=name,
                     value=", ".join(columns) or say("(none)"),
                     pairs=_pairs(),
@@ -145,7 +146,7 @@ def _read_table(name: str, text: str) -> Iterator[Record]:
                     say("not {num_columns} columns as in the first line", num_columns=len(columns)),
                 )
                 continue
-            record = _from_fields(place, row)
+            record = _from_columns(place, row, read)
             if isinstance(record, Record):
                 yield record
             else:
@@ -163,6 +164,36 @@ def _table_problem(error: csv.Error) -> str:
         "not a table: double quotes are opened and not closed, or something follows where they "
         "are closed; inside a text write them twice"
     )
+
+
+def table_columns(name: str, text: str) -> tuple[str, ...]:
+    """Return which columns of a table are learnt from, as they are spelled in it.
+
+    One is the text; of two the first is read and the second learnt. Where none has a name that
+    is known, one column is the text, and two are a prompt and a completion. Without a table, or
+    where it cannot be told: ().
+    """
+    if not name.lower().endswith((".csv", ".tsv")):
+        return ()
+    try:
+        columns = _table_reader(name, text).fieldnames or ()
+    except csv.Error:
+        return ()
+    return _table_columns([column.strip() for column in columns]) or ()
+
+
+def _table_reader(name: str, text: str) -> csv.DictReader[str]:
+    delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter(text)
+    return csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+
+
+def _table_columns(columns: Sequence[str]) -> tuple[str, ...] | None:
+    spelled = {column.lower(): column for column in columns}
+    known = _columns_of(spelled)
+    if known is not None:
+        return tuple(spelled[column] for column in known)
+    is_plain = len(columns) in (1, 2) and len(spelled) == len(columns) and all(columns)
+    return tuple(columns) if is_plain else None
 
 
 def _delimiter(text: str) -> str:
@@ -260,6 +291,10 @@ def _from_fields(place: str, row: Mapping[str, Any]) -> Record | str:
             columns=", ".join(row) or say("nothing"),
             pairs=_pairs(),
         )
+    return _from_columns(place, row, columns)
+
+
+def _from_columns(place: str, row: Mapping[str, Any], columns: Sequence[str]) -> Record | str:
     values = [row[column] for column in columns]
     for column, value in zip(columns, values, strict=True):
         if not isinstance(value, str):

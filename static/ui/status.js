@@ -41,9 +41,9 @@ export function mountStatus(studio) {
   }));
 
   const word = document.querySelector('[data-testid=status]');
-  watch(['status'], () => {
+  watch(['status', 'isWaiting'], () => {
     if (word instanceof HTMLElement) {
-      setText(word, WORDS[state.status]());
+      setText(word, state.isWaiting ? t('waiting') : WORDS[state.status]());
       word.dataset['value'] = state.status;
     }
     element('status-pill').dataset['state'] = state.status;

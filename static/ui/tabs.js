@@ -15,7 +15,7 @@ const TEXT = {
 /** @returns {Promise<void>} resolves when this tab may work */
 export async function waitForTurn() {
   if (await claim()) return;
-  update({ gpuText: t('in use by another tab') });
+  update({ gpuText: t('in use by another tab'), isWaiting: true });
   showNotice('tabs', TEXT.second(), { canDismiss: false });
   const before = navigator.serviceWorker?.controller;
   await claimLater();
@@ -27,4 +27,5 @@ export async function waitForTurn() {
     await new Promise(() => {});
   }
   clearNotice('tabs');
+  update({ isWaiting: false });
 }

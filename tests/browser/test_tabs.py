@@ -126,6 +126,9 @@ def test_a_run_keeps_the_computer_awake(watched: Watched, host: PlainHost) -> No
     expect(second.get("notice-tabs")).to_contain_text("already open")
     expect(second.get("train")).to_be_disabled()
     expect(second.get("runs")).to_be_hidden()
+    expect(second.page.locator("#model-text")).to_have_text("Waits for the other tab.")
+    expect(second.page.locator("#model-progress")).to_be_hidden()
+    expect(second.get("status")).to_have_text("waiting")
     keep_screen(second.page, "second-tab")
     assert not second.page.workers
     # While it waits it stores nothing.

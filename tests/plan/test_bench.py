@@ -284,6 +284,8 @@ def test_every_line_has_a_row(figures: list[Figure]) -> None:
         assert row.what
         if figure["bench"] != "device":
             assert row.value
+        if row.share is not None:  # of which peak: it varies from figure to figure
+            assert "share of" in row.note
     text = report_of(figures)
     assert text.count("\n") >= len(figures)
     step = next(line for line in text.splitlines() if "training step" in line and "disp" in line)

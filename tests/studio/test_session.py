@@ -599,6 +599,11 @@ def test_preview_tells_what_a_run_learns_from(loaded: Page) -> None:
         assert "Ada built" in learned
         assert "Who" not in learned
         assert preview["num_tokens"] == len(tokens)
+        assert preview["tables"] == []
+        table = MemorySource(b"Frage;Antwort\nWer baute?;Ada baute.\n", "faq.csv")
+        named = run_fields(corpus={"files": [{"file": table, "name": "faq.csv"}]}, eval_fraction=0)
+        told = await loaded.ask("preview", **named)
+        assert told["tables"] == [{"name": "faq.csv", "columns": ["Frage", "Antwort"]}]
         result = await loaded.ask("train", **run_fields(corpus=corpus, packing="dual", steps=2))
         assert result["steps"] == 2
 

@@ -116,6 +116,9 @@ def test_a_folder_is_a_peft_adapter_with_its_card_and_comes_back(loaded: Page) -
             "loaded",
         )
         assert loaded.events("adapter")[-1]["adapter"]["id"] == only["id"]
+        again = await put(loaded, packed["bytes"], "Night-watch.zip", choose=False)
+        assert again["name"] == "Night-watch.zip (2)"  # two can be told apart
+        await loaded.ask("delete-adapter", adapter=again["id"])
         await loaded.ask("edit-adapter", adapter=info["id"], strength=1)
         assert await answer(loaded, adapter=info["id"]) == said
         assert ".zip" in await loaded.refused(

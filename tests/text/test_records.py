@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.errors import CorpusError
-from app.text.records import Record, read_records
+from app.text.records import Record, read_records, table_columns
 
 
 def texts(name: str, text: str) -> list[str]:
@@ -60,6 +60,17 @@ def test_a_table_of_texts() -> None:
     assert texts("a.csv", 'id,text\n1,one\n2,"two, three"\n') == ["one", "two, three"]
 
 
+def test_a_table_whose_columns_have_other_names_is_read_by_position() -> None:
+    two = read_records("faq.csv", "Frage;Antwort\nWo?;Dort.\n")
+    assert two == [Record("faq.csv line 2", "", "Wo?", "Dort.")]
+    assert texts("a.tsv", "Satz\none\ntwo\n") == ["one", "two"]
+    assert table_columns("faq.csv", "Frage;Antwort\nWo?;Dort.\n") == ("Frage", "Antwort")
+    assert table_columns("a.csv", "ID,Text,note\n1,x,y\n") == ("Text",)
+    assert table_columns("a.csv", "Output,Instruction\nb,a\n") == ("Instruction", "Output")
+    assert table_columns("a.csv", "a,b,c\n1,2,3\n") == ()
+    assert table_columns("a.txt", "Frage;Antwort\n") == ()
+
+
 def test_json_lines_of_all_kinds() -> None:
     lines = [
         {"text": "plain", "id": 1},
@@ -84,7 +95,9 @@ def test_json_lines_of_all_kinds() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.csv", "name,age\nx,1\n", "a.csv has the columns name, age: its first line must name"),
+        ("a.csv", "Name,Age,x\na,1,2\n", "a.csv has the columns Name, Age, x: its first line must"),
+        ("a.csv", "A,a\nx,1\n", "a.csv has the columns A, a: its first line must name a column"),
+        ("a.csv", "Frage;Antwort\nx;\n", "line 2: Antwort is empty: there is nothing to learn"),
         ("a.csv", "", r"a.csv has the columns \(none\)"),
         ("a.csv", "text,b\nonly one\n", "line 2: not 2 columns as in the first line"),
         ("a.csv", "text\na,b\n", "line 2: not 1 columns"),

@@ -30,6 +30,7 @@ async function send(talk, context) {
 }
 
 function placeholder() {
+  if (state.isWaiting) return t('The other tab works; you can type already');
   if (state.model === null && state.supported && state.status === 'error') return t('Load a model first; you can type already');
   if (state.model === null) return state.supported ? t('The model is still loading; you can type already') : t('Ask the model something');
   if (isSearching()) return t('A learning rate is being looked for: stop it to talk');
@@ -114,5 +115,5 @@ export function mountChat(studio) {
   button('chat-compare').addEventListener('click', () => update({ compare: !state.compare }));
   mountChatSettings();
   mountVoices(studio);
-  watch(['status', 'model', 'adapter', 'shelf', 'tuned', 'useTuned', 'useLora', 'compare', 'supported', 'question'], () => render(talk));
+  watch(['status', 'model', 'adapter', 'shelf', 'tuned', 'useTuned', 'useLora', 'compare', 'supported', 'question', 'isWaiting'], () => render(talk));
 }

@@ -26,6 +26,10 @@ function facts(preview) {
       other: '{percent} % of the windows’ room holds text; the rest, {count} places, is padding.',
     }, { percent: Math.round(100 * preview.occupancy) }),
   ];
+  for (const { name, columns: [first = '', second] } of preview.tables) {
+    lines.push(second === undefined ? t('{name}: the column {text} is learnt.', { name, text: first })
+      : t('{name}: the column {prompt} is read, {completion} is learnt.', { name, prompt: first, completion: second }));
+  }
   if (preview.num_cut) {
     lines.push(plural(preview.num_cut, { one: '{count} document is longer than a window and cut into pieces.', other: '{count} documents are longer than a window and cut into pieces.' }));
   }
@@ -71,7 +75,9 @@ export function mountPreview(studio) {
     const mine = ++turn;
     const note = element('preview-note');
     for (const id of ['preview-facts', 'preview-windows', 'preview-repeated']) element(id).replaceChildren();
-    setText(note, t('Reading the text…'));
+    setText(note, '');
+    const waiting = state.plan ? t('Reading the text…') : t('Reading the text, and measuring this device first where that is not done: by it the windows are chosen…');
+    element('preview-facts').append(make('li', { text: waiting }));
     dialog.showModal();
     try {
       /** @type {Preview} */
@@ -80,7 +86,9 @@ export function mountPreview(studio) {
       show(preview);
       setText(note, t('Each mark is a token. Grey ones are read and not learnt; from a bar on, the model sees nothing of what is before it.'));
     } catch (error) {
-      if (mine === turn) setText(note, t(error instanceof Error ? error.message : String(error)));
+      if (mine !== turn) return;
+      element('preview-facts').replaceChildren();
+      setText(note, t(error instanceof Error ? error.message : String(error)));
     }
   });
 }

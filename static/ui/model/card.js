@@ -35,7 +35,7 @@ function renderChoice() {
 /** @param {() => boolean} wasAsked whether a model was asked for */
 export function mountModelCard(wasAsked) {
   watch(['run', 'search', 'status'], renderChoice);
-  watch(['boot', 'model', 'modelProgress', 'status', 'supported', 'gpu'], () => {
+  watch(['boot', 'model', 'modelProgress', 'status', 'supported', 'gpu', 'isWaiting'], () => {
     const progress = state.modelProgress;
     const rate = progress?.stage === 'download' ? measureRate(progress.loaded_bytes, progress.total_bytes) : null;
     const { text, fraction } = describeModel(state, rate, wasAsked());

@@ -43,8 +43,9 @@ function facts(model) {
  * @param {boolean} wasAsked a model was asked for
  * @returns {Words}
  */
-export function describeModel({ boot, model, modelProgress: progress, status, supported, gpu }, rate, wasAsked) {
+export function describeModel({ boot, model, modelProgress: progress, status, supported, gpu, isWaiting }, rate, wasAsked) {
   if (!supported) return { text: t('Needs a GPU: see above.'), fraction: undefined };
+  if (isWaiting) return { text: t('Waits for the other tab.'), fraction: undefined };
   const fetched = progress?.stage === 'download' && !isFetching(progress);
   const share = progress?.total_bytes ? progress.loaded_bytes / progress.total_bytes : null;
   if (progress?.stage === 'tuning') return { text: t('Choosing the fastest kernels for this GPU'), fraction: share };

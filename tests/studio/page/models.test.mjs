@@ -76,6 +76,7 @@ test('each state of the model has its words', () => {
   const gpu = { name: 'g', backend: '', is_software: false, features: [], variants: {} };
   assert.equal(told({ supported: false }), 'Needs a GPU: see above.');
   assert.equal(told({}), 'Starting…');
+  assert.equal(told({ isWaiting: true }), 'Waits for the other tab.');
   assert.equal(told({ boot: { text: 'Fetching Python', loaded_bytes: 1, total_bytes: 2 } }), 'Fetching Python');
   assert.equal(told({ gpu, boot: { text: 'Starting the studio', loaded_bytes: 0, total_bytes: 0 } }, false), 'Choose a model.');
   assert.equal(told({ status: 'loading' }), 'Opening the model');
