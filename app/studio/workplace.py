@@ -163,7 +163,11 @@ class Workplace:
                     raise
                 except GpuError:
                     if device is not None:
-                        await device.calm()
+                        try:
+                            await device.calm()
+                        except DeviceLostError as error:  # it failed a moment before it said so
+                            self._lose(device, error)
+                            raise
                     raise
                 finally:
                     self.post_memory()
