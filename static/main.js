@@ -62,9 +62,9 @@ mountCorpus(studio);
 mountPlan(studio);
 mountFindRate(studio);
 mountPreview(studio);
+mountFinish(studio); // what it shows is where the focus goes
 mountRun(studio);
 mountRunText();
-mountFinish(studio);
 mountRunFacts();
 mountRuns();
 mountCompare();

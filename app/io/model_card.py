@@ -90,7 +90,10 @@ def _training(facts: TrainingFacts) -> str:
     if facts.perplexities is not None:
         base, adapter = facts.perplexities
         lines.append(f"- Perplexity on {facts.measured_on}: {base:.2f} base, {adapter:.2f} adapter")
-    rows = [f"| {name} | {_cell(value)} |" for name, value in facts.settings.items()]
+    # Where the steps are given, the passes over the text had no say.
+    idle = {"epochs"} if facts.settings.get("steps") is not None else set()
+    told = {name: value for name, value in facts.settings.items() if name not in idle}
+    rows = [f"| {name} | {_cell(value)} |" for name, value in told.items()]
     return "\n".join([*lines, "", "| setting | value |", "|---|---|", *rows, ""])
 
 
@@ -110,7 +113,7 @@ def _license(base_name: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "–"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")

@@ -68,6 +68,7 @@ class Session:
     async def start(self) -> None:
         """Open the device; tells the page what it is, or why there is none."""
         self.post(SettingsEvent(describe_settings(), describe_generation(), describe_presets()))
+        await self.place.checkpoints.announce("")  # whichever model it is of
         try:
             await self.place.find_device()
         except StudioError as error:

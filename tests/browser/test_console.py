@@ -41,6 +41,33 @@ COLOURS_OF = """async (bytes) => {
   return { width: image.width, height: image.height, seeThrough, colours: counts.size, ground: shares[0] };
 }"""  # noqa: E501
 
+TOLD = "rows => rows.map(row => [...row.children].map(part => part.innerText))"
+
+# By how much the ends of two cards' heads differ.
+HEADS_AT_RIGHT = """() => {
+  const [one, other] = ['plan-open', 'models-open'].map(id => document.getElementById(id).getBoundingClientRect().right);
+  return Math.abs(one - other);
+}"""  # noqa: E501
+
+# What is wrong with where things stand, at 1366 px in German.
+LAYOUT = """() => {
+  const all = (query) => [...document.querySelectorAll(query)].filter(e => e.checkVisibility());
+  const wrong = [];
+  for (const e of all('.chart-title, #run-scroll, #run-table td, #run-table th, .figure dt')) {
+    if (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1) wrong.push(`cut: ${e.className} ${e.innerText}`);
+  }
+  const spread = (query, side) => {
+    const places = all(query).map(e => e.getBoundingClientRect()[side]);
+    if (places.length && Math.max(...places) - Math.min(...places) > 1) wrong.push(`uneven: ${query} ${places}`);
+  };
+  spread('.figure dd', 'bottom');
+  spread('.first-steps b', 'top');
+  spread('.foot-adapter button, .foot-adapter label', 'top');
+  const page = document.documentElement;
+  if (page.scrollWidth > innerWidth) wrong.push(`the page is ${page.scrollWidth} wide`);
+  return wrong;
+}"""  # noqa: E501
+
 INK_OF = """canvas => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
   copy.drawImage(canvas, 0, 0);
@@ -94,6 +121,11 @@ def saved(studio: Studio, kind: str) -> tuple[str, bytes]:
 
 def rows_of(file: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(file.decode(), newline="")))
+
+
+def number_of(row: Locator) -> str:
+    """Return the number of a listed run."""
+    return row.get_attribute("data-run") or ""
 
 
 def cells(table: Locator) -> list[list[str]]:
@@ -214,7 +246,7 @@ def test_a_second_run_keeps_the_first(tiny: Studio) -> None:
     tiny.change_settings(learning_rate=0.03, steps=8)
     second = train(tiny)
     expect(tiny.get("runs")).to_be_visible()
-    runs = page.locator("#run-table tbody tr")
+    runs = page.locator("#run-table tr[data-run]")
     current, earlier = runs.nth(0), runs.nth(1)  # the newest first
     expect(earlier).to_contain_text("Learning rate 0.01")
     expect(current).to_contain_text("Learning rate 0.03")
@@ -241,6 +273,30 @@ def test_a_second_run_keeps_the_first(tiny: Studio) -> None:
     page.locator("#shown-run-back").click()
     expect(tiny.get("loss-chart")).to_have_attribute("data-points", str(len(second)))
     assert_same_numbers(rows_of(saved(tiny, "csv")[1]), second)
+
+    # What it was made with, in words; nothing is cut, hidden in a box, or lengthens the page.
+    current.locator(".run-open").click()
+    told = dict(
+        page.locator(f"#run-more-{number_of(current)} .run-settings div").evaluate_all(TOLD)
+    )
+    assert told["Projections"] == "All seven projections"
+    assert told["Rank-stabilised scale"] == "no"
+    assert (told["Steps"], told["Learning rate"]) == ("8", "0.03")
+    assert not {"Passes over the text", "Device memory, in GB"} & set(told)
+    assert not [value for value in told.values() if value in ("undefined", "not set", "")]
+    usual = page.viewport_size
+    assert usual
+    page.set_viewport_size({"width": 1366, "height": 900})
+    tiny.get("language").select_option("de")
+    tiny.get("first-open").click()
+    expect(tiny.get("first")).to_be_visible()
+    page.evaluate("document.querySelectorAll('#console details').forEach(d => { d.open = true; })")
+    expect(page.locator("#run-table thead")).to_contain_text("Unterschied")
+    assert page.evaluate(LAYOUT) == []
+    tiny.get("first-close").click()
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    tiny.get("language").select_option("en")
+    page.set_viewport_size(usual)
 
 
 def test_sixty_thousand_steps_are_all_kept_and_few_of_them_drawn(tiny: Studio) -> None:
@@ -278,7 +334,14 @@ def test_sixty_thousand_steps_are_all_kept_and_few_of_them_drawn(tiny: Studio) -
 
 def test_how_busy_the_gpu_is_was_measured(tiny: Studio) -> None:
     prepare(tiny, steps=100_000, eval_every=0, sample_every=0, rank_schedule="fixed")
+    usual = tiny.page.viewport_size
+    assert usual
+    tiny.page.set_viewport_size({"width": 390, "height": 844})
     tiny.train()
+    # On a phone a run is in view from its head on, and what holds it is at hand, focus included.
+    expect(tiny.get("pause")).to_be_focused(timeout=60_000)
+    expect(tiny.get("stop")).to_be_in_viewport()
+    expect(tiny.page.locator("#console-title")).to_be_in_viewport()
     tiny.page.wait_for_function(
         "() => lab.events.filter(e => e.type === 'step' && e.gpu_busy !== null && e.gpu_busy !== undefined).length >= 3",  # noqa: E501
         timeout=90_000,
@@ -287,7 +350,15 @@ def test_how_busy_the_gpu_is_was_measured(tiny: Studio) -> None:
     expect(tiny.get("gpu-busy")).to_be_visible()
     assert 0 < tiny.number("gpu-busy") <= 1
     expect(tiny.page.locator("#figure-busy")).to_have_attribute("title", re.compile("own clock"))
-    tiny.stop()
+    # Who types meanwhile is not called away when it ends.
+    tiny.get("chat-input").focus()
+    tiny.page.evaluate("document.getElementById('stop').click()")
+    expect(tiny.page.locator("#finish")).to_be_visible(timeout=60_000)
+    tiny.wait_status("ready")
+    expect(tiny.get("train")).to_be_enabled(timeout=60_000)
+    expect(tiny.get("chat-input")).to_be_focused()
+    assert tiny.page.evaluate(HEADS_AT_RIGHT) < 1
+    tiny.page.set_viewport_size(usual)
     shares = [step["gpu_busy"] for step in tiny.events("step") if step.get("gpu_busy") is not None]
     assert all(0 < share <= 1 for share in shares)
     print(shares)

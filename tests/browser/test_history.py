@@ -69,11 +69,15 @@ def files_of(page: Page) -> dict[str, str]:
 
 def runs(studio: Studio) -> Locator:
     """The rows of the list, the newest first."""
-    return studio.page.locator("#run-table tbody tr")
+    return studio.page.locator("#run-table tr[data-run]")
 
 
-def open_tools(row: Locator) -> None:
-    row.locator("details").evaluate("details => { details.open = true; }")
+def open_tools(row: Locator) -> Locator:
+    """Open a run's row; return what is then below it."""
+    press = row.locator(".run-open")
+    if press.get_attribute("aria-expanded") != "true":
+        press.click()
+    return row.page.locator(f"#run-more-{row.get_attribute('data-run')}")
 
 
 def points(studio: Studio, count: int) -> None:
@@ -133,6 +137,7 @@ def test_runs_outlive_a_reload_and_go_on(
     expect(runs(studio)).to_have_count(2)
     expect(runs(studio).nth(0)).to_contain_text(f"interrupted at step {last}")
     expect(runs(studio).nth(1)).to_contain_text("finished")
+    expect(studio.get("resume-offer")).to_contain_text("To go on, choose that model.")
     expect(studio.get("shown-run")).to_contain_text("Run 2")
     points(studio, last)
     assert_same_numbers(rows_of(saved(studio, "csv")[1]), interrupted)
@@ -166,9 +171,9 @@ def test_runs_outlive_a_reload_and_go_on(
     assert_same_numbers(rows_of(saved(studio, "csv")[1]), whole)
     expect(runs(studio)).to_have_count(2)
     expect(runs(studio).nth(0)).to_contain_text(f"stopped at step {len(numbers)}")
+    expect(studio.get("resume-offer")).to_contain_text(f"was stopped after step {len(numbers)} of")
     after = numbers_of(rows_of(saved(studio, "csv")[1]))
-    open_tools(runs(studio).nth(0))
-    name = runs(studio).nth(0).get_by_test_id("run-name")
+    name = open_tools(runs(studio).nth(0)).get_by_test_id("run-name")
     name.fill("Warmer")
     name.press("Enter")
     expect(runs(studio).nth(0)).to_contain_text("Warmer")
@@ -230,8 +235,7 @@ def delete(studio: Studio, site: Site) -> None:
     """Delete one run, and then all; neither comes back."""
     page = studio.page
     row = runs(studio).nth(1)
-    open_tools(row)
-    press = row.get_by_role("button", name=re.compile("^Delete"))
+    press = open_tools(row).get_by_role("button", name=re.compile("^Delete"))
     press.click()
     expect(press).to_have_text("Delete for good?")
     press.click()
@@ -275,8 +279,7 @@ def test_damaged_records_are_named_and_deleted(page: Page, site: Site) -> None:
     expect(runs(studio)).to_have_count(1)
     points(studio, 5)
     expect(runs(studio).first).to_contain_text("interrupted at step 5")
-    open_tools(runs(studio).first)
-    expect(runs(studio).first).to_contain_text("1 line of its record was damaged")
+    expect(open_tools(runs(studio).first)).to_contain_text("1 line of its record was damaged")
     damaged = studio.get("runs-damaged").locator("li")
     expect(damaged).to_have_count(3)
     expect(damaged.nth(0)).to_contain_text(re.compile("Nov 18, 2026.*newer version of this page"))

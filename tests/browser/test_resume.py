@@ -8,6 +8,7 @@ from playwright.sync_api import Dialog, expect
 
 from tests.browser.screens import keep_screen
 from tests.browser.studio import Studio
+from tests.browser.test_history import runs, wait_written
 
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 40
 SETTINGS = {
@@ -59,9 +60,12 @@ def test_reload_in_mid_run_offers_to_go_on_and_does_to_the_same_bits(
     studio.wait_status("paused")
     kept = studio.events("checkpoint")[-1]["step"]
     assert 8 <= kept < 16
+    wait_written(studio, kept)  # the record has all steps from which it goes on
     studio.page.reload()
     studio = open_tiny()
-    expect(studio.get("resume-offer")).to_contain_text(f"after step {kept} of 16")
+    expect(studio.get("resume-offer")).to_contain_text(f"interrupted after step {kept} of 16")
+    told = runs(studio).first.locator(".run-end").inner_text()
+    assert int(told.rsplit(" ", 1)[1]) >= kept, told
     keep_screen(studio.page, "resume")
     studio.paste("something else altogether, and enough of it. " * 40)
     studio.wait_counted()
@@ -92,7 +96,8 @@ def test_an_interrupted_run_can_be_let_go(open_tiny: Callable[[], Studio]) -> No
     studio.wait_for_event("checkpoint", 60)
     expect(studio.get("run-kept")).to_contain_text("a reload does not lose it")
     studio.stop()
-    expect(studio.get("resume-offer")).to_be_visible()  # a stop can be thought better of
+    expect(studio.page.locator("#finish-chat")).to_be_focused(timeout=60_000)
+    expect(studio.get("resume-offer")).to_contain_text("was stopped")  # it can be thought better of
     studio.page.reload()
     studio = open_tiny()
     studio.get("resume-discard").click()

@@ -9,6 +9,7 @@ import pytest
 from app.config import LoraConfig
 from app.errors import AdapterError, FormatError
 from app.io.adapter import model_card, read_adapter_dir, write_adapter_dir
+from app.io.model_card import TrainingFacts
 from tests.io.test_adapter import LORA, MODEL, Q0, foreign_config, foreign_file, make_tensors
 
 
@@ -28,6 +29,16 @@ def test_folder_round_trip(tmp_path: Path) -> None:
     card = (path / "README.md").read_text(encoding="utf-8")
     assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in card
     assert "base_model" not in model_card(LORA, "Some name: with a colon")
+
+
+def test_a_card_leaves_out_what_had_no_say() -> None:
+    def rows(steps: int | None) -> list[str]:
+        settings = {"steps": steps, "epochs": 9.0, "sample_prompt": "", "seed": 0}
+        card = model_card(LORA, "m", TrainingFacts(settings, 900, 90, 20, 5.0, 4.0))
+        return [line for line in card.splitlines() if line.startswith("| ")][1:]
+
+    assert rows(20) == ["| steps | 20 |", "| sample_prompt | – |", "| seed | 0 |"]
+    assert rows(None)[:2] == ["| steps | – |", "| epochs | 9.0 |"]
 
 
 def test_writing_again_replaces(tmp_path: Path) -> None:

@@ -150,11 +150,22 @@ export function renameRun(run, name) {
 export function mountHistory(studio) {
   let timer = 0;
   let writtenAt = 0;
+  let [isWriting, isBehind, keptStep] = [false, false, 0];
   const write = () => {
     clearTimeout(timer);
     timer = 0;
     writtenAt = performance.now();
     if (state.run) void keepRun(state.run);
+  };
+  /** Beside each checkpoint, one after the other: a run that goes on from it has all steps before it. */
+  const writeBeside = async () => {
+    if (!state.run) return;
+    isBehind = isWriting;
+    if (isWriting) return;
+    isWriting = true;
+    await keepRun(state.run);
+    isWriting = false;
+    if (isBehind) void writeBeside();
   };
   watch(['run'], () => {
     const { run } = state;
@@ -164,6 +175,10 @@ export function mountHistory(studio) {
   });
   // The timers of a tab that nobody looks at may go off once a minute; what the worker says comes at once.
   studio.on('step', () => performance.now() - writtenAt >= WRITE_EVERY_MS && write());
+  studio.on('keeping', ({ step }) => {
+    if (step !== keptStep) void writeBeside(); // not at every percent of it
+    keptStep = step;
+  });
   document.addEventListener('visibilitychange', () => document.hidden && write());
   addEventListener('pagehide', write);
   input('remember-text').addEventListener('change', ({ target }) => {

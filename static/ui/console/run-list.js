@@ -6,18 +6,28 @@ import { currentLanguage, onLanguage, plural, t } from '../../messages/messages.
 import { isRunning, state, update, watch } from '../../store.js';
 import { button, byId, element, make, refill, setText } from '../dom.js';
 import { formatBytes, formatCount, formatLoss, formatRate } from '../format.js';
+import { settingsInWords } from '../plan/setting-words.js';
 import { allBytes, deleteRuns, keptBytes } from './history.js';
 import { markLine } from './mark-line.js';
+import { resultOf } from './result.js';
 import { deleteButton, runTools } from './run-tools.js';
-import { allRuns, differencesInWords, endOf, inWords, lostOf, shownRun, titleOf, tokensPerSecond, whenOf } from './runs.js';
-import { trackOf } from './track.js';
+import { allRuns, differencesInWords, endOf, lostOf, shownRun, titleOf, tokensPerSecond, whenOf } from './runs.js';
 
 /** @import {DamagedRecord, Run} from '../../types.js' */
 
-/** @typedef {{row: HTMLTableRowElement, show: HTMLInputElement, behind: HTMLInputElement, title: HTMLElement, end: HTMLElement, about: HTMLElement, settings: HTMLElement, tools: ReturnType<typeof runTools>, cells: HTMLElement[]}} RunRow */
+/** So many are listed at first. */
+const FEW_RUNS = 10;
+
+/**
+ * @typedef {{row: HTMLTableRowElement, more: HTMLTableRowElement, show: HTMLInputElement, behind: HTMLInputElement,
+ *   title: HTMLElement, end: HTMLElement, about: HTMLElement, settings: HTMLElement, tools: ReturnType<typeof runTools>, cells: HTMLElement[]}} RunRow
+ */
 
 /** @param {number} number */
 const runOf = (number) => allRuns().find((run) => run.number === number);
+
+/** What a cell is called where the columns' heads do not stand above it. */
+const HEADS = [() => t('Differs in'), () => t('Steps'), () => t('Loss'), () => t('Held-out'), () => t('Tokens / s')];
 
 /** @param {Run} run @returns {RunRow} */
 function rowOf({ number }) {
@@ -27,24 +37,29 @@ function rowOf({ number }) {
   behind.addEventListener('change', () => update({
     hiddenRuns: behind.checked ? state.hiddenRuns.filter((other) => other !== number) : [...state.hiddenRuns, number],
   }));
-  const cells = Array.from({ length: 5 }, () => make('td'));
-  const [title, end, about, settings] = [make('span', { translate: 'no' }), make('small', { class: 'run-end' }), make('p'), make('p')];
+  const cells = HEADS.map(() => make('td', { role: 'cell' }));
+  const [title, end, about, settings] = [make('span', { translate: 'no' }), make('small', { class: 'run-end' }), make('p'), make('dl', { class: 'run-settings' })];
   const tools = runTools(() => runOf(number));
-  const head = make('th', { scope: 'row' }, make('details', {}, make('summary', {}, title, end), about, settings, tools.place));
-  const row = make('tr', { 'data-run': String(number) }, make('td', {}, show), make('td', { class: 'run-behind' }, behind, markLine(number)), head, ...cells);
-  return { row, show, behind, title, end, about, settings, tools, cells };
+  const more = make('tr', { class: 'run-more', role: 'row', hidden: '', id: `run-more-${number}` }, make('td', { colspan: '8', role: 'cell' }, about, settings, tools.place));
+  const open = make('button', { type: 'button', class: 'run-open', 'aria-expanded': 'false', 'aria-controls': more.id }, title);
+  open.addEventListener('click', () => {
+    more.hidden = !more.hidden;
+    open.setAttribute('aria-expanded', String(!more.hidden));
+  });
+  const head = make('th', { scope: 'row', role: 'rowheader' }, open, end);
+  const row = make('tr', { 'data-run': String(number), role: 'row' }, make('td', { role: 'cell' }, show), make('td', { class: 'run-behind', role: 'cell' }, behind, markLine(number)), head, ...cells);
+  return { row, more, show, behind, title, end, about, settings, tools, cells };
 }
 
 /** @param {Run} run @param {string} differing */
 function cellsOf(run, differing) {
-  const { columns } = trackOf(run);
-  const smooth = columns.smooth.filter((value) => !Number.isNaN(value));
+  const { before, after, kind } = resultOf({ ...run, evaluations: [] }); // the column beside it is of held-out text
   const judged = run.evaluations.at(-1);
   const atEnd = judged?.step === run.steps.at(-1)?.step;
   return [
     differing || t('same settings'),
     formatCount(run.steps.at(-1)?.step ?? 0),
-    smooth.length ? `${formatLoss(smooth[0])} → ${formatLoss(smooth[smooth.length - 1])}` : '–',
+    kind === 'step' ? formatLoss(after) : `${formatLoss(before)} → ${formatLoss(after)}`,
     judged ? (atEnd ? formatLoss(judged.loss) : t('{loss} after step {step}', { loss: formatLoss(judged.loss), step: judged.step })) : '–',
     formatRate(tokensPerSecond(run)),
   ];
@@ -64,9 +79,15 @@ function fill({ show, behind, title, end, about, settings, tools, cells }, run, 
     t('{model}, begun {time}.', { model: run.model, time: whenOf(run) }), lostOf(run),
     keptBytes(run) ? t('Kept in this browser: {size}.', { size: formatBytes(keptBytes(run)) }) : t('Not kept for another visit.'),
   ].filter(Boolean).join(' '));
-  setText(settings, inWords(run.plan?.settings ?? {}));
+  const told = settingsInWords(run.plan?.settings ?? {});
+  const key = JSON.stringify(told);
+  if (settings.dataset['told'] !== key) settings.replaceChildren(...told.map(([label, value]) => make('div', {}, make('dt', { text: label }), make('dd', { text: value }))));
+  settings.dataset['told'] = key;
   tools.render(run);
-  cellsOf(run, differing).forEach((text, cell) => setText(cells[cell], text));
+  cellsOf(run, differing).forEach((text, index) => {
+    cells[index].dataset['head'] = HEADS[index]();
+    setText(cells[index], text);
+  });
 }
 
 /** @param {DamagedRecord} record */
@@ -98,6 +119,7 @@ export function mountRuns() {
   element('runs-foot').append(all.press);
   /** @type {string[]} */
   let differing = [];
+  let showsAll = false;
   const render = () => {
     const runs = allRuns();
     const shown = shownRun();
@@ -110,18 +132,24 @@ export function mountRuns() {
     setText(element('runs-sum'), t('Runs: {count}', { count: runs.length }));
     element('run-scroll').hidden = !runs.length;
     differing = differencesInWords(runs);
-    for (const [number, { row }] of rows) {
+    for (const [number, { row, more }] of rows) {
       if (runs.some((run) => run.number === number)) continue;
       row.remove();
+      more.remove();
       rows.delete(number);
     }
     // The newest first: after many visits the list is long.
     runs.toReversed().forEach((run, index) => {
       let row = rows.get(run.number);
       if (!row) rows.set(run.number, row = rowOf(run));
-      if (body.rows[index] !== row.row) body.insertBefore(row.row, body.rows[index] ?? null);
+      if (body.rows[2 * index] !== row.row) body.insertBefore(row.row, body.rows[2 * index] ?? null);
+      if (row.row.nextElementSibling !== row.more) row.row.after(row.more);
+      row.row.hidden = !showsAll && index >= FEW_RUNS;
+      if (row.row.hidden) row.more.hidden = true;
       fill(row, run, differing[runs.length - 1 - index]);
     });
+    button('runs-all').hidden = showsAll || runs.length <= FEW_RUNS;
+    setText(button('runs-all'), t('All {count} runs', { count: runs.length }));
     element('runs-damaged').hidden = !state.damagedRecords.length;
     refill(element('runs-damaged'), [currentLanguage(), state.damagedRecords], () => state.damagedRecords.map(damagedItem));
     all.name('');
@@ -130,7 +158,7 @@ export function mountRuns() {
     setText(element('runs-kept'), keptInWords(runs));
   };
   let rendered = '';
-  watch(['pastRuns', 'damagedRecords', 'numRunsGone', 'shownRun', 'hiddenRuns', 'comparedRun', 'fields'], render);
+  watch(['pastRuns', 'resumable', 'damagedRecords', 'numRunsGone', 'shownRun', 'hiddenRuns', 'comparedRun', 'fields'], render);
   watch(['run'], () => {
     const { run } = state;
     const row = run && rows.get(run.number);
@@ -140,5 +168,10 @@ export function mountRuns() {
     rendered = key;
   });
   onLanguage(render);
+  button('runs-all').addEventListener('click', () => {
+    showsAll = true;
+    render();
+    body.rows[2 * FEW_RUNS]?.querySelector('input')?.focus();
+  });
   button('shown-run-back').addEventListener('click', () => update({ shownRun: null }));
 }

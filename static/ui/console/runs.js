@@ -3,6 +3,7 @@
 
 import { locale, plural, t } from '../../messages/messages.js';
 import { isRunning, state } from '../../store.js';
+import { labelOf, usedSettings, valueOf } from '../plan/setting-words.js';
 
 /** @import {Run, Setting} from '../../types.js' */
 
@@ -35,7 +36,15 @@ export function endOf(run) {
   if (done?.stopped) return t('stopped at step {step}', { step });
   if (done) return t('finished');
   if (failed) return t('ended early at step {step}', { step });
-  return run === state.run && isRunning() ? t('going on') : t('interrupted at step {step}', { step });
+  if (run === state.run && isRunning()) return t('going on');
+  return t('interrupted at step {step}', { step: Math.max(step, resumableStep(run)) });
+}
+
+/** The step from which a run can be gone on with, also where its record ends before it. @param {Run} run */
+function resumableStep({ model, numSteps, number }) {
+  const { resumable } = state;
+  const isThis = resumable && resumable.base_name === model && resumable.num_steps === numSteps && allRuns().at(-1)?.number === number;
+  return isThis ? resumable.step : 0;
 }
 
 /**
@@ -44,20 +53,14 @@ export function endOf(run) {
  * @returns {Record<string, Setting>[]}
  */
 export function differences(runs) {
-  const known = runs.map(({ plan }) => plan?.settings ?? {});
+  const known = runs.map(({ plan }) => usedSettings(plan?.settings ?? {}));
   const names = [...new Set(known.flatMap((settings) => Object.keys(settings)))];
-  const differing = names.filter((name) => new Set(known.filter((settings) => name in settings).map((settings) => JSON.stringify(settings[name]))).size > 1);
+  const differing = names.filter((name) => new Set(known.filter((settings) => name in settings).map((settings) => JSON.stringify(settings[name] ?? null))).size > 1);
   return known.map((settings) => Object.fromEntries(differing.filter((name) => name in settings).map((name) => [name, settings[name] ?? null])));
 }
 
-/** @param {string} name */
-const labelOf = (name) => {
-  const label = state.fields.find((field) => field.name === name)?.label;
-  return label ? t(label) : name.replaceAll('_', ' ');
-};
-
 /** @param {Record<string, Setting>} settings */
-export const inWords = (settings) => Object.entries(settings).map(([name, value]) => `${labelOf(name)} ${value === null ? t('not set') : Array.isArray(value) ? value.join(' ') : value}`).join(', ');
+const inWords = (settings) => Object.entries(settings).map(([name, value]) => `${labelOf(name)} ${valueOf(name, value)}`).join(', ');
 
 /** In what a run differs from the others, the model first. @param {Run[]} runs @returns {string[]} */
 export function differencesInWords(runs) {

@@ -1,27 +1,15 @@
 // @ts-check
 /** The form inside the plan dialog: built from the settings that Python describes. */
 
-import { mark } from '../../messages/mark.js';
 import { plural, t } from '../../messages/messages.js';
 import { state } from '../../store.js';
 import { make } from '../dom.js';
 import { fieldNumber, readNumber } from '../number.js';
 import { choiceText } from './choices.js';
 import { sentence } from './modes.js';
+import { MODULES, OF_ADAPTERS, OF_WHOLE } from './setting-words.js';
 
 /** @import {Field, Plan, Preset, Setting} from '../../types.js' */
-
-/** @type {Record<string, string[]>} */
-const MODULES = {
-  [mark('All seven projections')]: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-  [mark('Attention only')]: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
-  [mark('Query and value only')]: ['q_proj', 'v_proj'],
-  [mark('Feed-forward only')]: ['gate_proj', 'up_proj', 'down_proj'],
-};
-
-/** Settings that mean nothing where all weights are trained, and where an adapter is. */
-const OF_ADAPTERS = ['rank', 'alpha', 'target_modules', 'use_rslora', 'adapter_bits', 'rank_schedule', 'lora_plus_ratio'];
-const OF_WHOLE = ['full_weights'];
 
 /** @param {Setting|undefined} value */
 const asText = (value) => {

@@ -2,7 +2,7 @@
 /** What is asked before a run begins, and where it is then seen. */
 
 import { t } from '../../messages/messages.js';
-import { state } from '../../store.js';
+import { isRunning, state, watch } from '../../store.js';
 import { element } from '../dom.js';
 import { isFull, mayLoseKept, mayLoseTuned, mayTrainAll } from '../full/ask.js';
 import { planNow } from '../plan/plan.js';
@@ -25,8 +25,18 @@ export async function mayBegin(studio) {
   return (await mayTrainAll()) && (!isFull() || mayReplace(studio));
 }
 
-/** Bring the run into view. */
-export function showConsole() {
+/** Bring the run into view, its head first where the window is too low for all of it. */
+function showConsole() {
+  const place = element('console');
   const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  element('console').scrollIntoView({ block: 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+  place.scrollIntoView({ block: place.offsetHeight > innerHeight ? 'start' : 'nearest', behavior: isCalm ? 'auto' : 'smooth' });
+}
+
+export function mountBegin() {
+  let wasRunning = false;
+  watch(['run'], () => {
+    // Not before all that comes and goes with a run has done so: the console moves with it.
+    if (isRunning() && !wasRunning) requestAnimationFrame(showConsole);
+    wasRunning = isRunning();
+  });
 }

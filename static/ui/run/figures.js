@@ -28,6 +28,7 @@ function renderBusy(run) {
  */
 export function renderFigures(run, phase, left) {
   const last = run?.steps.at(-1);
+  byId('figures', HTMLDListElement).toggleAttribute('data-empty', !last);
   setNumber(element('step'), last?.step, formatCount);
   setText(element('step-total'), last && run?.numSteps ? `/ ${formatCount(run.numSteps)}` : '');
   setNumber(element('loss'), last?.loss, formatLoss);

@@ -1,13 +1,14 @@
 // @ts-check
 /** What a run came to: in a sentence where it ended, and what can be done with it. */
 
-import { plural, t } from '../../messages/messages.js';
+import { onLanguage, plural, t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
 import { saveAdapter } from '../adapter/adapter.js';
 import { resultOf } from '../console/result.js';
 import { button, element, setText, textarea } from '../dom.js';
 import { formatDuration, formatLoss } from '../format.js';
 import { saveModel } from '../full/save.js';
+import { followFocus } from './focus.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Result} from '../console/result.js' */
@@ -88,5 +89,9 @@ export function mountFinish(studio) {
     button('evaluate').focus({ preventScroll: true });
   });
   button('finish-download').addEventListener('click', () => void (isOfAllWeights(state.run) ? saveModel(studio) : saveAdapter(studio)));
-  watch(['run', 'adapter', 'tuned'], () => render(state.run));
+  watch(['run', 'adapter', 'tuned'], () => {
+    render(state.run);
+    followFocus();
+  });
+  onLanguage(() => render(state.run));
 }

@@ -3,13 +3,24 @@
 
 import { locale, t } from '../../messages/messages.js';
 import { isRunning, state, update, watch } from '../../store.js';
+import { allRuns } from '../console/runs.js';
 import { button, element, setText } from '../dom.js';
 import { formatBytes } from '../format.js';
 import { clearError, showError, showFailure } from '../messages.js';
+import { followFocus } from './focus.js';
 import { train } from './run.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Resumable} from '../../types.js' */
+
+/** Whether the person stopped it: then it is the last that was made, and ends at that step. @param {Resumable} run */
+function wasStopped({ base_name, step }) {
+  const last = allRuns().at(-1);
+  return last?.done?.stopped === true && last.model === base_name && last.done.steps === step;
+}
+
+/** The address asks for no model: one of this computer is about to be chosen. */
+const isChosenHere = () => new URLSearchParams(location.hash.slice(1)).get('model') === 'none';
 
 /** @param {Resumable} run */
 export function describe(run) {
@@ -22,6 +33,10 @@ export function describe(run) {
     what = isDated
       ? t('A run of all weights of {model} was interrupted after step {step} of {total}, kept {when} ({size}).', more)
       : t('A run of all weights of {model} was interrupted after step {step} of {total} ({size}).', more);
+  } else if (wasStopped(run)) {
+    what = isDated
+      ? t('A run of {model} was stopped after step {step} of {total}, kept {when}.', values)
+      : t('A run of {model} was stopped after step {step} of {total}.', values);
   } else {
     what = isDated
       ? t('A run of {model} was interrupted after step {step} of {total}, kept {when}.', values)
@@ -35,14 +50,16 @@ export function describe(run) {
 /** @param {Studio} studio */
 export function mountResume(studio) {
   studio.on('resumable', ({ run }) => update({ resumable: run }));
-  watch(['resumable', 'run', 'status', 'model'], () => {
+  watch(['resumable', 'run', 'pastRuns', 'status', 'model'], () => {
     const { resumable, status } = state;
     const idle = status === 'ready' || status === 'error';
-    element('resume-offer').hidden = !resumable || isRunning() || state.model === null;
+    // Where no model comes by itself, it says which one is wanted.
+    element('resume-offer').hidden = !resumable || isRunning() || (state.model === null && !idle && !isChosenHere());
+    followFocus();
     if (!resumable) return;
     setText(element('resume-text'), describe(resumable));
     button('resume-run').disabled = !idle || !resumable.is_this_model;
-    button('resume-discard').disabled = !idle;
+    button('resume-discard').disabled = !idle || state.model === null;
   });
   button('resume-run').addEventListener('click', () => {
     clearError();

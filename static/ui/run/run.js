@@ -10,8 +10,9 @@ import { button, element, setText } from '../dom.js';
 import { isFull } from '../full/ask.js';
 import { announce, clearError, showFailure } from '../messages.js';
 import { runRequest } from '../plan/plan.js';
-import { mayBegin, mayReplace, showConsole } from './begin.js';
+import { mayBegin, mayReplace, mountBegin } from './begin.js';
 import { renderFigures } from './figures.js';
+import { followFocus } from './focus.js';
 
 /** @import {Studio} from '../../api.js' */
 /** @import {Run, Step} from '../../types.js' */
@@ -56,7 +57,6 @@ export async function train(studio, resume = false) {
   [pausing, stopping] = [false, false];
   pace = new Pace();
   const { run: before, pastRuns } = state;
-  showConsole();
   showTop();
   update({ run: newRun(), pastRuns: before?.steps.length ? [...pastRuns, before] : pastRuns, shownRun: null });
   try {
@@ -102,6 +102,8 @@ function renderButtons() {
   button('stop').disabled = !running || stopping;
   setText(button('stop'), !stopping || !running ? t('Stop') : state.keeping ? t('Saving…') : t('Stopping…'));
   setText(element('train-hint'), hint());
+  document.body.toggleAttribute('data-running', running);
+  followFocus();
 }
 
 /** What goes on between the steps of a run, '' while steps are made. */
@@ -176,4 +178,5 @@ export function mountRun(studio) {
   });
   watch(['status', 'model', 'run', 'keeping', 'search', 'hasCorpus', 'planProblem', 'supported'], renderButtons);
   watch(['run', 'status', 'keeping'], renderRun);
+  mountBegin();
 }

@@ -7,7 +7,10 @@ import { csvOf, fileName } from '../../../static/ui/console/csv.js';
 import { pick, within } from '../../../static/ui/console/decimate.js';
 import { Pace } from '../../../static/ui/console/pace.js';
 import { aligned } from '../../../static/ui/console/plot.js';
-import { differences } from '../../../static/ui/console/runs.js';
+import { state } from '../../../static/store.js';
+import { differences, endOf } from '../../../static/ui/console/runs.js';
+import { settingsInWords } from '../../../static/ui/plan/setting-words.js';
+import { describe as describeOffer } from '../../../static/ui/run/resume.js';
 import { formatTicks, LOSS, SMALL } from '../../../static/ui/console/specs.js';
 import { resultOf } from '../../../static/ui/console/result.js';
 import { Track, trackOf } from '../../../static/ui/console/track.js';
@@ -196,6 +199,36 @@ test('time left goes by this session and knows of what lies between steps', () =
 test('runs are told apart by the settings in which they differ', () => {
   const runs = [4, 8].map((rank) => ({ plan: { settings: { rank, seed: 1, modules: ['q'] } } }));
   assert.deepEqual(differences(runs), [{ rank: 4 }, { rank: 8 }]);
+});
+
+test('what had no say in a run is no difference', () => {
+  const runs = [{ steps: 20, epochs: 9, full_weights: 'f16', memory: undefined }, { steps: 30, epochs: 3, full_weights: 'int4', memory: null }].map((settings) => ({ plan: { settings } }));
+  assert.deepEqual(differences(runs), [{ steps: 20 }, { steps: 30 }]);
+});
+
+test('settings are told in the words of the form', () => {
+  state.fields = [['target_modules', 'Projections'], ['use_rslora', 'Rank-stabilised scale'], ['steps', 'Steps'], ['epochs', 'Passes over the text'], ['device_memory_gb', 'Device memory, in GB'], ['sample_prompt', 'Samples go on from'], ['mode', 'What is trained']]
+    .map(([name, label]) => ({ name, label }));
+  const settings = { mode: 'adapter', epochs: 9, steps: 20, use_rslora: false, device_memory_gb: undefined, sample_prompt: '', target_modules: ['q_proj', 'v_proj'], early: 0 };
+  assert.deepEqual(settingsInWords(settings), [
+    ['Projections', 'Query and value only'], ['Rank-stabilised scale', 'no'], ['Steps', '20'], ['What is trained', 'an adapter (adapter)'], ['early', '0'],
+  ]);
+  assert.deepEqual(settingsInWords({ target_modules: ['q_proj', 'up_proj'], steps: null, epochs: 2 }), [['Projections', 'q_proj, up_proj'], ['Passes over the text', '2']]);
+  state.fields = [];
+});
+
+test('how a run ended and the offer to go on with it tell the same', () => {
+  const offer = { step: 40, num_steps: 300, saved_at: '', base_name: 'Tiny', is_this_model: true, num_characters: 9, mode: 'adapter', bytes: 0 };
+  const run = runOf(Array.from({ length: 35 }, (_, index) => made(index + 1, 3)), { model: 'Tiny', numSteps: 300, done: null, failed: false, name: '' });
+  Object.assign(state, { run: null, pastRuns: [run] });
+  assert.equal(endOf(run), 'interrupted at step 35');
+  state.resumable = offer; // its record was being written
+  assert.equal(endOf(run), 'interrupted at step 40');
+  assert.match(describeOffer(offer), /was interrupted after step 40 of 300/);
+  run.done = { steps: 40, stopped: true };
+  assert.match(describeOffer(offer), /was stopped after step 40 of 300/);
+  assert.equal(endOf({ ...run, done: null, model: 'Other' }), 'interrupted at step 35');
+  Object.assign(state, { resumable: null, pastRuns: [] });
 });
 
 test('ticks are short', () => {
