@@ -8,7 +8,7 @@ import { isRunning } from '../../store.js';
 import { element } from '../dom.js';
 
 /** Buttons that a run disables or hides; what else has the focus keeps it. */
-const HOLDERS = ['train', 'pause', 'stop', 'resume-run', 'resume-discard'];
+const HOLDERS = ['train', 'pause', 'stop', 'resume-run', 'resume-discard', 'finish-chat', 'finish-evaluate', 'finish-download'];
 /** Where the focus waits while none of the next ones can be pressed. */
 const WAITING = 'console-title';
 
@@ -17,12 +17,16 @@ let isWaiting = false;
 /** @param {Element} node */
 const isUsable = (node) => !node.matches(':disabled') && node.checkVisibility();
 
-/** Look after the focus; called whenever buttons of a run were disabled, hidden or shown. */
-export function followFocus() {
+/**
+ * Look after the focus; called whenever buttons of a run were disabled, hidden or shown.
+ * @param {boolean} [isBeginning] a run is about to begin: the last one's banner is not what is next
+ */
+export function followFocus(isBeginning = false) {
   const active = document.activeElement;
   isWaiting &&= active?.id === WAITING;
   if (!active || !(isWaiting || (HOLDERS.includes(active.id) && !isUsable(active)))) return;
-  const next = (isRunning() ? ['pause'] : ['finish-chat', 'train']).map(element).find(isUsable);
+  const names = isRunning() ? ['pause'] : isBeginning ? [] : ['finish-chat', 'train'];
+  const next = names.map(element).find(isUsable);
   if (!next && isWaiting) return;
   isWaiting = !next;
   (next ?? element(WAITING)).focus({ preventScroll: true });

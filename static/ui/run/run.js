@@ -103,7 +103,7 @@ function renderButtons() {
   setText(button('stop'), !stopping || !running ? t('Stop') : state.keeping ? t('Saving…') : t('Stopping…'));
   setText(element('train-hint'), hint());
   document.body.toggleAttribute('data-running', running);
-  followFocus();
+  followFocus(beginning);
 }
 
 /** What goes on between the steps of a run, '' while steps are made. */
