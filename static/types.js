@@ -24,7 +24,8 @@
  * @typedef {{name: string, label: string, help: string, kind: 'int'|'float'|'choice'|'modules'|'switch'|'text',
  *   choices: string[], default: Setting, optional: boolean}} Field
  * @typedef {{settings: Record<string, Setting>, suggested: Record<string, Setting>, problem: string,
- *   num_steps: number, num_tokens: number, num_eval_tokens: number, tokens_per_step: number,
+ *   num_steps: number, num_tokens: number, num_eval_tokens: number, num_eval_windows?: number, num_eval_windows_read?: number,
+ *   tokens_per_step: number,
  *   seconds: number, passes: number, coverage: string, bytes: Record<string, number>, total_bytes: number,
  *   optimizer_state_bytes: number, occupancy: number, modes: ModePlan[]}} Plan
  * @typedef {{text: string, remedy: string, settings: Record<string, Setting>}} Advice

@@ -152,6 +152,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
             "eval_fraction",
             "seed",
             "eval_every",
+            "max_eval_tokens",
             "early_stop_patience",
             "sample_every",
             "checkpoint_every",
@@ -256,7 +257,11 @@ def _add_settings(parser: argparse.ArgumentParser, config: type, names: tuple[st
     for name in names:
         item = known[name]
         is_float = isinstance(item.default, float) or name in ("alpha", "device_memory_gb")
-        unset = {"steps": "by epochs", "device_memory_gb": "what is known"}
+        unset = {
+            "steps": "by epochs",
+            "max_eval_tokens": "all",
+            "device_memory_gb": "what is known",
+        }
         default = unset.get(name, item.default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",

@@ -15,6 +15,7 @@ from app.io.checkpoint_format import Checkpoint
 from app.io.settings_file import write_settings_file
 from app.models.loader import Model
 from app.nn.adapter import Adapter
+from app.plan.beside import BesideShape, beside_of
 from app.plan.full import check_full_settings
 from app.plan.run_input import RunInput, settings_values
 from app.runs.course import Course
@@ -64,15 +65,26 @@ async def train(options: argparse.Namespace) -> None:
             output.progress(f"rank {lora.rank} is the largest that costs hardly any speed here")
         adapter = Adapter.create(model.config, model.device, lora, config.seed)
     write_settings_file(options.out, _settings(options, asked))
-    trainer = Trainer(model, adapter, windows, config)
+    beside = beside_of(model, adapter, BesideShape.of(model, config, dataset), 0).peak_bytes
+    trainer = Trainer(model, adapter, windows, config, reserved_bytes=beside)
     output.progress(describe_dataset(dataset))
     output.progress(
-        f"{trainer.num_steps} steps, {trainer.plan.total_bytes / 2**20:.1f} MiB on the GPU; of it "
-        f"{trainer.optimizer_state_bytes / 2**20:.1f} MiB hold the state of {config.optimizer}"
+        f"{trainer.num_steps} steps, {(trainer.plan.total_bytes + beside) / 2**20:.1f} MiB on the "
+        f"GPU; of it {trainer.optimizer_state_bytes / 2**20:.1f} MiB hold the state of "
+        f"{config.optimizer}"
+        + (f", {beside / 2**20:.1f} MiB are for evaluations and samples" if beside else "")
     )
     await trainer.prepare()
     course = Course(
-        Parts(model, adapter, dataset, config, trainer, identity),
+        Parts(
+            model,
+            adapter,
+            dataset,
+            config,
+            trainer,
+            identity,
+            is_fresh=asked.adapter is None and adapter.packed is None,
+        ),
         printing(output.result, output.progress, trainer.num_steps),
         checkpoints_in(options.out) if config.checkpoint_every else None,
     )

@@ -24,6 +24,7 @@ from app.config.choices import (
     MAX_EPOCHS,
     MAX_SEQ_LEN,
     MAX_STEPS,
+    MAX_TOKENS,
     MODES,
     OPTIMIZERS,
     PACKINGS,
@@ -87,6 +88,10 @@ class TrainConfig(Checked):
     eval_fraction: float = setting(0.05, "Share of the text kept for evaluation.")
     seed: int = setting(0, "Start of the random numbers; same seed, same run.")
     eval_every: int = setting(0, "Steps between two readings of the held-out loss; 0 is off.")
+    max_eval_tokens: int | None = setting(
+        None,
+        "Held-out tokens in each of these readings, in evenly spread windows; empty reads all.",
+    )
     early_stop_patience: int = setting(
         0, "Readings in a row without a better one that end the run, at its best; 0 is off."
     )
@@ -117,6 +122,10 @@ class TrainConfig(Checked):
         if self.steps is not None and not is_whole(self.steps, 1, MAX_STEPS):
             wanted = say("{range}, or nothing to go by epochs", range=whole_number(1, MAX_STEPS))
             found.append(refusal("steps", self.steps, wanted))
+        most = self.max_eval_tokens
+        if most is not None and not is_whole(most, 1, MAX_TOKENS):
+            wanted = say("{range}, or nothing to read all", range=whole_number(1, MAX_TOKENS))
+            found.append(refusal("max_eval_tokens", most, wanted))
         choices: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("schedule", SCHEDULES),
             ("rank_schedule", RANK_SCHEDULES),

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from app.config import GenerationConfig
 from app.errors import AdapterError, ConfigError, GpuError
-from app.generate.passes import Passes
+from app.generate.passes import Passes, new_caches
 from app.generate.sampler import Sampler
-from app.gpu.graph import persistent
 from app.gpu.memory import padded
 from app.messages import say
 from app.models.loader import Model
@@ -66,15 +65,8 @@ class Generator:
     def __init__(self, model: Model, max_context: int) -> None:
         self._model = model
         self.max_context = min(max_context, model.weights.rope_table.shape[0])
-        config, device = model.config, model.device
-        width = config.num_key_value_heads * config.head_dim
-        self._caches = tuple(
-            (
-                persistent("key cache", (self.max_context, width), "scratch"),
-                persistent("value cache", (self.max_context, width), "scratch"),
-            )
-            for _ in range(config.num_hidden_layers)
-        )
+        device = model.device
+        self._caches = new_caches(model.config, self.max_context)
         self._passes: dict[Applied, Passes] = {}
         try:
             for pair in self._caches:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.config import ModelConfig
 from app.gpu.device import Program
 from app.gpu.graph import Graph, Tensor, persistent
 from app.gpu.memory import Allocation, build_programs, plan_memory
@@ -60,6 +61,26 @@ def record_pass(
     return Pass(rows, graph, tokens, positions, last_row, logits)
 
 
+def new_caches(config: ModelConfig, max_context: int) -> KeyValueCache:
+    """Return keys and values of each layer for so many tokens; they have no buffers yet."""
+    width = config.num_key_value_heads * config.head_dim
+    return tuple(
+        (
+            persistent("key cache", (max_context, width), "scratch"),
+            persistent("value cache", (max_context, width), "scratch"),
+        )
+        for _ in range(config.num_hidden_layers)
+    )
+
+
+def record_passes(
+    model: Model, adapter: Adapter | None, caches: KeyValueCache, strength: float = 1.0
+) -> list[Pass]:
+    """Record a prompt's chunks, the largest first, and a single token."""
+    sizes = model.device.tuning.prefill_rows
+    return [record_pass(model, adapter, caches, rows, strength) for rows in sizes]
+
+
 class Passes:
     """Prompt chunks of some sizes and a single token, for one model with one adapter."""
 
@@ -80,8 +101,7 @@ class Passes:
         Raises:
             OutOfGpuMemoryError: the device cannot hold the activations.
         """
-        sizes = model.device.tuning.prefill_rows
-        passes = [record_pass(model, adapter, caches, rows, strength) for rows in sizes]
+        passes = record_passes(model, adapter, caches, strength)
         graphs = [item.graph for item in passes]
         allocation = Allocation.create(model.device, plan_memory(graphs))
         try:

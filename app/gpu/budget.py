@@ -14,7 +14,6 @@ from app.messages import say
 if TYPE_CHECKING:
     from app.gpu.adapter import AdapterInfo
     from app.gpu.device import Device
-    from app.gpu.memory import MemoryPlan
 
 GIB = 1 << 30
 
@@ -102,9 +101,8 @@ class MemoryBudget:
             )
         return say("the run needs {size} of GPU memory, more than the {limit} there are", **sizes)
 
-    def misfit_buffer(self, plan: MemoryPlan) -> str:
-        """Return which buffer is larger than the device allows, or nothing."""
-        label, size = plan.largest_buffer
+    def misfit_buffer(self, label: str, size: int) -> str:
+        """Return that a buffer is larger than the device allows, or nothing."""
         if size <= self.buffer_bytes:
             return ""
         return say(

@@ -205,7 +205,7 @@ class Adapter:
             shape = (self.layout.packed.size,)
             self.packed = persistent("packed adapter", shape, "adapter", "u32")
         try:
-            for storage in () if is_planned else self._storages():
+            for storage in () if is_planned else self.storages():
                 storage.buffer = device.create_buffer(padded(storage.size_bytes), storage.label)
         except BaseException:
             self.destroy()
@@ -256,13 +256,14 @@ class Adapter:
             return low_rank
         return replace(low_rank, packed=self.layout.packed.factors(self.packed, layer, group))
 
-    def _storages(self) -> list[Storage]:
+    def storages(self) -> list[Storage]:
+        """Return what holds the parameters, and in few bits what is computed with."""
         tensors = (self.parameters, self.packed)
         return [tensor.storage for tensor in tensors if tensor is not None]
 
     def destroy(self) -> None:
         """Free the parameters."""
-        for storage in self._storages():
+        for storage in self.storages():
             if storage.buffer is not None:
                 self._device.destroy_buffer(storage.buffer)
                 storage.buffer = None

@@ -27,7 +27,14 @@ FREE_SETTINGS = (
 )
 """What may be changed to make a run fit."""
 
-ADVISED_SETTINGS = (*FREE_SETTINGS, "full_weights", "optimizer")
+ADVISED_SETTINGS = (
+    *FREE_SETTINGS,
+    "full_weights",
+    "optimizer",
+    "eval_every",
+    "early_stop_patience",
+    "sample_every",
+)
 """What a remedy may change."""
 
 
@@ -144,5 +151,7 @@ def _words(settings: Mapping[str, Any]) -> str:
         "rank": say("rank {rank}", rank=settings.get("rank")),
         "full_weights": say("weights in {format}", format=settings.get("full_weights")),
         "optimizer": say("optimizer {name}", name=settings.get("optimizer")),
+        "eval_every": say("no evaluations"),
+        "sample_every": say("no samples"),
     }
     return listed(text for name, text in words.items() if name in settings)

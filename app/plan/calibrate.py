@@ -35,7 +35,13 @@ async def calibrate(
         if tensors is not None:
             adapter.load(tensors)
         config = replace(settings.train, steps=CALIBRATION_STEPS)
-        trainer = Trainer(model, adapter, plan.dataset.train, config)
+        trainer = Trainer(
+            model,
+            adapter,
+            plan.dataset.train,
+            config,
+            reserved_bytes=plan.outline.reserved_bytes,
+        )
         await trainer.prepare()
         await trainer.run(records.append)
     finally:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.config import TrainConfig
 from app.errors import ConfigError, OutOfGpuMemoryError
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.gpu.device import Device
+from app.gpu.memory import padded
 from app.messages import listed, say, say_count
 from app.models.loader import Model
+from app.nn.trainable import TrainableWeights
+from app.plan.beside import BesideShape, beside_of
 from app.plan.durations import format_duration, format_range
 from app.plan.mode_plan import ModePlan
-from app.plan.modes import KeptOutlines, Outline, RunSettings
+from app.plan.modes import Outline, Outlines, RunSettings
 from app.plan.work import ModeName, training_flops_per_token
-from app.text.windows import Windows
+from app.text.dataset import Dataset
 from app.train.full.record import FullGraphs, record_full_training
 from app.train.step import check_context
 
@@ -35,28 +40,51 @@ class FullMode:
         """Train `model`; with `keeps_base` its loaded weights stay beside the trained ones."""
         self._model = model
         self._keeps_base = keeps_base
-        self._kept = KeptOutlines()
+        self._kept = Outlines()
 
-    def outline(self, settings: RunSettings, windows: Windows) -> Outline:
+    def outline(self, settings: RunSettings, dataset: Dataset) -> Outline:
         """Record a step; the same question is answered from memory.
 
         Raises:
             ConfigError: windows longer than the model's context, or int4 of a model that is not.
         """
+        windows = dataset.train
         check_context(self._model, windows)
         train = settings.train
         shape = min(train.micro_batch_size, windows.num_windows), int(windows.lengths.max())
         budget = MemoryBudget.of(self._model.device, train.device_memory_gb)
-        key = (
-            *(*shape, train.optimizer, train.full_weights, train.gradient_checkpointing),
-            *(windows.is_packed, budget),
+        beside = BesideShape.of(self._model, train, dataset)
+        is_packed, memory_bytes = windows.is_packed, budget.memory_bytes
+        return self._kept.get(
+            (
+                train.full_weights,
+                *(*shape, train.optimizer, train.gradient_checkpointing),
+                *(is_packed, budget),
+            ),
+            lambda reserved: self._outline(train, shape, is_packed, memory_bytes - reserved),
+            beside,
+            lambda: beside_of(self._trained_model(train), None, beside, 0),
+            memory_bytes,
         )
-        return self._kept.get(key, lambda: self._outline(train, shape, windows.is_packed, budget))
+
+    def _trained_model(self, train: TrainConfig) -> Model:
+        """Return the model with the weights it has while it is trained; without buffers."""
+        model = self._model
+        weights = TrainableWeights.create(
+            model.config, model.weights, train.full_weights, keeps_base=self._keeps_base
+        ).weights
+        return replace(model, weights=weights)
 
     def _outline(
-        self, train: TrainConfig, shape: tuple[int, int], is_packed: bool, budget: MemoryBudget
+        self, train: TrainConfig, shape: tuple[int, int], is_packed: bool, budget_bytes: int
     ) -> Outline:
         model, (count, seq_len) = self._model, shape
+        kept_storages = set(self._trained_model(train).weights.storages())
+        freed = [
+            storage
+            for storage in model.weights.storages()
+            if storage not in kept_storages and not self._keeps_base
+        ]
         graphs = record_full_training(
             model,
             micro_batch_size=count,
@@ -65,7 +93,7 @@ class FullMode:
             weights=train.full_weights,
             is_packed=is_packed,
             gradient_checkpointing=train.gradient_checkpointing,
-            budget_bytes=budget.memory_bytes,
+            budget_bytes=budget_bytes,
             must_fit=False,
             keeps_base=self._keeps_base,
         )
@@ -86,6 +114,7 @@ class FullMode:
             _update_bytes(graphs) / _update_rate(model, train),
             sum(tensor.size_bytes for tensor in lasting),
             sum(tensor.size_bytes for tensor in trained),
+            freed_bytes=sum(padded(storage.size_bytes) for storage in freed),
         )
 
 
@@ -174,7 +203,7 @@ def slowness(device: Device, gflops: float) -> str:
 
 
 def _by_part(plan: ModePlan) -> str:
-    parts = plan.outline.memory.parts()
+    parts = plan.outline.parts()
     words = {
         "weights": say("weights"),
         "adapter": say("adapter"),
@@ -182,6 +211,7 @@ def _by_part(plan: ModePlan) -> str:
         "optimizer": say("optimizer"),
         "activations": say("activations"),
         "scratch": say("working space"),
+        "evaluation": say("evaluation and samples"),
     }
     return listed(
         say("{part} {size}", part=words.get(name, name), size=format_bytes(size))

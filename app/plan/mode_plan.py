@@ -64,8 +64,8 @@ class ModePlan:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes in use during the run."""
-        return self.outline.memory.total_bytes
+        """Most bytes in use at once during the run."""
+        return self.outline.total_bytes
 
     @property
     def step_seconds(self) -> float:

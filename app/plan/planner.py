@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from app.config import TrainConfig
 from app.errors import ConfigError
 from app.gpu.budget import MemoryBudget
 from app.gpu.device import Device
@@ -15,6 +16,7 @@ from app.plan.advice import (
     memory_advice,
     slow_advice,
 )
+from app.plan.beside import Beside, count_evaluations, count_samples
 from app.plan.coverage import coverage_advice
 from app.plan.mode_plan import Advice, ModePlan
 from app.plan.modes import Mode, RunSettings
@@ -36,6 +38,9 @@ REMEDIES: tuple[frozenset[str], ...] = (
     frozenset(FREE_SETTINGS),
 )
 """What to set free where a run does not fit, that which changes least for the person first."""
+
+ALONE = {"eval_every": 0, "early_stop_patience": 0, "sample_every": 0}
+"""A run without anything beside its steps."""
 
 LEANER: dict[ModeName, tuple[dict[str, str], ...]] = {
     "adapter": (),
@@ -86,21 +91,35 @@ class Planner:
         """
         first = self.assess(wanted)
         chosen = self._fitting(wanted, {*pinned, "rank"}) or first
+        notes = describe_change(first, chosen)
+        return replace(chosen, notes=notes, warnings=self._warnings(chosen))
+
+    def accompanied(self, plan: ModePlan, **values: int | None) -> ModePlan:
+        """Return a plan with evaluations and samples, or as it was where they do not fit."""
+        if all(plan.settings.value(name) == value for name, value in values.items()):
+            return plan
+        chosen = self.assess(plan.settings.edited(**values))
+        if plan.is_feasible and not chosen.is_feasible:
+            return plan
+        return replace(chosen, notes=plan.notes, warnings=self._warnings(chosen))
+
+    def _warnings(self, chosen: ModePlan) -> tuple[Advice, ...]:
         warnings = [] if chosen.is_feasible else [self._remedy(chosen)]
         whole = self.assess(chosen.settings.edited(steps=None, epochs=1.0))
         also = (
             coverage_advice(chosen, whole, is_software=self.speed.is_software),
             slow_advice(chosen),
         )
-        warnings += [advice for advice in also if advice is not None]
-        return replace(chosen, notes=describe_change(first, chosen), warnings=tuple(warnings))
+        return (*warnings, *(advice for advice in also if advice is not None))
 
     def assess(self, settings: RunSettings) -> ModePlan:
         """Lay a run out with exactly these settings. Raises as `plan` does."""
-        windows, train = self._dataset(settings).train, settings.train
-        outline = self.mode.outline(settings, windows)
+        dataset, train = self._dataset(settings), settings.train
+        windows = dataset.train
+        outline = self.mode.outline(settings, dataset)
         budget = MemoryBudget.of(self.device, train.device_memory_gb)
-        too_large = budget.misfit_buffer(outline.memory)
+        too_large = budget.misfit_buffer(*outline.memory.largest_buffer)
+        too_large_beside = budget.misfit_buffer(*outline.beside.largest_buffer)
         count = min(train.micro_batch_size, windows.num_windows)
         accumulation, seq_len = train.gradient_accumulation_steps, int(windows.lengths.max())
         num_steps = count_steps(train, windows.num_windows, count * accumulation)
@@ -118,17 +137,33 @@ class Planner:
             outline.update_bytes,
             windows.num_windows,
             num_steps,
+            *self._beside(
+                outline.beside, train, num_steps, has_text=dataset.evaluation is not None
+            ),
         )
         return ModePlan(
             self.mode.name,
             settings,
-            self._dataset(settings),
+            dataset,
             outline,
-            too_large or budget.misfit_memory(outline.memory.total_bytes),
+            too_large or too_large_beside or budget.misfit_memory(outline.total_bytes),
             bool(too_large),
             num_steps,
             work,
             self.speed.estimate(work),
+        )
+
+    def _beside(
+        self, beside: Beside, train: TrainConfig, num_steps: int, *, has_text: bool
+    ) -> tuple[float, float]:
+        """Return work and least time of all evaluations and samples of a run."""
+        evaluations = count_evaluations(train, num_steps, has_text=has_text)
+        samples = count_samples(train, num_steps)
+        return (
+            evaluations * beside.evaluation_flops + samples * beside.sample_flops,
+            evaluations * self.speed.launch_seconds(beside.evaluation_dispatches)
+            + samples
+            * self.speed.launch_seconds(beside.sample_dispatches, beside.sample_read_bytes),
         )
 
     def _fitting(self, wanted: RunSettings, pinned: Collection[str]) -> ModePlan | None:
@@ -173,18 +208,29 @@ class Planner:
     def _remedy(self, plan: ModePlan) -> Advice:
         """Return what to change about a plan that does not fit: that which changes least."""
         budget = MemoryBudget.of(self.device, plan.settings.train.device_memory_gb)
+        starts = [plan.settings]
+        if plan.outline.beside.peak_bytes:
+            starts.append(plan.settings.edited(**ALONE))
+            alone = self.assess(starts[1])
+            if alone.is_feasible:
+                return memory_advice(plan, alone, budget)
+        found = (self._remedied(start) or self._leaner(start) for start in starts)
+        return memory_advice(plan, next(filter(None, found), None), budget)
+
+    def _remedied(self, start: RunSettings) -> ModePlan | None:
+        """Return what fits and changes least, by what is set free."""
         for remedy in REMEDIES:
             free = remedy - self.kept
-            start = plan.settings
+            settings = start
             if "gradient_checkpointing" in free:
                 if start.train.gradient_checkpointing == "off":
-                    start = start.edited(gradient_checkpointing="auto")
+                    settings = start.edited(gradient_checkpointing="auto")
                 elif free <= RECOMPUTE:
                     continue
-            fitting = self._fitting(start, set(FREE_SETTINGS) - free)
+            fitting = self._fitting(settings, set(FREE_SETTINGS) - free)
             if fitting is not None:
-                return memory_advice(plan, fitting, budget)
-        return memory_advice(plan, self._leaner(plan.settings), budget)
+                return fitting
+        return None
 
     def _leaner(self, settings: RunSettings) -> ModePlan | None:
         for changes in LEANER[self.mode.name]:

@@ -48,15 +48,14 @@ def report_of(
             "warnings": [],
         }
     settings, evaluation = plan.settings, plan.dataset.evaluation
-    memory = plan.outline.memory
-    parts = {str(name): size for name, size in memory.parts().items() if size}
+    parts = {name: size for name, size in plan.outline.parts().items() if size}
     budget = MemoryBudget.of(device, settings.train.device_memory_gb)
     return {
         "mode": plan.mode,
         "feasible": plan.is_feasible,
         "selected": is_selected,
         "reason": plan.misfit,
-        "bytes": {**parts, "total": memory.total_bytes},
+        "bytes": {**parts, "total": plan.total_bytes},
         "seconds": plan.time.seconds,
         "seconds_low": plan.time.low,
         "seconds_high": plan.time.high,

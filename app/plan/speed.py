@@ -119,6 +119,13 @@ class Speed:
     gbytes_per_second: float = 0.0
     runs: Mapping[RunShape, Calibration] = field(default_factory=dict)
 
+    def launch_seconds(self, num_dispatches: int, read_bytes: int = 0) -> float:
+        """Return what launches take at least, and reading so much memory on the way."""
+        seconds = num_dispatches * self.dispatch_seconds
+        if read_bytes and self.gbytes_per_second:
+            seconds += read_bytes / (self.gbytes_per_second * 1e9)
+        return seconds
+
     def measured(self, work: RunWork, steps: Sequence[tuple[int, float]]) -> Speed:
         """Return the same with some steps of a run added: their numbers and seconds."""
         if not steps:

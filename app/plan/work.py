@@ -52,6 +52,15 @@ def training_flops_per_token(
     return flops
 
 
+def forward_flops_per_token(
+    model: ModelConfig, seq_len: int, *, num_adapter_parameters: int = 0
+) -> float:
+    """Return the operations of the forward alone: 2·(P + A), and 2·S·H·D of attention a layer."""
+    width = model.num_attention_heads * model.head_dim
+    attention = float(seq_len) * width * model.num_hidden_layers
+    return 2.0 * (model.num_matmul_parameters + num_adapter_parameters + attention)
+
+
 def count_micro_batches(
     num_windows: int, micro_batch_size: int, accumulation: int, num_steps: int
 ) -> int:

@@ -20,6 +20,7 @@ from app.runs.record import describe_device, run_record
 from app.runs.resumed import check_resumable, progress_of, readable, state_in
 from app.runs.samples import Sampler
 from app.text.dataset import CorpusFile, Dataset
+from app.text.windows import spread_windows
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.records import StepRecord, TrainResult
@@ -49,8 +50,21 @@ def check_course(config: TrainConfig, dataset: Dataset) -> None:
         )
 
 
+def is_every(number: int, step: int) -> bool:
+    """Whether what is done every so many steps, 0 for never, is due after a step."""
+    return bool(number) and step % number == 0
+
+
+def steps_of(items: Iterable[Evaluation | Sample]) -> set[int]:
+    """Return after which steps something was told."""
+    return {item.step for item in items}
+
+
 class Course:
     """Runs a trainer and does what else is due between its updates.
+
+    What is due before the first update waits until after it where the adapter is fresh: what it
+    would have shown is what the base shows at any time, and the first loss comes sooner.
 
     What of that fails (the disk is full, there is no memory for an evaluation) is told once;
     the run goes on.
@@ -92,8 +106,11 @@ class Course:
             if config.sample_every
             else None
         )
+        held_out = parts.dataset.evaluation
+        self._read = None if held_out is None else spread_windows(held_out, config.max_eval_tokens)
         self._warned: set[str] = set()
         self._accompanied = -1
+        self._owes_start = False
         self.history = History()
         self.early_stop = EarlyStop(config.early_stop_patience)
 
@@ -111,10 +128,11 @@ class Course:
             history = History.restored(arrays["history"], document["history"])
             early_stop = self.early_stop.restored(document["early_stop"], arrays)
             accompanied, device = int(document["accompanied"]), document["device"]
+            owes_start = bool(document.get("owes_start"))
         await self._parts.trainer.bring(progress, state_in(checkpoint))
         if self._keeper is not None:
             self._keeper.go_on_from(checkpoint)
-        self._accompanied = accompanied
+        self._accompanied, self._owes_start = accompanied, owes_start
         self.history, self.early_stop = history, early_stop
         history.resumed_at.append(progress.step)
         if device != describe_device(self._parts.model.device):
@@ -135,19 +153,18 @@ class Course:
             TrainingDivergedError: the adapter of the last good step is kept.
         """
         trainer, self._control = self._parts.trainer, control
-        try:
-            start = trainer.progress.step
-            if start > self._accompanied and (start == 0 or self.is_due(start)):
-                # What was due after the step that it goes on from, or is before the first.
-                await self._accompany(start)
-            if not self.early_stop.is_due:  # else it had ended when it was kept
-                await trainer.run(self._take, control, self)
-            result = self._result(control)
-            stopped_sound = control.stopped and not trainer.progress.skipped_in_a_row
-            if stopped_sound and self._keeper is not None and result.steps > start:
-                await self._keep()
-        finally:
-            self.destroy()
+        start = trainer.progress.step
+        if start == 0 and self._parts.is_fresh:
+            self._accompanied, self._owes_start = 0, self._is_accompanied
+        elif start > self._accompanied and (start == 0 or self.is_due(start)):
+            # What was due after the step that it goes on from, or is before the first.
+            await self._accompany(start)
+        if not self.early_stop.is_due:  # else it had ended when it was kept
+            await trainer.run(self._take, control, self)
+        result = self._result(control)
+        stopped_sound = control.stopped and not trainer.progress.skipped_in_a_row
+        if stopped_sound and self._keeper is not None and result.steps > start:
+            await self._keep()
         if self.early_stop.parameters and self.early_stop.best_step != result.steps:
             trainer.load_parameters(self.early_stop.parameters)
         if self._parts.config.eval_every and result.steps and not control.stopped:
@@ -181,10 +198,9 @@ class Course:
     def is_due(self, step: int) -> bool:
         """Return whether anything is to be done after this step."""
         config, copies = self._parts.config, self._listener.copies
-        if copies is not None and copies.is_due():
+        if self._owes_start or (copies is not None and copies.is_due()):
             return True
-        every = (config.eval_every, config.sample_every)
-        if any(number and step % number == 0 for number in every):
+        if any(is_every(number, step) for number in (config.eval_every, config.sample_every)):
             return True
         return self._keeper is not None and self._keeper.is_due(step)
 
@@ -227,10 +243,9 @@ class Course:
             result,
         )
 
-    def destroy(self) -> None:
-        """Free what samples needed."""
-        if self._sampler is not None:
-            self._sampler.destroy()
+    @property
+    def _is_accompanied(self) -> bool:
+        return bool(self._parts.config.eval_every or self._parts.config.sample_every)
 
     def _take(self, record: StepRecord) -> None:
         self.history.steps.append(record)
@@ -240,11 +255,10 @@ class Course:
 
     async def _accompany(self, step: int) -> None:
         """Evaluate, write, keep: in this order, so that a checkpoint knows of the others."""
-        config = self._parts.config
-        if config.eval_every and step % config.eval_every == 0:
-            await self._guarded("evaluation", self._judge(step))
-        if self._sampler is not None and step % config.sample_every == 0:
-            await self._guarded("sample", self._sample(step, self._sampler))
+        if self._owes_start:
+            await self._look(0)
+            self._owes_start = self._control.stopped
+        await self._look(step)
         if self._control.stopped:
             return  # some of it was cut short: where the run goes on, it is done again
         self._accompanied = step
@@ -253,6 +267,16 @@ class Course:
         copies = self._listener.copies
         if step and copies is not None and copies.is_due():
             await copies.keep()
+
+    async def _look(self, step: int) -> None:
+        """Evaluate and write, where that is due after a step."""
+        config, history = self._parts.config, self.history
+        if is_every(config.eval_every, step) and step not in steps_of(history.evaluations):
+            await self._guarded("evaluation", self._judge(step))
+        if self._sampler is None or step in steps_of(history.samples):
+            return
+        if is_every(config.sample_every, step):
+            await self._guarded("sample", self._sample(step, self._sampler))
 
     async def _guarded(self, what: str, work: Awaitable[object]) -> None:
         """Do something beside the training: what fails is told once and ends no run."""
@@ -277,9 +301,18 @@ class Course:
 
     async def _evaluate(self, step: int) -> Evaluation | None:
         parts = self._parts
-        if parts.dataset.evaluation is None:
+        if self._read is None:
             return None
-        result = await evaluate(parts.model, parts.adapter, parts.dataset.evaluation, self._control)
+        adapter = None if self._is_of_base(step) else parts.adapter
+        # No more at once than a step takes: it would need more memory than that, and the step's
+        # is still held.
+        result = await evaluate(
+            parts.model,
+            adapter,
+            self._read,
+            self._control,
+            most_together=parts.config.micro_batch_size,
+        )
         if result is None:
             return None
         evaluation = Evaluation(step, result.loss, result.perplexity)
@@ -288,8 +321,13 @@ class Course:
             self._listener.on_evaluation(evaluation)
         return evaluation
 
+    def _is_of_base(self, step: int) -> bool:
+        """Whether what is told as of a step is the base's: it comes after updates were made."""
+        return self._owes_start and step == 0
+
     async def _sample(self, step: int, sampler: Sampler) -> None:
-        text = await sampler.write(lambda: self._control.stopped)
+        is_of_base = self._is_of_base(step)
+        text = await sampler.write(lambda: self._control.stopped, is_of_base=is_of_base)
         if text is None:
             return
         sample = Sample(step, sampler.prompt, text)
@@ -301,6 +339,7 @@ class Course:
         assert self._keeper is not None
         document = {
             "accompanied": self._accompanied,
+            "owes_start": self._owes_start,
             "early_stop": self.early_stop.document(),
             "history": self.history.document(),
             "extra": self._extra,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.config import TrainConfig
 from app.io.checkpoint_format import Checkpoint
 from app.models.export_files import write_model_dir
 from app.models.loader import Model
@@ -21,6 +22,7 @@ from app.runs.parts import Listener, Parts
 from app.runs.record import write_record
 from app.runs.resumed import check_resumable
 from app.text.dataset import Dataset
+from app.text.windows import spread_windows
 from app.train.control import RunControl
 from app.train.evaluate import evaluate
 from app.train.full.trainer import FullTrainer
@@ -66,11 +68,12 @@ async def run_full(
     identity = await RunIdentity.of(model, dataset, asked.lora, config)
     if resumed is not None:
         check_resumable(resumed, identity)
-    trainer = FullTrainer(model, dataset.train, config)
+    reserved_bytes = plan.outline.reserved_bytes
+    trainer = FullTrainer(model, dataset.train, config, reserved_bytes=reserved_bytes)
     listener = on_begin(takes, trainer.num_steps)
     before = None
     if resumed is None and not config.eval_every:  # else the course reads it
-        before = await _evaluate(model, dataset, control)
+        before = await _evaluate(model, dataset, config, control)
     try:
         await trainer.prepare()
     except BaseException:
@@ -108,10 +111,11 @@ async def run_full(
 
 
 async def _evaluate(
-    model: Model, dataset: Dataset, control: RunControl
+    model: Model, dataset: Dataset, config: TrainConfig, control: RunControl
 ) -> tuple[float, float] | None:
     """Return loss and perplexity of what was kept aside, where there is anything."""
     if dataset.evaluation is None or control.stopped:
         return None
-    result = await evaluate(model, None, dataset.evaluation, control)
+    windows = spread_windows(dataset.evaluation, config.max_eval_tokens)
+    result = await evaluate(model, None, windows, control, most_together=config.micro_batch_size)
     return (result.loss, result.perplexity) if result is not None else None

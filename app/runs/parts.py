@@ -61,6 +61,8 @@ class Parts:
 
     Attributes:
         adapter: What is trained; None where it is the model itself.
+        is_fresh: The adapter changes nothing yet: until its first update it is as if there were
+            none.
     """
 
     model: Model
@@ -69,6 +71,7 @@ class Parts:
     config: TrainConfig
     trainer: RunLoop
     identity: RunIdentity
+    is_fresh: bool = False
 
     @property
     def lora(self) -> LoraConfig | None:

@@ -20,6 +20,7 @@ from app.messages import say
 from app.runs.history import History, finite
 from app.runs.identity import RunIdentity, lora_document
 from app.text.dataset import CorpusFile, Dataset
+from app.text.windows import num_windows_read
 from app.train.records import TrainResult
 
 FILE_NAME = "run.json"
@@ -49,6 +50,7 @@ def run_record(
         result: How it ended; None where it failed.
     """
     evaluation = dataset.evaluation
+    max_eval_tokens = identity.settings.get("max_eval_tokens")
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -61,6 +63,8 @@ def run_record(
             "num_documents": dataset.num_documents,
             "num_tokens": dataset.train.num_tokens,
             "num_eval_tokens": evaluation.num_tokens if evaluation else 0,
+            "num_eval_windows": evaluation.num_windows if evaluation else 0,
+            "num_eval_windows_read": num_windows_read(evaluation, max_eval_tokens),
         },
         "settings": dict(identity.settings),
         "adapter": lora_document(lora),

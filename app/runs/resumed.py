@@ -11,6 +11,7 @@ from app.config import LoraConfig, TrainConfig, tidied
 from app.errors import CheckpointError
 from app.io.checkpoint_format import Checkpoint, LazyArray
 from app.messages import say
+from app.plan.run_input import settings_values
 from app.runs.identity import RunIdentity
 from app.train.state import Progress
 
@@ -74,11 +75,14 @@ def resumed_lora(checkpoint: Checkpoint, identity: RunIdentity) -> LoraConfig:
 
 
 def resumed_settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the settings of a checkpoint's run as they were asked for. Raises CheckpointError."""
-    names = LoraConfig.names() + TrainConfig.names()
+    """Return the settings of a checkpoint's run as they were asked for. Raises CheckpointError.
+
+    A setting that was not there yet when it was written has its default: what was done then.
+    """
+    defaults = settings_values(LoraConfig(), TrainConfig())
     with readable(checkpoint):
         settings = checkpoint.document["identity"]["settings"]
-        return {name: value for name, value in settings.items() if name in names}
+        return {name: settings.get(name, default) for name, default in defaults.items()}
 
 
 def summary_of(checkpoint: Checkpoint) -> dict[str, Any]:

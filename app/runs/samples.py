@@ -7,19 +7,15 @@ from collections.abc import Callable
 from app.config import GenerationConfig
 from app.errors import ConfigError
 from app.generate.generator import Generator
+from app.generate.prompts import SAMPLE_TOKENS, prompt_ids, prompt_room
 from app.messages import say
 from app.models.loader import Model
 from app.nn.adapter import Adapter
 from app.text.dataset import Dataset
 
-PROMPT_TOKENS = 8
-"""Of the corpus, where no other words are given."""
-
-SAMPLE_TOKENS = 32
-
 
 class Sampler:
-    """Continues a prompt now and then; holds a key-value cache from the first time on.
+    """Continues a prompt now and then; between two samples it holds nothing on the GPU.
 
     Args:
         model: Base, or what is trained itself.
@@ -36,14 +32,9 @@ class Sampler:
     ) -> None:
         self._model = model
         self._adapter = adapter
-        self._generator: Generator | None = None
-        if prompt:
-            self._token_ids = model.tokenizer.encode(prompt)
-        else:
-            windows = dataset.evaluation or dataset.train
-            self._token_ids = windows.inputs(0)[:PROMPT_TOKENS].tolist()
+        self._token_ids = prompt_ids(model, prompt, dataset)
         self.prompt = prompt or model.tokenizer.decode(self._token_ids)
-        room = model.weights.rope_table.shape[0] - SAMPLE_TOKENS
+        room = prompt_room(model)
         if not 0 < len(self._token_ids) <= room:
             raise ConfigError(
                 say(
@@ -54,8 +45,14 @@ class Sampler:
                 )
             )
 
-    async def write(self, should_stop: Callable[[], bool]) -> str | None:
+    async def write(
+        self, should_stop: Callable[[], bool], *, is_of_base: bool = False
+    ) -> str | None:
         """Return the continuation, None where it was stopped.
+
+        Args:
+            should_stop: Asked before each token.
+            is_of_base: Leave the adapter out.
 
         Raises:
             OutOfGpuMemoryError: the device has no room for the cache.
@@ -66,17 +63,16 @@ class Sampler:
             temperature=0.0,
             stop_token_ids=self._model.stop_token_ids,
         )
-        if self._generator is None:
-            self._generator = Generator(self._model, len(self._token_ids) + SAMPLE_TOKENS)
-        result = await self._generator.generate(
-            self._token_ids, config, adapter=self._adapter, should_stop=should_stop
-        )
+        generator = Generator(self._model, len(self._token_ids) + SAMPLE_TOKENS)
+        try:
+            result = await generator.generate(
+                self._token_ids,
+                config,
+                adapter=None if is_of_base else self._adapter,
+                should_stop=should_stop,
+            )
+        finally:
+            generator.destroy()
         if result.stop_reason == "stopped":
             return None
         return self._model.tokenizer.decode(result.token_ids)
-
-    def destroy(self) -> None:
-        """Free the cache."""
-        if self._generator is not None:
-            self._generator.destroy()
-            self._generator = None

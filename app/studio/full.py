@@ -184,7 +184,13 @@ class FullDesk:
         if resumed is None or resumed.run != self._kept.run:
             await self._kept.forget()
         tuned = replace(base, version=0)
-        trainer = FullTrainer(tuned, layout.windows, layout.config, keeps_base=True)
+        trainer = FullTrainer(
+            tuned,
+            layout.windows,
+            layout.config,
+            keeps_base=True,
+            reserved_bytes=layout.plan.outline.reserved_bytes,
+        )
 
         def on_step(record: StepRecord) -> None:
             if not record.skipped:

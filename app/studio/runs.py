@@ -11,6 +11,7 @@ from app.errors import ConfigError, Problems, StudioError
 from app.io.model_card import TrainingFacts
 from app.messages import say
 from app.models.loader import Model
+from app.plan.company import suggest_company
 from app.plan.coverage import coverage
 from app.plan.defaults import suggest_config
 from app.plan.mode_plan import ModePlan
@@ -25,7 +26,7 @@ from app.studio.full_settings import check_page_settings, confirmation, suggeste
 from app.studio.kept_plan import KeptPlan, Room
 from app.studio.protocol import PlanEvent, RunRequest
 from app.text.dataset import Dataset, make_dataset
-from app.text.windows import Windows
+from app.text.windows import Windows, num_windows_read
 from app.train.records import TrainResult
 
 CHECKPOINT_EVERY = 25
@@ -109,11 +110,11 @@ class RunLayout:
     def event(self) -> PlanEvent:
         """Return the plan as the page shows it."""
         plan = self.plan
-        memory, evaluation = plan.outline.memory, plan.dataset.evaluation
+        evaluation = plan.dataset.evaluation
         suggested, kept = self.suggested.train, self.kept
         if kept is not None:
             suggested = replace(suggested, checkpoint_every=kept.suggested)
-        parts = {str(name): size for name, size in memory.parts().items() if size}
+        parts = {name: size for name, size in plan.outline.parts().items() if size}
         problem = ""
         if plan.is_refused:
             problem = plan.warnings[0].text if plan.warnings else plan.misfit
@@ -124,12 +125,14 @@ class RunLayout:
             num_steps=plan.num_steps,
             num_tokens=self.windows.num_tokens,
             num_eval_tokens=evaluation.num_tokens if evaluation else 0,
+            num_eval_windows=evaluation.num_windows if evaluation else 0,
+            num_eval_windows_read=num_windows_read(evaluation, self.config.max_eval_tokens),
             tokens_per_step=plan.tokens_per_step,
             seconds=plan.time.seconds,
             passes=plan.passes,
             coverage=coverage(plan.passes),
             bytes=parts,
-            total_bytes=memory.total_bytes,
+            total_bytes=plan.total_bytes,
             optimizer_state_bytes=plan.outline.optimizer_state_bytes,
             occupancy=self.dataset.occupancy,
             modes=sorted(
@@ -201,6 +204,8 @@ def lay_out(
         if edits.get("mode") == "full"
         else replace(suggested, checkpoint_every=CHECKPOINT_EVERY)
     )
+    if "eval_every" not in edits and edits.get("early_stop_patience"):
+        suggested = replace(suggested, eval_every=1)  # until it is known how often
     rank = PRESETS[preset].rank
     suggested_lora = kept_lora or LoraConfig(rank, 2 * rank)
     problems = Problems()
@@ -239,9 +244,24 @@ def lay_out(
         planners.reverse()
     planner, other = planners
     plan = planner.plan(RunSettings(lora, config), edits)
+    company = suggest_company(model, plan, speed, edits)
+    chosen = {name: value for name, value in company.items() if name not in edits}
+    plan = planner.accompanied(plan, **chosen)
+    plan.settings.train.check()  # an early stop without evaluations
+    suggested = replace(suggested, **_suggested_company(plan, company, edits))
     asked_every = config.checkpoint_every if "checkpoint_every" in edits else None
     suggestion = RunSettings(suggested_lora, suggested)
     return RunLayout(planner, other, plan, suggestion, room, asked_every)
+
+
+def _suggested_company(
+    plan: ModePlan, company: Mapping[str, Any], edits: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is suggested of evaluations and samples: what is run, where nobody chose."""
+    return {
+        name: value if name in edits else plan.settings.value(name)
+        for name, value in company.items()
+    }
 
 
 def _preset(name: Any) -> PresetName:
@@ -255,9 +275,11 @@ def _preset(name: Any) -> PresetName:
 
 def check_settings(edits: Mapping[str, Any], problems: Problems, model: Model | None) -> None:
     """Note what is wrong with a person's edits, whatever else a run is made of."""
+    # Not the suggestion: it takes the corpus to know it, and how often it evaluates.
+    every = 0 if "eval_every" in edits or not edits.get("early_stop_patience") else 1
     merge_settings(
         LoraConfig(),
-        TrainConfig(max_seq_len=2),  # not the suggestion: it takes the corpus to know it
+        TrainConfig(max_seq_len=2, eval_every=every),
         edits,
         problems,
         model=model.config if model else None,

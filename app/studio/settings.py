@@ -58,6 +58,7 @@ LABELS = {
     "eval_fraction": "Kept for evaluation",
     "seed": "Seed",
     "eval_every": "Evaluate every",
+    "max_eval_tokens": "Tokens an evaluation",
     "early_stop_patience": "Early stop after",
     "sample_every": "Sample every",
     "sample_prompt": "Samples go on from",
@@ -82,7 +83,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "target_modules": TARGET_MODULES,
 }
 SWITCHES = frozenset(("use_rslora",))
-OPTIONAL = frozenset(("steps", "device_memory_gb"))
+OPTIONAL = frozenset(("steps", "max_eval_tokens", "device_memory_gb"))
 
 ANSWER = GenerationConfig(temperature=0.0)
 """How the page's chat answers unless told otherwise: greedily, so that answers compare."""

@@ -171,12 +171,26 @@ class TrainingDesk:
         trainer: Trainer | None = None
         course: Course | None = None
         try:
-            trainer = Trainer(model, adapter, layout.windows, layout.config)
+            trainer = Trainer(
+                model,
+                adapter,
+                layout.windows,
+                layout.config,
+                reserved_bytes=layout.plan.outline.reserved_bytes,
+            )
             self._post(layout.event())
             await trainer.prepare(lambda stage, part: self._post(PreparingEvent(stage, part)))
             on_memory()
             course = Course(
-                Parts(model, adapter, layout.dataset, layout.config, trainer, identity),
+                Parts(
+                    model,
+                    adapter,
+                    layout.dataset,
+                    layout.config,
+                    trainer,
+                    identity,
+                    is_fresh=kept is None and resumed is None and adapter.packed is None,
+                ),
                 replace(self._listener(on_step), copies=RunCopies(self._adapters.keep_copies)),
                 self._checkpoints.store,
                 {

@@ -192,6 +192,27 @@ def split_eval(windows: Windows, fraction: float) -> tuple[Windows, Windows | No
     return windows.subset(range(split)), windows.subset(range(split, windows.num_windows))
 
 
+def spread_windows(windows: Windows, max_tokens: int | None) -> Windows:
+    """Return evenly spread windows of at most `max_tokens` tokens, one at least; None: all.
+
+    Always the same ones of the same windows. A window counts as long as the longest, which is
+    what reading it costs.
+    """
+    total = windows.num_windows
+    if max_tokens is None:
+        return windows
+    count = max(1, max_tokens // int(windows.lengths.max()))
+    if count >= total:
+        return windows
+    # The middle of each of `count` equal stretches.
+    return windows.subset((2 * np.arange(count, dtype=np.int64) + 1) * total // (2 * count))
+
+
+def num_windows_read(windows: Windows | None, max_tokens: int | None) -> int:
+    """Return how many windows `spread_windows` gives; 0 of none."""
+    return 0 if windows is None else spread_windows(windows, max_tokens).num_windows
+
+
 def batches(order: Sequence[int] | IndexArray, micro_batch: int) -> list[IndexArray]:
     """Cut an order of window indices into micro-batches; the last may be shorter."""
     if micro_batch < 1:

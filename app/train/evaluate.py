@@ -20,6 +20,21 @@ from app.train.step import check_context, record_evaluation
 MAX_TOKENS_TOGETHER = 1024
 
 
+def batch_shape(windows: Windows, most: int | None = None) -> tuple[int, int]:
+    """Return how many windows are read together, and the tokens of each.
+
+    Batches of equal size: a last one that is half empty would cost as much as a full one.
+
+    Args:
+        windows: To be read.
+        most: Windows together at most; by default as many as make MAX_TOKENS_TOGETHER.
+    """
+    seq_len = int(windows.lengths.max())
+    together = max(1, MAX_TOKENS_TOGETHER // seq_len)
+    num_batches = ceil_div(windows.num_windows, min(together, most or together))
+    return ceil_div(windows.num_windows, num_batches), seq_len
+
+
 @dataclass(frozen=True)
 class EvalResult:
     """Mean negative log-likelihood in nats over all predicted tokens, and e to its power."""
@@ -38,6 +53,7 @@ async def evaluate(
     on_progress: Callable[[float], None] | None = None,
     *,
     strength: float = 1.0,
+    most_together: int | None = None,
     on_window: Callable[[int, NDArray[np.float32]], None] | None = None,
 ) -> EvalResult | None:
     """Compute the loss of some windows.
@@ -49,6 +65,7 @@ async def evaluate(
         control: To stop from elsewhere.
         on_progress: Called with the share done.
         strength: Factor of the adapter's scale; with 0 it is left out.
+        most_together: Windows read at once, at most.
         on_window: Called with each window's number and the loss at each of its positions, in
             nats: of the token after it, 0 where none is predicted.
 
@@ -61,10 +78,7 @@ async def evaluate(
     """
     check_context(model, windows)
     device = model.device
-    seq_len = int(windows.lengths.max())
-    # Batches of equal size: a last one that is half empty would cost as much as a full one.
-    num_batches = ceil_div(windows.num_windows, max(1, MAX_TOKENS_TOGETHER // seq_len))
-    together = ceil_div(windows.num_windows, num_batches)
+    together, seq_len = batch_shape(windows, most_together)
     losses = persistent("losses", (together * seq_len,), "scratch") if on_window else None
     graph, inputs = record_evaluation(
         model,

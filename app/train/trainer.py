@@ -26,14 +26,22 @@ class Trainer(RunLoop):
         adapter: What is trained.
         windows: As `RunLoop`; so are config, attributes and errors.
         config: Settings.
+        reserved_bytes: Of the budget, left for what is done between two updates.
     """
 
     def __init__(
-        self, model: Model, adapter: Adapter, windows: Windows, config: TrainConfig
+        self,
+        model: Model,
+        adapter: Adapter,
+        windows: Windows,
+        config: TrainConfig,
+        *,
+        reserved_bytes: int = 0,
     ) -> None:
         super().__init__(model, windows, config)
         self._adapter = adapter
         self._ranks = RankSchedule(config.rank_schedule, adapter.lora.rank, self.num_steps)
+        budget = MemoryBudget.of(model.device, config.device_memory_gb)
         self._recorded = record_training(
             model,
             adapter,
@@ -44,7 +52,7 @@ class Trainer(RunLoop):
             is_masked=not self._ranks.is_fixed,
             is_packed=windows.is_packed,
             gradient_checkpointing=config.gradient_checkpointing,
-            budget_bytes=MemoryBudget.of(model.device, config.device_memory_gb).memory_bytes,
+            budget_bytes=budget.memory_bytes - reserved_bytes,
         )
 
     @property

@@ -32,9 +32,9 @@ export class RecordError extends Error {
 }
 
 /** @param {Plan} plan without advice, and without words of the person's */
-function planOf({ settings, num_steps, num_tokens, num_eval_tokens, tokens_per_step, seconds, bytes, total_bytes, optimizer_state_bytes, occupancy }) {
+function planOf({ settings, num_steps, num_tokens, num_eval_tokens, num_eval_windows, num_eval_windows_read, tokens_per_step, seconds, bytes, total_bytes, optimizer_state_bytes, occupancy }) {
   const plain = Object.fromEntries(Object.entries(settings).filter(([name]) => !WORDS.includes(name)));
-  return { settings: plain, suggested: {}, problem: '', num_steps, num_tokens, num_eval_tokens, tokens_per_step, seconds, bytes, total_bytes, optimizer_state_bytes, occupancy, modes: [] };
+  return { settings: plain, suggested: {}, problem: '', num_steps, num_tokens, num_eval_tokens, num_eval_windows, num_eval_windows_read, tokens_per_step, seconds, bytes, total_bytes, optimizer_state_bytes, occupancy, modes: [] };
 }
 
 /** @param {Run} run @returns {string} all but what it reported step by step */

@@ -13,8 +13,11 @@ import pytest
 
 from app.config import LoraConfig, ModelConfig, TrainConfig
 from app.errors import OutOfGpuMemoryError
+from app.generate.passes import new_caches, record_passes
+from app.generate.prompts import SAMPLE_TOKENS, prompt_ids
 from app.gpu.device import Device
-from app.gpu.memory import Allocation
+from app.gpu.graph import Graph
+from app.gpu.memory import Allocation, plan_memory
 from app.gpu.tuning import GPU, SOFTWARE, SOFTWARE_SUBGROUPS
 from app.models.loader import Model
 from app.nn.adapter import Adapter
@@ -26,7 +29,10 @@ from app.plan.speed import Speed
 from app.plan.work import ModeName
 from app.text.dataset import Dataset, make_dataset
 from app.text.documents import Documents
+from app.text.windows import spread_windows
+from app.train.evaluate import batch_shape
 from app.train.full.trainer import FullTrainer
+from app.train.step import record_evaluation
 from app.train.trainer import Trainer
 from tests.plan.limited import LimitedDevice, fill_hollow, hollow_model
 from tests.plan.shapes import TINY
@@ -103,6 +109,7 @@ def random_case(
     if mode == "full":
         weights_kept = draw.choice(("f32", "f16", "int4"))
         wanted = wanted.edited(mode="full", full_weights=weights_kept, rank_schedule="fixed")
+        wanted = wanted.edited(eval_every=0, sample_every=0)  # tests/runs/test_beside.py has those
     try:
         yield Case(model, limited, documents, wanted, mode)
     finally:
@@ -137,7 +144,10 @@ def _random_settings(draw: random.Random, model: ModelConfig) -> RunSettings:
         lora_plus_ratio=draw.choice((1.0, 16.0)),
         packing=draw.choice(("none", "none", "best-fit")),
         gradient_checkpointing=draw.choice(("auto", "auto", "auto", "on")),
-        eval_fraction=draw.choice((0.0, 0.05)),
+        eval_fraction=draw.choice((0.0, 0.05, 0.5)),
+        eval_every=draw.choice((0, 3)),
+        max_eval_tokens=draw.choice((None, 40)),
+        sample_every=draw.choice((0, 5)),
     )
     return RunSettings(LoraConfig(rank=draw.choice((1, 3, 4, 8))), train)
 
@@ -165,15 +175,46 @@ def allocate(case: Case, plan: ModePlan) -> int:
         return allocated
     adapter = Adapter(case.model.config, device, plan.settings.lora)
     try:
-        trainer = Trainer(case.model, adapter, plan.dataset.train, plan.settings.train)
+        train, reserved = plan.settings.train, plan.outline.reserved_bytes
+        trainer = Trainer(case.model, adapter, plan.dataset.train, train, reserved_bytes=reserved)
         assert trainer.num_steps == plan.num_steps
         assert trainer.is_checkpointing == plan.outline.is_checkpointing
         allocation = Allocation.create(device, trainer.plan)
-        allocated = device.allocated_bytes
-        allocation.destroy()
+        try:
+            beside = beside_bytes(case, plan, adapter)
+        finally:
+            allocated = device.allocated_bytes
+            allocation.destroy()
     finally:
         adapter.destroy()
-    return allocated
+    return allocated + beside
+
+
+def beside_bytes(case: Case, plan: ModePlan, adapter: Adapter) -> int:
+    """Allocate what an evaluation and a sample take, one after the other; return the larger."""
+    train, dataset, device = plan.settings.train, plan.dataset, cast("Device", case.device)
+    graphs: list[list[Graph]] = []
+    if train.eval_every and dataset.evaluation is not None:
+        read = spread_windows(dataset.evaluation, train.max_eval_tokens)
+        together, seq_len = batch_shape(read, train.micro_batch_size)
+        graph, _ = record_evaluation(
+            case.model,
+            adapter,
+            num_sequences=together,
+            seq_len=seq_len,
+            is_packed=read.is_packed,
+        )
+        graphs.append([graph])
+    if train.sample_every:
+        context = len(prompt_ids(case.model, "", dataset)) + SAMPLE_TOKENS
+        caches = new_caches(case.model.config, context)
+        graphs.append([item.graph for item in record_passes(case.model, adapter, caches)])
+    most, before = 0, device.allocated_bytes
+    for each in graphs:
+        allocation = Allocation.create(device, plan_memory(each))
+        most = max(most, device.allocated_bytes - before)
+        allocation.destroy()
+    return most
 
 
 def test_chosen_plans_fit_and_take_the_bytes_that_were_foretold(device: Device) -> None:
@@ -181,7 +222,7 @@ def test_chosen_plans_fit_and_take_the_bytes_that_were_foretold(device: Device) 
     for seed in range(PROBES):
         with random_case(device, seed) as case:
             plan = case.planner.plan(case.wanted)
-            parts = plan.outline.memory.parts()
+            parts = plan.outline.parts()
             assert sum(parts.values()) == plan.total_bytes
             if not plan.is_feasible:
                 with pytest.raises(OutOfGpuMemoryError):  # it says so, and it is so
@@ -229,7 +270,12 @@ def _check_remedy(case: Case, plan: ModePlan) -> None:
         assert allocate(case, mended) == mended.total_bytes
         return
     least = plan.settings.edited(
-        max_seq_len=16, micro_batch_size=1, rank=1, gradient_checkpointing="on"
+        max_seq_len=16,
+        micro_batch_size=1,
+        rank=1,
+        gradient_checkpointing="on",
+        eval_every=0,
+        sample_every=0,
     )
     if case.mode == "full":
         least = least.edited(optimizer="adafactor", full_weights="int4")

@@ -52,6 +52,7 @@ class Heard:
     samples: list[Sample] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
     result: TrainResult | None = None
     final: Evaluation | None = None
     parameters: bytes = b""
@@ -62,13 +63,22 @@ class Heard:
 
         def on_step(record: StepRecord) -> None:
             self.steps.append(record)
+            self.order.append(f"step {record.step}")
             if record.step == stop_after:
                 control.stop()
 
+        def on_evaluation(item: Evaluation) -> None:
+            self.order.append(f"evaluation {item.step}")
+            self.evaluations.append(item)
+
+        def on_sample(item: Sample) -> None:
+            self.order.append(f"sample {item.step}")
+            self.samples.append(item)
+
         return Listener(
             on_step,
-            self.evaluations.append,
-            self.samples.append,
+            on_evaluation,
+            on_sample,
             on_checkpoint=self.checkpoints.append,
             on_warning=self.warnings.append,
         )
@@ -96,6 +106,8 @@ def follow(
     seed: int = 0,
     dataset: Dataset | None = None,
     stop_after: int = 0,
+    is_fresh: bool = False,
+    is_judged: bool = True,
     with_course: Callable[[Course], None] = lambda course: None,
 ) -> Heard:
     """Make a run of objects of its own, from the start or from a checkpoint."""
@@ -109,13 +121,13 @@ def follow(
     async def go() -> None:
         await trainer.prepare()
         identity = await RunIdentity.of(tiny.model, dataset, LORA, config)
-        parts = Parts(tiny.model, adapter, dataset, config, trainer, identity)
+        parts = Parts(tiny.model, adapter, dataset, config, trainer, identity, is_fresh)
         course = Course(parts, listener, store)
         with_course(course)
         if resumed is not None:
             await course.resume(resumed)
         heard.result = await course.run(control)
-        if not control.stopped:
+        if is_judged and not control.stopped:
             heard.final = await course.final_evaluation(control)
         heard.record = course.record(FILES, heard.result)
 

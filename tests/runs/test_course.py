@@ -14,13 +14,13 @@ import pytest
 from app.config import GenerationConfig
 from app.errors import CheckpointError, ConfigError, OutOfGpuMemoryError
 from app.generate.generator import Generator
+from app.generate.prompts import SAMPLE_TOKENS
 from app.io.checkpoint import load_checkpoint
 from app.io.checkpoint_format import Checkpoint
 from app.io.checkpoint_store import DirectoryStore
 from app.nn.adapter import Adapter
 from app.runs.early_stop import EarlyStop
 from app.runs.history import Evaluation
-from app.runs.samples import SAMPLE_TOKENS
 from app.text.dataset import Dataset
 from app.train.evaluate import evaluate
 from tests.conftest import run

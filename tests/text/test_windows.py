@@ -13,8 +13,10 @@ from app.text.windows import (
     batches,
     check_tokens,
     make_windows,
+    num_windows_read,
     pad_batch,
     split_eval,
+    spread_windows,
 )
 
 
@@ -104,3 +106,20 @@ def test_a_batch_that_does_not_fit_is_refused(indices: list[int], rows: int, siz
     windows = make_windows(list(range(8)), 4)
     with pytest.raises(ConfigError, match="do not fit in a batch"):
         pad_batch(windows, indices, rows, size)
+
+
+@pytest.mark.parametrize("total", [1, 2, 7, 100])
+@pytest.mark.parametrize("max_tokens", [1, 10, 25, 70, 999, 10_000])
+def test_spread_windows_are_few_enough_and_evenly_spread(total: int, max_tokens: int) -> None:
+    windows = make_windows(range(10 * total), 10)
+    chosen = spread_windows(windows, max_tokens)
+    count = chosen.num_windows
+    assert count == min(total, max(1, max_tokens // 10))
+    places = chosen.starts / 10
+    gaps = np.diff([-total / count / 2, *places, total + total / count / 2 - 1])
+    assert gaps.min() > 0
+    assert gaps.max() <= total / count + 1
+    assert spread_windows(windows, max_tokens).starts.tolist() == chosen.starts.tolist()
+    assert spread_windows(windows, None) is windows
+    assert num_windows_read(windows, max_tokens) == count
+    assert num_windows_read(None, max_tokens) == 0

@@ -16,6 +16,7 @@ class PlanEvent:
         settings: all settings by name, edits included.
         suggested: the same without the edits.
         num_tokens: tokens in the training windows; `num_eval_tokens` in those kept aside.
+        num_eval_windows: kept aside; each reading of their loss takes `num_eval_windows_read`.
         seconds: estimate from the device's measured speed.
         passes: how often the text is read, below 1 the share that is; `coverage` in words.
         bytes: GPU memory by what it is for; sums to `total_bytes`.
@@ -31,6 +32,8 @@ class PlanEvent:
     num_steps: int = 0
     num_tokens: int = 0
     num_eval_tokens: int = 0
+    num_eval_windows: int = 0
+    num_eval_windows_read: int = 0
     tokens_per_step: int = 0
     seconds: float = 0.0
     passes: float = 0.0

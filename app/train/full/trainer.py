@@ -25,6 +25,7 @@ class FullTrainer(RunLoop):
         windows: As `RunLoop`; so are attributes and errors.
         config: Settings; those of the adapter mean nothing here.
         keeps_base: The loaded weights stay as they are: whoever has them still does.
+        reserved_bytes: Of the budget, left for what is done between two updates.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class FullTrainer(RunLoop):
         config: TrainConfig,
         *,
         keeps_base: bool = False,
+        reserved_bytes: int = 0,
     ) -> None:
         super().__init__(model, windows, config)
         self._keeps_base = keeps_base
+        budget = MemoryBudget.of(model.device, config.device_memory_gb)
         self._recorded = record_full_training(
             model,
             micro_batch_size=self._micro_batch_size,
@@ -46,7 +49,7 @@ class FullTrainer(RunLoop):
             is_packed=windows.is_packed,
             seed=config.seed,
             gradient_checkpointing=config.gradient_checkpointing,
-            budget_bytes=MemoryBudget.of(model.device, config.device_memory_gb).memory_bytes,
+            budget_bytes=budget.memory_bytes - reserved_bytes,
             keeps_base=keeps_base,
         )
 

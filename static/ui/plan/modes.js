@@ -12,7 +12,7 @@ import { formatAbout, formatBytes, formatCount, formatFixed, formatRoughRange } 
 /** @type {Record<string, string>} */
 const PART_NAMES = {
   weights: mark('Model weights'), adapter: mark('Adapter'), gradients: mark('Gradients'), optimizer: mark('Optimizer and gradients'),
-  activations: mark('Activations'), scratch: mark('Working space'),
+  activations: mark('Activations'), scratch: mark('Working space'), evaluation: mark('Evaluation and samples'),
 };
 
 const MODE_NAMES = { adapter: mark('Adapter'), full: mark('Full') };
@@ -150,6 +150,7 @@ export function renderNumbers(place, plan) {
   const facts = [
     [t('Tokens to learn from'), formatCount(plan.num_tokens)],
     [t('Kept for evaluation'), formatCount(plan.num_eval_tokens)],
+    ...(plan.settings['eval_every'] ? [/** @type {[string, string]} */ ([t('Held-out windows in a reading'), t('{read} of {all}', { read: formatCount(plan.num_eval_windows_read ?? 0), all: formatCount(plan.num_eval_windows ?? 0) })])] : []),
     [t('Windows filled with text'), `${Math.round(100 * plan.occupancy)} %`],
     [t('Passes over the text'), formatFixed(plan.passes, plan.passes < 1 ? 3 : 1)],
     [t('Steps'), formatCount(plan.num_steps)],

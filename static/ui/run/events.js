@@ -1,7 +1,7 @@
 // @ts-check
 /** What accompanies a run: held-out loss, samples of what it writes, checkpoints, warnings. */
 
-import { t } from '../../messages/messages.js';
+import { plural, t } from '../../messages/messages.js';
 import { state, update, watch } from '../../store.js';
 import { isHeld, isKept } from '../adapter/shelf-kept.js';
 import { element, make, setText } from '../dom.js';
@@ -13,14 +13,24 @@ import { announce } from '../messages.js';
 
 const SHOWN_SAMPLES = 20;
 
+/**
+ * Which part of what was held out is read each time; '' where it is all of it.
+ * @param {Run['plan']} plan
+ */
+export function describeRead(plan) {
+  const { num_eval_windows: count = 0, num_eval_windows_read: read = 0 } = plan ?? {};
+  return read < count ? plural(count, { one: 'on {read} of {count} held-out window', other: 'on {read} of {count} held-out windows' }, { read }) : '';
+}
+
 /** @param {Run} run */
-export function describeEvaluations({ evaluations }) {
+export function describeEvaluations({ evaluations, plan }) {
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   if (!first || !last) return '';
   const values = { loss: formatLoss(last.loss), step: last.step, perplexity: formatPerplexity(last.perplexity), before: formatPerplexity(first.perplexity) };
-  return first.step === 0 && last !== first
+  const words = first.step === 0 && last !== first
     ? t('Held-out loss {loss} after step {step}, perplexity {perplexity} (before: {before})', values)
     : t('Held-out loss {loss} after step {step}, perplexity {perplexity}', values);
+  return [words, describeRead(plan)].filter(Boolean).join(' · ');
 }
 
 /** @param {(run: Run) => void} change */
