@@ -76,15 +76,7 @@ async def train(options: argparse.Namespace) -> None:
     )
     await trainer.prepare()
     course = Course(
-        Parts(
-            model,
-            adapter,
-            dataset,
-            config,
-            trainer,
-            identity,
-            is_fresh=asked.adapter is None and adapter.packed is None,
-        ),
+        Parts(model, adapter, dataset, config, trainer, identity),
         printing(output.result, output.progress, trainer.num_steps),
         checkpoints_in(options.out) if config.checkpoint_every else None,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.gpu.budget import MemoryBudget, format_bytes
 from app.messages import Sentence, listed, say, say_count, whole
+from app.plan.beside import SHARE
 from app.plan.coverage import coverage
 from app.plan.durations import format_duration, format_range
 from app.plan.mode_plan import Advice, ModePlan
@@ -127,7 +128,9 @@ def slow_advice(plan: ModePlan) -> Advice | None:
         time=format_duration(time.seconds),
         range=format_range(time.low, time.high),
     )
-    steps = max(LEAST_STEPS, int(HALF_AN_HOUR / plan.step_seconds))
+    # Of a shorter run, evaluations and samples may take a larger share.
+    room = 1 + SHARE if plan.outline.beside.peak_bytes else 1
+    steps = max(LEAST_STEPS, int(HALF_AN_HOUR / (plan.step_seconds * room)))
     if steps >= plan.num_steps:
         return Advice(say("{text} A smaller model or a faster device takes less.", text=text))
     return Advice(

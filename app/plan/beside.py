@@ -17,6 +17,9 @@ from app.text.windows import spread_windows
 from app.train.evaluate import batch_shape
 from app.train.step import record_evaluation
 
+SHARE = 0.1
+"""Of the steps' time, what suggested evaluations and samples take together at most."""
+
 SINGLE_ROW_ROWS = 6
 """A token of an answer takes as long as about so many rows of a step: 14 on lavapipe, 5 on
 SwiftShader (docs/benchmarks.md); a GPU is held up by memory instead, which counts besides."""

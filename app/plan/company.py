@@ -7,14 +7,11 @@ from dataclasses import replace
 
 from app.generate.prompts import SAMPLE_TOKENS, prompt_ids, prompt_room
 from app.models.loader import Model
-from app.plan.beside import SampleWork, count_evaluations, count_samples
+from app.plan.beside import SHARE, SampleWork, count_evaluations, count_samples
 from app.plan.mode_plan import ModePlan
 from app.plan.speed import STEP_EFFICIENCY, Speed
 from app.plan.work import forward_flops_per_token
 from app.train.evaluate import MAX_TOKENS_TOGETHER
-
-SHARE = 0.1
-"""Of the steps' time, what evaluations and samples may take together."""
 
 SAMPLE_SHARE = 0.5
 """Of that, what samples may take: the rest is for the figures."""

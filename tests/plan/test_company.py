@@ -11,8 +11,8 @@ from app.config import LoraConfig, TrainConfig
 from app.gpu.device import Device
 from app.gpu.tuning import GPU, SOFTWARE
 from app.models.random import NAMED_SHAPES
-from app.plan.beside import count_evaluations, count_samples
-from app.plan.company import LEAST_SECONDS, SHARE, suggest_company
+from app.plan.beside import SHARE, count_evaluations, count_samples
+from app.plan.company import LEAST_SECONDS, suggest_company
 from app.plan.defaults import suggest_config
 from app.plan.mode_plan import ModePlan
 from app.plan.modes import AdapterMode, RunSettings

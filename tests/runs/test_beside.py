@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from app.text.windows import split_eval, spread_windows
 from app.train.full.trainer import FullTrainer
 from tests.conftest import run
 from tests.nn.engine import Tiny, load_tiny
+from tests.peak import Peak
 from tests.runs import test_full as full_runs
 from tests.runs.courses import LORA, changed, dataset_of, follow
 from tests.train.runs import windows_of
@@ -45,21 +45,6 @@ def much_held_out(tiny: Tiny) -> Dataset:
 def plan_of(mode: Mode, config: TrainConfig, dataset: Dataset, lora: LoraConfig) -> ModePlan:
     planner = Planner(mode, mode._model.device, lambda _: dataset, SPEED)  # type: ignore[attr-defined]
     return planner.assess(RunSettings(lora, config))
-
-
-class Peak:
-    """Most bytes that a device held at once."""
-
-    def __init__(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.device, self.most = device, device.allocated_bytes
-        create: Callable[..., Any] = device.create_buffer
-
-        def counted(size_bytes: int, label: str) -> Any:
-            buffer = create(size_bytes, label)
-            self.most = max(self.most, device.allocated_bytes)
-            return buffer
-
-        monkeypatch.setattr(device, "create_buffer", counted)
 
 
 CASES: dict[str, dict[str, Any]] = {

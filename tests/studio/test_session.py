@@ -15,6 +15,7 @@ from app.io.gguf import read_gguf
 from app.io.safetensors import read_safetensors, write_safetensors
 from app.io.source import MemorySource
 from tests.conftest import run
+from tests.peak import Peak
 from tests.studio.conftest import TEXT, Page, chat_fields, run_fields
 from tests.tiny_folder import as_folder, make_tiny_folder
 from tests.tiny_model import make_tiny_gguf
@@ -74,7 +75,17 @@ def test_counts_are_the_tokenizers_and_a_newer_text_gives_up_an_older_one(loaded
     run(story())
 
 
-def test_a_run_takes_the_memory_and_steps_of_its_plan(loaded: Page) -> None:
+def test_a_run_takes_the_memory_and_steps_of_its_plan(
+    loaded: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peak = Peak(loaded.device, monkeypatch)
+
+    def begin(message: dict[str, Any]) -> None:
+        if message.get("type") == "preparing":  # from here on: the device was measured before
+            peak.most = min(peak.most, loaded.device.allocated_bytes)
+
+    loaded.listen(begin)
+
     async def story() -> None:
         planned = await loaded.ask("plan", **run_fields())
         assert planned["problem"] == ""
@@ -86,8 +97,12 @@ def test_a_run_takes_the_memory_and_steps_of_its_plan(loaded: Page) -> None:
         ran = loaded.events("plan")[-1]
         assert ran["settings"] == planned["settings"]
         assert ran["total_bytes"] == planned["total_bytes"]
-        peak = max(event["allocated_bytes"] for event in loaded.events("memory"))
-        assert peak == planned["total_bytes"]
+        # What is told is what steps hold; evaluations and samples come and go beside it.
+        told = max(event["allocated_bytes"] for event in loaded.events("memory"))
+        assert told == planned["total_bytes"] - planned["bytes"]["evaluation"]
+        assert peak.most == planned["total_bytes"]
+        assert len(loaded.events("evaluation")) == 4  # before, and after each of three steps
+        assert len(loaded.events("sample")) == 4
         steps = loaded.events("step")
         assert [step["step"] for step in steps] == [1, 2, 3]
         assert result["steps"] == planned["num_steps"] == 3
@@ -139,10 +154,11 @@ def test_a_plan_compares_and_stands_on_real_steps_once_there_are_some(loaded: Pa
 
 def test_what_does_not_fit_is_changed_or_comes_with_its_remedy(loaded: Page) -> None:
     async def story() -> None:
-        roomy = await loaded.ask("plan", **run_fields(gradient_checkpointing="off"))
+        alone = {"gradient_checkpointing": "off", "eval_every": 0, "sample_every": 0}
+        roomy = await loaded.ask("plan", **run_fields(**alone))
         memory = (roomy["total_bytes"] - 1) / 1e9
         # Nobody asked for two windows at once: they may be one.
-        edits = {"device_memory_gb": memory, "gradient_checkpointing": "off", "max_seq_len": 32}
+        edits = alone | {"device_memory_gb": memory, "max_seq_len": 32}
         fields = run_fields() | {"edits": edits | {"steps": 3}, "preset": "quick"}
         fitted = await loaded.ask("plan", **fields)
         assert fitted["modes"][0]["feasible"]
