@@ -101,8 +101,8 @@ def test_a_run_takes_the_memory_and_steps_of_its_plan(
         told = max(event["allocated_bytes"] for event in loaded.events("memory"))
         assert told == planned["total_bytes"] - planned["bytes"]["evaluation"]
         assert peak.most == planned["total_bytes"]
-        assert len(loaded.events("evaluation")) == 4  # before, and after each of three steps
-        assert len(loaded.events("sample")) == 4
+        assert not loaded.events("evaluation")  # the text is too short to keep any of it aside
+        assert len(loaded.events("sample")) == 4  # before, and after each of three steps
         steps = loaded.events("step")
         assert [step["step"] for step in steps] == [1, 2, 3]
         assert result["steps"] == planned["num_steps"] == 3
