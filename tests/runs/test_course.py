@@ -199,7 +199,7 @@ def test_a_full_disk_is_told_once_and_the_run_goes_on(tiny: Tiny, tmp_path: Path
 
 
 def test_an_evaluation_that_fails_ends_no_run(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         await asyncio.sleep(0)
         raise OutOfGpuMemoryError("there is no room for it")
 
