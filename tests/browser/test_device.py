@@ -174,7 +174,7 @@ def test_what_differs_stands_on_top_with_what_to_do(
     tiny.get("device-check").click()
     failures = tiny.page.locator("#device-failures")
     expect(tiny.get("device-verdict")).to_contain_text("2 operations of 3 differ")
-    expect(failures).to_contain_text("y of launch 1 is off by 0.500, where 1.00e-5 is allowed.")
+    expect(failures).to_contain_text("y of launch 1 is off by 0.5, where 1e-5 is allowed.")
     expect(failures).to_contain_text("unknown identifier")
     expect(failures).to_contain_text("It is needed for: answers and training.")
     expect(failures).to_contain_text("Update the graphics driver")
