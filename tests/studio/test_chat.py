@@ -115,7 +115,7 @@ def test_tokens_are_counted_and_the_system_prompt_outlives_old_turns(loaded: Pag
         far = await count(system, {"role": "user", "content": "word " * 4000})
         assert far["num_prompt_tokens"] > far["room"]
         assert far["max_new_tokens"] == 0
-        assert str(far["num_prompt_tokens"]) in huge
+        assert f"{far['num_prompt_tokens']:,}" in huge
         bare = await count(*old, question, raw=True)
         assert bare["num_prompt_tokens"] < plain["num_prompt_tokens"]
         assert "Top-p is 2" in await loaded.refused(
