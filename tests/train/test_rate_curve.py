@@ -68,7 +68,7 @@ def test_a_jump_that_is_made_good_does_not_end_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ([], "came apart within 1 steps"),
+        ([], "came apart within 1 step"),
         ([0.0, 1.0, 2.0], "came apart within 4 steps"),
         ([0.0] * 40, "hardly anything"),
         (np.linspace(0, -0.005, 40), "hardly anything"),
