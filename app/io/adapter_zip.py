@@ -113,7 +113,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit_bytes: int) ->
                 "{filename} in the .zip has more than {limit_bytes} bytes, which no LoRA "
                 "adapter needs",
                 filename=entry.filename,
-                limit_bytes=f"{limit_bytes:,}",
+                limit_bytes=limit_bytes,
             )
         )
     return data

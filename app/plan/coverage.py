@@ -48,8 +48,8 @@ def coverage_advice(plan: ModePlan, whole: ModePlan, *, is_software: bool) -> Ad
         "This run reads {share} of the text before it ends, about {read} of {total} tokens. "
         "What stands in the rest is not learnt.",
         share=share_of(plan.passes),
-        read=f"{round(plan.passes * total):,}",
-        total=f"{total:,}",
+        read=round(plan.passes * total),
+        total=total,
     )
     if is_software:
         text = say(

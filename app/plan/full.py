@@ -153,7 +153,7 @@ def check_full_run(
                 "cannot fit: {misfit} ({parts}). Use a smaller window or batch, full_weights "
                 "f16 or int4, optimizer adam8bit or adafactor, a smaller model, or an "
                 "adapter; where the device has more, say so with device_memory_gb",
-                num_trained=f"{plan.outline.num_trained:,}",
+                num_trained=plan.outline.num_trained,
                 full_weights=train.full_weights,
                 optimizer=train.optimizer,
                 misfit=plan.misfit,
@@ -178,7 +178,7 @@ def what_it_takes(plan: ModePlan) -> str:
     return say(
         "training all {weights} weights takes {size} ({parts}) and about {time} ({range}) "
         "for {steps} steps",
-        weights=f"{plan.outline.num_trained:,}",
+        weights=plan.outline.num_trained,
         size=format_bytes(plan.total_bytes),
         parts=_by_part(plan),
         time=format_duration(plan.time.seconds),
@@ -197,8 +197,8 @@ def slowness(device: Device, gflops: float) -> str:
     return say(
         "{device} was measured at {measured} GFLOP/s, and at least {advised} are advised",
         device=device.info.name,
-        measured=f"{gflops:,.1f}" if gflops < 100 else f"{gflops:,.0f}",
-        advised=f"{ADVISED_GFLOPS:,.0f}",
+        measured=round(gflops, 1) if gflops < 100 else round(gflops),
+        advised=round(ADVISED_GFLOPS),
     )
 
 
