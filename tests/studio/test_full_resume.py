@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.gpu.device import Device
-from app.io.checkpoint_store import CheckpointFile, DirectoryStore
+from app.io.checkpoint_store import DirectoryStore
 from app.io.safetensors import read_safetensors
-from app.studio.session import Session
 from tests.studio.conftest import TEXT, Message, Page, run_fields
+from tests.studio.reopened import Tight, losses, opened
+from tests.studio.reopened import stop_at as press_stop_at
 
 pytestmark = pytest.mark.gpu
 
@@ -35,52 +33,9 @@ EDITS: Message = {
 }
 
 
-class Tight(DirectoryStore):
-    """A browser's storage, whose room is said, and may be less than was said."""
-
-    room: int | None = None
-    holds: int | None = None
-
-    async def room_bytes(self) -> int | None:
-        return self.room
-
-    async def create(self, name: str) -> CheckpointFile:
-        file = await super().create(name)
-        write = file.write
-
-        async def counted(offset: int, data: bytes | memoryview) -> None:
-            if self.holds is not None and offset + len(data) > self.holds:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            await write(offset, data)
-
-        setattr(file, "write", counted)  # noqa: B010
-        return file
-
-
-@contextmanager
-def opened(device: Device, gguf: bytes, store: DirectoryStore) -> Iterator[Page]:
-    """A page as after a reload: nothing is left but what was stored."""
-    page = Page(device)
-    page.sources["tiny.gguf"] = gguf
-    page.session = Session(page._hear, page._open_device, page._open_source, None, store)
-
-    async def start() -> None:
-        await page.session.start()
-        await page.ask("load-model", source="tiny.gguf")
-
-    asyncio.run(start())
-    yield page
-    page.session.close()
-
-
 def train(page: Page, *, stop_at: int = 0, text: str = TEXT, **edits: Any) -> Message:
     """Train all weights; press Stop when a step is reported."""
-
-    def hear(message: Message) -> None:
-        if message.get("type") == "step" and message["step"] == stop_at:
-            page.session.place.training.stop()
-
-    page.listen(hear)
+    press_stop_at(page, stop_at)
     sure = {"confirm_full": True, "drop_tuned": True}
     fields = run_fields(text, **EDITS | edits) | sure
     result: Message = asyncio.run(page.ask("train", **fields))
@@ -91,10 +46,6 @@ def go_on(page: Page, text: str = TEXT, **fields: Any) -> Message:
     request = run_fields(text) | {"resume": True} | fields
     result: Message = asyncio.run(page.ask("train", **request))
     return result
-
-
-def losses(page: Page) -> list[tuple[int, float]]:
-    return [(step["step"], step["loss"]) for step in page.events("step")]
 
 
 def trained(page: Page) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
 import zipfile
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from typing import Any
 import pytest
 
 from app.gpu.device import Device
-from app.io.checkpoint_store import CheckpointFile, DirectoryStore
 from app.io.safetensors import read_safetensors
-from app.studio.session import Session
 from tests.studio.conftest import Message, Page, chat_fields, run_fields
+from tests.studio.reopened import Tight
+from tests.studio.reopened import opened as reopened
+from tests.studio.reopened import stop_at as press_stop_at
 from tests.tiny_model import make_tiny_gguf
 
 pytestmark = pytest.mark.gpu
@@ -32,7 +32,6 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size: int | None = None
-        self.holds: int | None = None
         self.checkpoints = Folder(path / "checkpoints", self)
         self.models = Folder(path / "tuned", self)
 
@@ -45,7 +44,7 @@ class Disk:
         return sum(path.stat().st_size for path in self.files)
 
 
-class Folder(DirectoryStore):
+class Folder(Tight):
     """One of them."""
 
     def __init__(self, path: Path, disk: Disk) -> None:
@@ -55,34 +54,11 @@ class Folder(DirectoryStore):
     async def room_bytes(self) -> int | None:
         return None if self.disk.size is None else max(0, self.disk.size - self.disk.used)
 
-    async def create(self, name: str) -> CheckpointFile:
-        file = await super().create(name)
-        write = file.write
-
-        async def counted(offset: int, data: bytes | memoryview) -> None:
-            if self.disk.holds is not None and offset + len(data) > self.disk.holds:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            await write(offset, data)
-
-        setattr(file, "write", counted)  # noqa: B010
-        return file
-
 
 @contextmanager
 def opened(device: Device, gguf: bytes, disk: Disk) -> Iterator[Page]:
-    """A page as after a reload: nothing is left but what was stored."""
-    page = Page(device)
-    page.sources["tiny.gguf"] = gguf
-    stores = (None, disk.checkpoints, disk.models)
-    page.session = Session(page._hear, page._open_device, page._open_source, *stores)
-
-    async def start() -> None:
-        await page.session.start()
-        await page.ask("load-model", source="tiny.gguf")
-
-    asyncio.run(start())
-    yield page
-    page.session.close()
+    with reopened(device, gguf, disk.checkpoints, disk.models) as page:
+        yield page
 
 
 def ask(page: Page, kind: str, **fields: Any) -> Any:
@@ -90,11 +66,7 @@ def ask(page: Page, kind: str, **fields: Any) -> Any:
 
 
 def train(page: Page, *, stop_at: int = 0, **edits: Any) -> Message:
-    def hear(message: Message) -> None:
-        if message.get("type") == "step" and message["step"] == stop_at:
-            page.session.place.training.stop()
-
-    page.listen(hear)
+    press_stop_at(page, stop_at)
     result: Message = ask(page, "train", **run_fields(**FULL | edits), confirm_full=True)
     return result
 
@@ -268,7 +240,8 @@ def test_room_is_checked_and_said(device: Device, tiny_gguf: bytes, tmp_path: Pa
         ask(page, "discard-model")
 
         # A disk that says nothing and is full all the same.
-        disk.size, disk.holds = None, 50_000
+        disk.size = None
+        disk.checkpoints.holds = disk.models.holds = 50_000
         train(page)
         warning = page.events("run-warning")[-1]["message"]
         assert "could not be kept (No space left on device): download the trained" in warning

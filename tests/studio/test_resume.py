@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ import pytest
 
 from app.gpu.device import Device
 from app.io.checkpoint_store import DirectoryStore
-from app.studio.session import Session
 from tests.studio.conftest import TEXT, Message, Page, run_fields
+from tests.studio.reopened import losses, opened, stop_at
 
 pytestmark = pytest.mark.gpu
 
@@ -29,37 +27,6 @@ EDITS: Message = {
 }
 
 
-@contextmanager
-def opened(device: Device, gguf: bytes, folder: Path) -> Iterator[Page]:
-    """A page as after a reload: nothing is left but what was stored."""
-    page = Page(device)
-    page.sources["tiny.gguf"] = gguf
-    store = DirectoryStore(folder)
-    page.session = Session(page._hear, page._open_device, page._open_source, None, store)
-
-    async def start() -> None:
-        await page.session.start()
-        await page.ask("load-model", source="tiny.gguf")
-
-    asyncio.run(start())
-    yield page
-    page.session.close()
-
-
-def losses(page: Page) -> list[tuple[int, float]]:
-    return [(step["step"], step["loss"]) for step in page.events("step")]
-
-
-def stop_at(page: Page, step: int) -> None:
-    """Press Stop when a step is reported."""
-
-    def hear(message: Message) -> None:
-        if message.get("type") == "step" and message["step"] == step:
-            page.session.place.training.stop()
-
-    page.listen(hear)
-
-
 def train(page: Page, **fields: Any) -> Message:
     result: Message = asyncio.run(page.ask("train", **run_fields(**EDITS) | fields))
     return result
@@ -68,7 +35,7 @@ def train(page: Page, **fields: Any) -> Message:
 def test_a_run_goes_on_after_a_reload_to_the_same_bits(
     device: Device, tiny_gguf: bytes, tmp_path: Path
 ) -> None:
-    with opened(device, tiny_gguf, tmp_path / "whole") as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path / "whole")) as page:
         assert page.events("resumable")[-1]["run"] is None
         train(page)
         whole, wanted = losses(page), asyncio.run(page.ask("export-adapter"))
@@ -83,12 +50,12 @@ def test_a_run_goes_on_after_a_reload_to_the_same_bits(
         assert record["result"]["steps"] == 8
         assert "keeper" not in wanted["record"]
 
-    with opened(device, tiny_gguf, tmp_path) as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path)) as page:
         stop_at(page, 5)
         assert train(page, run_name="Lauf 3")["stopped"]
         first = losses(page)
         assert page.events("adapter")[-1]["adapter"]["name"] == "Lauf 3"
-    with opened(device, tiny_gguf, tmp_path) as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path)) as page:
         run = page.events("resumable")[-1]["run"]
         assert (run["step"], run["num_steps"], run["is_this_model"]) == (5, 8, True)
         assert run["num_characters"] == len(TEXT)
@@ -112,13 +79,13 @@ def test_a_run_goes_on_after_a_reload_to_the_same_bits(
 def test_a_short_run_beside_it_leaves_the_offer(
     device: Device, tiny_gguf: bytes, tmp_path: Path
 ) -> None:
-    with opened(device, tiny_gguf, tmp_path) as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path)) as page:
         stop_at(page, 3)
         assert train(page)["stopped"]
         short = run_fields(**EDITS | {"steps": 2, "checkpoint_every": 100})
         assert not asyncio.run(page.ask("train", **short))["stopped"]
         assert page.events("resumable")[-1]["run"]["step"] == 3
-    with opened(device, tiny_gguf, tmp_path) as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path)) as page:
         assert page.events("resumable")[-1]["run"]["step"] == 3
         train(page)  # keeps itself as it goes, and has ended
         assert page.events("resumable")[-1]["run"] is None
@@ -127,10 +94,10 @@ def test_a_short_run_beside_it_leaves_the_offer(
 def test_another_text_is_refused_and_the_offer_stands(
     device: Device, tiny_gguf: bytes, tmp_path: Path
 ) -> None:
-    with opened(device, tiny_gguf, tmp_path) as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path)) as page:
         stop_at(page, 3)
         train(page)
-    with opened(device, tiny_gguf, tmp_path) as page:
+    with opened(device, tiny_gguf, DirectoryStore(tmp_path)) as page:
         fields = run_fields("quite another text. " * 60) | {"resume": True}
         sentence = asyncio.run(page.refused("train", **fields))
         assert "the corpus is another one" in sentence
